@@ -1,0 +1,15 @@
+"""The map: the rooms, and the arrows between them that `tests/test_architecture.py` enforces.
+
+    files/       what to answer: the WSGI application
+    counters/    how often: exact counts
+    http11/      the wire: bytes to messages and back, without I/O
+    server/      who listens: sockets, threads, worker processes; runs any WSGI callable
+    comparison/  side by side: runs servers as processes and compares them
+    clock.py     the current HTTP date; settings.py: every option once
+
+    wsgi.py ─► settings, files, counters           run_builtin.py ─► settings, wsgi, server
+    files ─► counters.counter (the protocol), clock        server ─► http11, clock
+    http11, counters, comparison ─► nothing of ours
+
+The two programs, application and server, meet only at WSGI.
+"""
