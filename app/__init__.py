@@ -13,3 +13,5 @@
 
 The two programs, application and server, meet only at WSGI.
 """
+
+__version__ = "0.1.0"

@@ -6,11 +6,14 @@ gunicorn or any other server) the variables alone, through the same parser, so t
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+
+from app import __version__
 
 DEFAULT_ROOT = str(Path(__file__).resolve().parent.parent / "www")
 
@@ -24,7 +27,7 @@ class Settings:
     """The options of one run. Times are in seconds, sizes in bytes; 0 or None is said where it means something."""
 
     # What is served
-    root: str
+    root: str  # absolute
     index: str
     max_age: int
     precompressed: bool
@@ -77,17 +80,29 @@ class Settings:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {_one_line(message)}\n")
 
 
 class _RaisingParser(_Parser):
     def error(self, message: str) -> NoReturn:
-        raise SettingsError(message)
+        raise SettingsError(_one_line(message))
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.removeprefix("argument ").split())
+
+
+class _Gather(argparse.Action):
+    """Collects a flag that may be repeated; what is given replaces the default, which `append` would add to."""
+
+    def __call__(self, _parser: object, namespace: argparse.Namespace, values: Any, _flag: object = None) -> None:
+        gathered = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, values if gathered is self.default else gathered + values)
 
 
 def _whole_number(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
     def whole_number(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        if not (re.fullmatch("[0-9]{1,19}", text) and low <= int(text) <= high):
             least_and_most = f"from {low} to {high}" if high < 2**63 - 1 else f"of {low} or more"
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {least_and_most}")
         return int(text)
@@ -95,18 +110,17 @@ def _whole_number(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
     return whole_number
 
 
+def _seconds_or_zero(text: str) -> float:
+    if not (re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}", text) and float(text) <= 1e8):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(text)
+
+
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= 1e8:
+    seconds = _seconds_or_zero(text)
+    if seconds == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return seconds
-
-
-def _seconds_or_zero(text: str) -> float:
-    return 0.0 if text.strip() in ("0", "0.0") else _seconds(text)
 
 
 def _grace(text: str) -> float | None:
@@ -120,13 +134,9 @@ def _worker_count(text: str) -> int:
 
 
 def _file_mode(text: str) -> int:
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        mode = -1
-    if not 0 <= mode <= 0o777:
+    if not re.fullmatch("(0o)?0?[0-7]{3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not an octal file mode such as 660")
-    return mode
+    return int(text, 8)
 
 
 def _file_name(text: str) -> str:
@@ -141,89 +151,100 @@ def _present(text: str) -> str:
     return text
 
 
-def _addresses(text: str) -> tuple[str, ...]:
-    addresses = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not addresses:
-        raise argparse.ArgumentTypeError(f"{text!r} names no address")
-    return addresses
+def _list(text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of addresses")
+    return parts
 
 
-def _switch(name: str, text: str) -> bool:
+def _log_format(text: str) -> str:
+    if text not in ("combined", "json"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither combined nor json")
+    return text
+
+
+def _switch(text: str) -> bool:
     if text not in ("0", "1"):
-        raise ValueError(f"{text!r} is neither 1 nor 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 1 nor 0")
     return text == "1"
 
 
-_GROUPS: tuple[tuple[str, tuple[tuple[tuple[str, ...], dict[str, Any]], ...]], ...] = (
+_Option = tuple[tuple[str, ...], dict[str, Any]]
+
+
+def _option(*flags: str, **keywords: Any) -> _Option:
+    return flags, keywords
+
+
+_GROUPS: tuple[tuple[str, tuple[_Option, ...]], ...] = (
     ("what is served", (
-        (("--root",), dict(default=DEFAULT_ROOT, metavar="DIR", type=_present,
-            help="the directory to serve; the same as the positional DIR")),
-        (("--index",), dict(default="index.html", metavar="NAME", type=_file_name,
-            help="the file served for a directory")),
-        (("--max-age",), dict(default="0", metavar="SECONDS", type=_whole_number(0, 2**31),
-            help="how long clients may use a file without asking again; 0: they ask each time, so that every use counts")),
-        (("--precompressed",), dict(action="store_true",
-            help="answer with NAME.zst, NAME.br or NAME.gz beside NAME to clients that accept it")),
-        (("--root-grace",), dict(default="10", metavar="SECONDS|never", type=_grace,
-            help="how long the directory may be gone before the built-in server shuts down with status 2; 0: at once")),
+        _option("--root", default=DEFAULT_ROOT, metavar="DIR", type=_present,
+            help="the directory to serve; the same as the positional DIR"),
+        _option("--index", default="index.html", metavar="NAME", type=_file_name,
+            help="the file served for a directory"),
+        _option("--max-age", default="0", metavar="SECONDS", type=_whole_number(0, 2**31),
+            help="how long clients may use a file without asking again; 0: not at all, so that every use counts"),
+        _option("--precompressed", action="store_true",
+            help="answer with NAME.zst, NAME.br or NAME.gz beside NAME to clients that accept it"),
+        _option("--root-grace", default="10", metavar="SECONDS|never", type=_grace,
+            help="how long the directory may be gone before the built-in server shuts down with status 2; 0: at once"),
     )),
     ("counting", (
-        (("--counts",), dict(default="", metavar="URL",
+        _option("--counts", default="", metavar="URL",
             help="where counts are kept: memory:, lmdb:DIR, redis://HOST/DB, rediss://..., unix://PATH "
-                 "(default: memory: for one process, a private lmdb: for several)")),
-        (("--counts-journal",), dict(default="", metavar="DIR",
-            help="where accesses wait while Redis is away (default: below the user's state directory)")),
-        (("--count-log",), dict(default="-", metavar="FILE|-|off", type=_present,
-            help="where each access's line path|client address|client port|number goes; -: standard output")),
-        (("--count-header",), dict(action="store_true", help="add the access's number to the answer as Tally-Count")),
-        (("-q", "--quiet"), dict(action="store_true", help="no banner and no count lines")),
+                 "(default: memory: for one process, a private lmdb: for several)"),
+        _option("--counts-journal", default="", metavar="DIR",
+            help="where accesses wait while Redis is away (default: below the user's state directory)"),
+        _option("--count-log", default="-", metavar="FILE|-|off", type=_present,
+            help="where each access's line path|client address|client port|number goes; -: standard output"),
+        _option("--count-header", action="store_true", help="add the access's number to the answer as Tally-Count"),
+        _option("-q", "--quiet", action="store_true", help="no banner and no count lines"),
     )),
     ("the built-in server", (
-        (("--app",), dict(default="", metavar="MODULE:CALLABLE",
-            help="run this WSGI application instead of the files (default: wsgi:app)")),
-        (("-b", "--bind"), dict(action="append", metavar="ADDRESS",
+        _option("--app", default="", metavar="MODULE:CALLABLE",
+            help="run this WSGI application instead of the files (default: wsgi:app)"),
+        _option("-b", "--bind", action=_Gather, default=":0", metavar="ADDRESS", type=_list,
             help="HOST:PORT, :PORT (IPv4 and IPv6), [::1]:PORT, unix:PATH or fd://N; repeatable, in the variable "
-                 "separated by commas; port 0: the system picks one (default: :0)")),
-        (("--unix-mode",), dict(default="666", metavar="OCTAL", type=_file_mode,
-            help="the file mode of a Unix socket")),
-        (("--backlog",), dict(default="2048", metavar="N", type=_whole_number(1, 2**31 - 1),
-            help="how many connections may wait to be accepted")),
-        (("--threads",), dict(default="8", metavar="N", type=_whole_number(0, 4096),
-            help="how many application calls run at the same time in a process; 0: a new thread for each connection")),
-        (("-w", "--workers"), dict(default="1", metavar="N|auto", type=_worker_count,
-            help="how many processes serve; auto: one for each core")),
-        (("--certfile",), dict(default="", metavar="FILE", help="serve TLS with this certificate chain (PEM)")),
-        (("--keyfile",), dict(default="", metavar="FILE", help="its private key (PEM; default: in the certificate's file)")),
-        (("--forwarded-allow-ips",), dict(default=(), metavar="IP,...", type=_addresses,
-            help="proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, unix, or *")),
+                 "separated by commas; port 0: the system picks one"),
+        _option("--unix-mode", default="666", metavar="OCTAL", type=_file_mode, help="the file mode of a Unix socket"),
+        _option("--backlog", default="2048", metavar="N", type=_whole_number(1, 2**31 - 1),
+            help="how many connections may wait to be accepted"),
+        _option("--threads", default="8", metavar="N", type=_whole_number(0, 4096),
+            help="how many application calls run at the same time in a process; 0: a new thread for each connection"),
+        _option("-w", "--workers", default="1", metavar="N|auto", type=_worker_count,
+            help="how many processes serve; auto: one for each core"),
+        _option("--certfile", default="", metavar="FILE", help="serve TLS with this certificate chain (PEM)"),
+        _option("--keyfile", default="", metavar="FILE", help="its private key (default: in the certificate's file)"),
+        _option("--forwarded-allow-ips", default=(), metavar="IP,...", type=_list,
+            help="proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, unix, or *"),
     )),
     ("limits", (
-        (("--header-timeout",), dict(default="10", metavar="SECONDS", type=_seconds,
-            help="for a whole request head")),
-        (("--body-timeout",), dict(default="30", metavar="SECONDS", type=_seconds,
-            help="for a request body to make progress")),
-        (("--write-timeout",), dict(default="60", metavar="SECONDS", type=_seconds,
-            help="for a client to take more of its answer")),
-        (("--keep-alive",), dict(default="75", metavar="SECONDS", type=_seconds_or_zero,
-            help="for the next request on a connection; 0: close after each answer")),
-        (("--graceful-timeout",), dict(default="30", metavar="SECONDS", type=_seconds_or_zero,
-            help="for answers under way when the server is told to stop")),
-        (("--max-connections",), dict(default="0", metavar="N", type=_whole_number(0, 2**31 - 1),
-            help="per process; idle ones are closed first (0: as many as the limit on open files allows)")),
-        (("--limit-request-line",), dict(default="8190", metavar="BYTES", type=_whole_number(64, 2**20),
-            help="of a request line")),
-        (("--limit-request-fields",), dict(default="100", metavar="N", type=_whole_number(1, 10_000),
-            help="header fields in a request")),
-        (("--limit-request-field-size",), dict(default="8190", metavar="BYTES", type=_whole_number(64, 2**20),
-            help="of one header field line")),
-        (("--limit-request-head",), dict(default="65536", metavar="BYTES", type=_whole_number(128, 2**24),
-            help="of a whole request head")),
-        (("--limit-request-body",), dict(default="1073741824", metavar="BYTES", type=_whole_number(0),
-            help="of a request body; 0: no limit")),
+        _option("--header-timeout", default="10", metavar="SECONDS", type=_seconds, help="for a whole request head"),
+        _option("--body-timeout", default="30", metavar="SECONDS", type=_seconds,
+            help="for a request body to make progress"),
+        _option("--write-timeout", default="60", metavar="SECONDS", type=_seconds,
+            help="for a client to take more of its answer"),
+        _option("--keep-alive", default="75", metavar="SECONDS", type=_seconds_or_zero,
+            help="for the next request on a connection; 0: close after each answer"),
+        _option("--graceful-timeout", default="30", metavar="SECONDS", type=_seconds_or_zero,
+            help="for answers under way when the server is told to stop"),
+        _option("--max-connections", default="0", metavar="N", type=_whole_number(0, 2**31 - 1),
+            help="per process; idle ones are closed first (0: as many as the limit on open files allows)"),
+        _option("--limit-request-line", default="8190", metavar="BYTES", type=_whole_number(64, 2**20),
+            help="the longest request line"),
+        _option("--limit-request-fields", default="100", metavar="N", type=_whole_number(1, 10_000),
+            help="the most header fields in a request"),
+        _option("--limit-request-field-size", default="8190", metavar="BYTES", type=_whole_number(64, 2**20),
+            help="the longest header field line"),
+        _option("--limit-request-head", default="65536", metavar="BYTES", type=_whole_number(128, 2**24),
+            help="the largest request head"),
+        _option("--limit-request-body", default="1073741824", metavar="BYTES", type=_whole_number(0),
+            help="the largest request body; 0: no limit"),
     )),
     ("the server's access log", (
-        (("--access-logfile",), dict(default="", metavar="FILE|-", help="log every request there; -: standard output")),
-        (("--access-logformat",), dict(default="combined", choices=("combined", "json"), help="its format")),
+        _option("--access-logfile", default="", metavar="FILE|-", help="log every request there; -: standard output"),
+        _option("--access-logformat", default="combined", metavar="combined|json", type=_log_format, help="its format"),
     )),
 )  # fmt: skip
 
@@ -238,54 +259,40 @@ def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str]) -> _P
         prog="run_builtin.py",
         usage="%(prog)s [DIR] [options]",
         description="Serve the files under a directory and count every access exactly.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Each option is also an environment variable, shown in brackets: 1 or 0 for a switch.",
+        epilog="Each option is also the environment variable in brackets: 1 or 0 for a switch, empty for not set.",
         allow_abbrev=False,
     )
     parser.add_argument("directory", nargs="?", metavar="DIR", type=_present,
                         help="the directory to serve (default: the www beside wsgi.py)")  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"Tally {__version__}")
     for title, options in _GROUPS:
         group = parser.add_argument_group(title)
-        for flags, description in options:
+        for flags, keywords in options:
             variable = variable_of(flags[-1])
-            keywords = dict(description, help=_help_of(description, variable))
-            if variable in environ:
-                keywords["default"] = _from_variable(parser, variable, environ[variable], description)
-            group.add_argument(*flags, **keywords)
+            option = group.add_argument(*flags, **keywords | {"help": _help_of(keywords, variable)})
+            if environ.get(variable):
+                convert = _switch if keywords.get("action") == "store_true" else keywords.get("type", str)
+                try:
+                    option.default = convert(environ[variable])
+                except argparse.ArgumentTypeError as error:
+                    parser.error(f"{variable}: {error}")
     return parser
 
 
-def _help_of(description: Mapping[str, Any], variable: str) -> str:
-    text = str(description["help"])
-    default = description.get("default")
-    shown = f"; default: {default}" if default and isinstance(default, str) and default != DEFAULT_ROOT else ""
-    return f"{text} [{variable}{shown}]".replace("%", "%%")
-
-
-def _from_variable(parser: _Parser, variable: str, text: str, description: Mapping[str, Any]) -> object:
-    try:
-        if description.get("action") == "store_true":
-            return _switch(variable, text)
-        if description.get("action") == "append":
-            return [part.strip() for part in text.split(",") if part.strip()]
-        choices = description.get("choices")
-        if choices and text not in choices:
-            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
-        convert = description.get("type")
-        return convert(text) if convert else text
-    except (argparse.ArgumentTypeError, ValueError) as error:
-        parser.error(f"{variable}: {error}")
+def _help_of(keywords: Mapping[str, Any], variable: str) -> str:
+    default = keywords.get("default", "off")
+    shown = f"; default {default}" if default and default != DEFAULT_ROOT else ""
+    return f"{keywords['help']} [{variable}{shown}]".replace("%", "%%")
 
 
 def _read(arguments: Sequence[str], environ: Mapping[str, str], parser_class: type[_Parser]) -> Settings:
     parser = _build_parser(parser_class, environ)
-    chosen = vars(parser.parse_args(arguments))
-    positional = chosen.pop("directory")
-    if positional is not None:
-        chosen["root"] = positional
-    default_bind = environ.get("TALLY_BIND", "").split(",") if environ.get("TALLY_BIND", "").strip() else [":0"]
-    given_bind = chosen["bind"] or default_bind
-    chosen["bind"] = tuple(part.strip() for part in given_bind if part.strip())
+    # A root that is there already keeps the parser from filling in the default, so a --root that was given can be told.
+    chosen = vars(parser.parse_args(arguments, argparse.Namespace(root=None)))
+    positional, flag = chosen.pop("directory"), chosen["root"]
+    if positional and flag and positional != flag:
+        parser.error(f"--root: {flag!r} and the positional {positional!r} are two different directories")
+    chosen["root"] = os.path.abspath(positional or flag or parser.get_default("root"))
     if chosen["keyfile"] and not chosen["certfile"]:
-        parser.error("--keyfile needs --certfile")
+        parser.error("--keyfile: it needs --certfile")
     return Settings(**chosen)

@@ -1,0 +1,160 @@
+"""The arrows of `app/__init__.py`, read from the syntax trees of all our modules, function-level imports included."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).resolve().parent.parent
+
+# Who may import what of ours. A room may always import itself; the longest matching name decides.
+ARROWS: dict[str, set[str]] = {
+    "wsgi": {"app.settings", "app.files", "app.counters"},
+    "run_builtin": {"app.settings", "app.server", "wsgi"},
+    "gunicorn.conf": {"app.settings", "wsgi"},
+    "app": set(),
+    "app.settings": {"app"},  # for the version
+    "app.clock": set(),
+    "app.files": {"app.counters.counter", "app.clock"},
+    "app.counters": set(),
+    "app.http11": set(),
+    "app.server": {"app.http11", "app.clock"},
+    "app.comparison": set(),
+}
+
+# Third-party packages, and the only modules that may import them.
+PACKAGES: dict[str, set[str]] = {
+    "lmdb": {"app.counters.lmdb"},
+    "redis": {"app.counters.redis"},
+    "werkzeug": {"app.server.proxies"},
+    "rich": {"app.comparison"},
+}
+
+# The wire does no I/O: bytes in, events out.
+FORBIDDEN: dict[str, set[str]] = {
+    "app.http11": {"socket", "os", "io", "threading", "time", "selectors", "select", "asyncio", "pathlib", "ssl"}
+}
+
+
+def within(module: str, room: str) -> bool:
+    return module == room or module.startswith(room + ".")
+
+
+def owner(module: str, rooms: dict[str, set[str]]) -> str | None:
+    """Return the longest name in *rooms* that *module* is or lies in."""
+    return max((room for room in rooms if within(module, room)), key=len, default=None)
+
+
+def imports(source: str, module: str, *, is_package: bool = False) -> Iterator[str]:
+    """Yield the dotted name of everything that *source* imports anywhere, `from a import b` as a.b.
+
+    `import_module` and `__import__` with a constant argument count; with any other they yield "?".
+    """
+    package = module if is_package else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called in ("import_module", "__import__"):
+                first = node.args[0] if node.args else None
+                yield str(first.value) if isinstance(first, ast.Constant) else "?"
+
+
+def violations(source: str, module: str, *, is_package: bool = False) -> list[str]:
+    """Return one line for each import of *module* that the house does not allow."""
+    found = []
+    for name in imports(source, module, is_package=is_package):
+        top = name.partition(".")[0]
+        if name == "?":
+            # The built-in server runs any application: it alone may import by a name it is given.
+            allowed = module == "run_builtin"
+        elif top in ("app", "wsgi", "run_builtin"):
+            room = owner(module, ARROWS)
+            allowed = room is not None and any(
+                within(name, arrow) if arrow != "app" else name == "app.__version__" for arrow in ARROWS[room]
+            )
+            allowed = allowed or (room != "app" and room is not None and within(name, room))
+        elif top in sys.stdlib_module_names:
+            room = owner(module, FORBIDDEN)
+            allowed = room is None or top not in FORBIDDEN[room]
+        else:
+            allowed = any(within(module, room) for room in PACKAGES.get(top, ()))
+        if not allowed:
+            found.append(f"{module} imports {name}")
+    return found
+
+
+def modules() -> Iterator[tuple[Path, str]]:
+    paths = [*HOME.glob("*.py"), *HOME.glob("app/**/*.py")]
+    for path in sorted(paths):
+        parts = path.relative_to(HOME).with_suffix("").parts
+        yield path, ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_every_module_keeps_to_the_arrows() -> None:
+    seen = dict(modules())
+    assert len(seen) > 5
+    assert [
+        violation
+        for path, module in seen.items()
+        for violation in violations(path.read_text("utf-8"), module, is_package=path.name == "__init__.py")
+    ] == []
+
+
+def test_every_module_has_a_room() -> None:
+    assert [module for _, module in modules() if owner(module, ARROWS) in (None, "app") and module != "app"] == []
+
+
+# module, source, whether the import is allowed
+EXAMPLES = [
+    ("app.files.catalog", "from app.counters.counter import Kind", True),
+    ("app.files.catalog", "from app.counters import memory", False),
+    ("app.files.catalog", "from app.clock import date_header", True),
+    ("app.files.catalog", "import app.http11", False),
+    ("app.files.catalog", "from app import server", False),
+    ("app.files.catalog", "from ..server import server", False),
+    ("app.files.catalog", "from .ranges import select_range", True),
+    ("app.files.catalog", "def f():\n    from app.server.server import Server", False),
+    ("app.files.catalog", "import importlib\nimportlib.import_module('app.server')", False),
+    ("app.files.catalog", "__import__(name)", False),
+    ("app.server.gateway", "from app.http11.request import Request", True),
+    ("app.server.gateway", "from app.files import FileApplication", False),
+    ("app.server.gateway", "from app.settings import Settings", False),
+    ("app.server.gateway", "import wsgi", False),
+    ("app.server.proxies", "from werkzeug.middleware.proxy_fix import ProxyFix", True),
+    ("app.server.gateway", "import werkzeug", False),
+    ("app.counters.lmdb", "import lmdb", True),
+    ("app.counters.memory", "import lmdb", False),
+    ("app.counters.redis", "import redis", True),
+    ("app.counters.lmdb", "import redis", False),
+    ("app.counters.lmdb", "from app.clock import date_header", False),
+    ("app.comparison.report", "from rich.table import Table", True),
+    ("app.comparison.report", "from app.settings import Settings", False),
+    ("app.http11.receiver", "import re", True),
+    ("app.http11.receiver", "if True:\n    import socket as s", False),
+    ("app.http11.receiver", "from os import path", False),
+    ("app.http11.receiver", "from app.clock import date_header", False),
+    ("app.settings", "from app import __version__", True),
+    ("app.settings", "from app import files", False),
+    ("run_builtin", "from wsgi import make_app", True),
+    ("run_builtin", "from app.counters import open_counter", False),
+    ("run_builtin", "importlib.import_module(name)", True),
+    ("wsgi", "from app.files import FileApplication", True),
+    ("wsgi", "from app.server import Server", False),
+    ("app.utils", "from app.files import FileApplication", False),
+    ("app.files.catalog", "import requests", False),
+]
+
+
+@pytest.mark.parametrize(("module", "source", "allowed"), EXAMPLES)
+def test_the_check_itself(module: str, source: str, allowed: bool) -> None:
+    assert (violations(source, module) == []) is allowed
