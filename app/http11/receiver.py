@@ -1,0 +1,164 @@
+"""The receiving side of a connection: bytes in, events out, no I/O (RFC 9112).
+
+A head that is there as a whole, short and without surprises, which is nearly every one, is split into lines and each
+line is looked up in the memory of valid lines. Whatever else arrives, wrong or in pieces, goes through one slower
+path that reads line by line. So that the outcome never depends on how the bytes were cut, only the slower path
+refuses anything: the quick one gives up without a trace. What becomes of an event is not known here.
+"""
+
+from app.http11.body import ChunkedBody, EndOfMessage, LengthBody
+from app.http11.buffer import ReceiveBuffer
+from app.http11.errors import ProtocolError
+from app.http11.fields import DROPPED, LineMemory, add_field
+from app.http11.grammar import TCHARS
+from app.http11.limits import Limits
+from app.http11.request import Request, RequestLine, build_request, parse_request_line
+
+_DEFAULT_LIMITS = Limits()
+_MAY_BEGIN_A_MESSAGE = TCHARS | frozenset(b"\r\n")
+_TLS_HANDSHAKE = 0x16  # the record type that every TLS client begins with (RFC 8446 section 5.1)
+
+_memory = LineMemory()
+_recall = _memory.__getitem__
+
+
+class _PartialHead:
+    """A head of which the request line and perhaps some field lines were read."""
+
+    __slots__ = ("fields", "line", "room", "variables")
+
+    def __init__(self, line: RequestLine, room: int) -> None:
+        self.line = line
+        self.room = room  # bytes of the head that may still come
+        self.fields = 0
+        self.variables: dict[str, str] = {}
+
+
+class Receiver:
+    """Turns the bytes of one connection into requests and their bodies. For one thread at a time."""
+
+    __slots__ = ("_body", "_buffer", "_failure", "_head", "_limits", "_skipped_empty_line")
+
+    def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
+        # for the connection
+        self._limits = limits
+        self._buffer = ReceiveBuffer()
+        self._failure: tuple[int, str] | None = None
+        # for the message
+        self._skipped_empty_line = False
+        self._head: _PartialHead | None = None
+        self._body: LengthBody | ChunkedBody | None = None
+
+    @property
+    def buffered(self) -> int:
+        """The number of bytes fed and not yet turned into events."""
+        return len(self._buffer)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of a next message has come (an empty line apart, RFC 9112 section 2.2)."""
+        return not self._buffer.data and self._head is None and self._body is None and self._failure is None
+
+    def feed(self, data: bytes) -> None:
+        """Append bytes that arrived. Take all events before the next call, so that no more than a line is held."""
+        if self._failure is None:
+            self._buffer.append(data)
+
+    def next_event(self) -> Request | bytes | EndOfMessage | None:
+        """Return the next event, or None when more bytes are needed for it.
+
+        A request without a body (`has_body`) stands alone. Any other is followed by body data, in pieces as they
+        come, and END_OF_MESSAGE. Raises ProtocolError, and the same again from then on.
+        """
+        if self._failure is not None:
+            raise ProtocolError(*self._failure)
+        try:
+            if self._body is None:
+                return self._next_request()
+            event = self._body.next(self._buffer)
+        except ProtocolError as error:
+            self._failure = (error.status, error.reason)
+            self._buffer.clear()
+            self._head = self._body = None
+            raise
+        if isinstance(event, EndOfMessage):
+            self._body = None
+        return event
+
+    def _next_request(self) -> Request | None:
+        buffer = self._buffer
+        if not buffer.data:
+            return None
+        request = None
+        if self._head is None and buffer.searched == buffer.position:
+            request = self._read_short_head()
+        if request is None:
+            request = self._read_head_by_lines()
+            if request is None:
+                return None
+            self._head = None
+        self._skipped_empty_line = False
+        if request.has_body:
+            self._body = ChunkedBody(self._limits) if request.chunked else LengthBody(request.content_length)
+        return request
+
+    def _read_short_head(self) -> Request | None:
+        buffer, limits = self._buffer, self._limits
+        start = buffer.position
+        end = buffer.data.find(b"\r\n\r\n", start, start + limits.short_head + 4)
+        if end < 0:
+            return None
+        lines = str(buffer.data[start:end], "latin-1").split("\r\n")
+        if len(lines) > limits.fields + 1:
+            return None
+        try:
+            line = parse_request_line(lines[0])
+            del lines[0]
+            variables = dict(map(_recall, lines))
+            if len(variables) != len(lines):
+                return None
+            variables.pop(DROPPED, None)
+            request = build_request(line, variables, limits.body)
+        except ProtocolError:
+            return None
+        buffer.skip(end + 4 - start)
+        return request
+
+    def _read_head_by_lines(self) -> Request | None:
+        if self._head is None:
+            line = self._read_request_line()
+            if line is None:
+                return None
+            self._head = _PartialHead(parse_request_line(line), self._limits.head - len(line) - 2)
+        head, limits = self._head, self._limits
+        while True:
+            size, reason = limits.field_size, "A field line is longer than allowed."
+            if head.room - 2 < size:
+                size, reason = head.room - 2, "The request head is larger than allowed."
+            line = self._buffer.read_line(size, 431, reason)
+            if line is None:
+                return None
+            if not line:
+                return build_request(head.line, head.variables, limits.body)
+            head.room -= len(line) + 2
+            head.fields += 1
+            if head.fields > limits.fields:
+                raise ProtocolError(431, "There are more fields than allowed.")
+            add_field(head.variables, *_recall(line))
+
+    def _read_request_line(self) -> str | None:
+        buffer, limits = self._buffer, self._limits
+        while buffer.data:
+            first = buffer.data[buffer.position]
+            if first not in _MAY_BEGIN_A_MESSAGE:
+                if first == _TLS_HANDSHAKE:
+                    raise ProtocolError(400, "This port speaks plain HTTP, not TLS.")
+                raise ProtocolError(400, "The request does not begin with a method.")
+            size = min(limits.request_line, limits.head - 4)
+            line = buffer.read_line(size, 414, "The request line is longer than allowed.")
+            if line != "":
+                return line
+            if self._skipped_empty_line:
+                raise ProtocolError(400, "There is more than one empty line before the request.")
+            self._skipped_empty_line = True
+        return None

@@ -1,0 +1,206 @@
+"""A request: its line and target (RFC 9112 section 3), and what its fields say about framing and persistence.
+
+`parse_request_line` reads the line; `build_request` decides about the head as a whole, when every field line was
+found valid. Nothing of where the bytes came from is known here.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from app.http11.errors import ProtocolError
+from app.http11.grammar import (
+    ABSOLUTE_FORM,
+    HTTP_VERSION,
+    ORIGIN_FORM,
+    ORIGIN_FORM_LINE,
+    TOKEN,
+    TRANSFER_CODING,
+    is_authority,
+    list_members,
+)
+
+_LONGEST_METHOD = 32
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, its body apart."""
+
+    method: str  # as received: case-sensitive
+    target: str  # as received, ASCII
+    path: str  # percent-encoded; "*" for the asterisk form
+    query: str  # without "?"; "" if none
+    scheme: str  # of an absolute-form target in lower case, else ""
+    version: str  # "HTTP/1.1" or "HTTP/1.0": the version to answer by
+    variables: dict[str, str]  # the fields by CGI variable (RFC 3875 section 4.1.18), values as latin-1 text
+    content_length: int  # 0 when there is none, or the body is chunked
+    chunked: bool
+    has_body: bool
+    keep_alive: bool  # whether the client lets the connection persist (RFC 9112 section 9.3)
+    expects_continue: bool  # waits for 100 (Continue) before it sends the body (RFC 9110 section 10.1.1)
+
+
+class RequestLine(NamedTuple):
+    """A request line, taken apart. *authority* is that of an absolute-form target, else ""."""
+
+    method: str
+    target: str
+    path: str
+    query: str
+    version: str
+    scheme: str = ""
+    authority: str = ""
+
+
+def parse_request_line(line: str) -> RequestLine:
+    """Return the parts of *line*. Raises ProtocolError: 400, 501 (method), 505 (version)."""
+    match = ORIGIN_FORM_LINE.fullmatch(line)
+    if match is not None:
+        method, target, path, query, version = match.groups()
+        if method != "CONNECT":
+            return RequestLine(method, target, path, query or "", version)
+    parts = line.split(" ")
+    if len(parts) != 3:
+        raise ProtocolError(400, "The request line is not a method, a target and a version.")
+    method, target, version = parts
+    if not TOKEN.fullmatch(method):
+        raise ProtocolError(400, "The method is not a token.")
+    version = _understood_version(version)
+    if len(method) > _LONGEST_METHOD:
+        raise ProtocolError(501, "The method is not known here.")
+    if method == "CONNECT":
+        raise _refused_connect(target)
+    return _take_target_apart(method, target, version)
+
+
+def _understood_version(version: str) -> str:
+    match = HTTP_VERSION.fullmatch(version)
+    if match is None:
+        raise ProtocolError(400, "The request line does not end in an HTTP version.")
+    major, minor = match.groups()
+    if major == "2":
+        raise ProtocolError(505, "This port speaks HTTP/1.1, not HTTP/2.")
+    if major != "1":
+        raise ProtocolError(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    # A higher minor version is answered as the highest one that is known (RFC 9110 section 2.5).
+    return "HTTP/1.0" if minor == "0" else "HTTP/1.1"
+
+
+def _refused_connect(target: str) -> ProtocolError:
+    # Refused here and not by the application: what follows a CONNECT is no HTTP message, so the connection must close.
+    host, _, port = target.rpartition(":")
+    if is_authority(target) and host and port and not port.endswith("]"):
+        return ProtocolError(501, "CONNECT is not supported: this is no proxy.")
+    return ProtocolError(400, "The target of CONNECT is not a host and a port.")
+
+
+def _take_target_apart(method: str, target: str, version: str) -> RequestLine:
+    if target.startswith("/"):
+        path, query = _path_and_query(target)
+        return RequestLine(method, target, path, query, version)
+    if target == "*":
+        if method != "OPTIONS":
+            raise ProtocolError(400, "The target * is for OPTIONS only.")
+        return RequestLine(method, target, "*", "", version)
+    match = ABSOLUTE_FORM.fullmatch(target)
+    if match is None:
+        raise ProtocolError(400, "The request target is neither a path nor an absolute URI.")
+    scheme, authority, rest = match.groups()
+    if scheme.lower() not in ("http", "https"):
+        raise ProtocolError(400, "The scheme of the request target is not http or https.")
+    if not is_authority(authority):
+        raise ProtocolError(400, "The host in the request target is malformed.")
+    if not rest and method == "OPTIONS":
+        # RFC 9112 section 3.2.4: OPTIONS for a URI with an empty path is about the server as a whole.
+        path, query = "*", ""
+    else:
+        path, query = _path_and_query(rest if rest.startswith("/") else "/" + rest)
+    return RequestLine(method, target, path, query, version, scheme.lower(), authority)
+
+
+def _path_and_query(target: str) -> tuple[str, str]:
+    match = ORIGIN_FORM.fullmatch(target)
+    if match is None:
+        raise ProtocolError(400, "The request target holds a character or a percent-encoding that is not allowed.")
+    path, query = match.groups()
+    return path, query or ""
+
+
+def build_request(line: RequestLine, variables: dict[str, str], largest_body: int) -> Request:
+    """Return the request of a complete head; *largest_body* in bytes, 0 for no limit.
+
+    Raises ProtocolError: 400 (host, framing), 413, 417, 501 (transfer coding).
+    """
+    method, target, path, query, version, scheme, authority = line
+    if authority or not variables.get("HTTP_HOST"):
+        _settle_host(version, authority, variables)
+    content_length, chunked = 0, False
+    if "HTTP_TRANSFER_ENCODING" in variables:
+        _require_chunked(version, variables)
+        chunked = True
+    elif "CONTENT_LENGTH" in variables:
+        content_length = int(variables["CONTENT_LENGTH"])
+        if largest_body and content_length > largest_body:
+            raise ProtocolError(413, "The request body is larger than allowed.")
+    has_body = chunked or content_length > 0
+    connection = variables.get("HTTP_CONNECTION")
+    return Request(
+        method,
+        target,
+        path,
+        query,
+        scheme,
+        version,
+        variables,
+        content_length,
+        chunked,
+        has_body,
+        version == "HTTP/1.1" if connection is None else _persists(version, connection),
+        "HTTP_EXPECT" in variables and _expects_continue(version, variables["HTTP_EXPECT"]) and has_body,
+    )
+
+
+def _settle_host(version: str, authority: str, variables: dict[str, str]) -> None:
+    # RFC 9112 section 3.2. An empty Host says that the target has no authority: http targets always have one, so it
+    # is let pass only where the authority is in the target itself, or where the client need not have sent Host at all.
+    host = variables.get("HTTP_HOST")
+    if version == "HTTP/1.1" and host is None:
+        raise ProtocolError(400, "The Host field is missing.")
+    if authority:
+        variables["HTTP_HOST"] = authority
+    elif version == "HTTP/1.1":
+        raise ProtocolError(400, "The Host field is empty.")
+
+
+def _require_chunked(version: str, variables: dict[str, str]) -> None:
+    # RFC 9112 sections 6.1 and 6.3. Whatever two recipients could read differently is refused: it smuggles requests.
+    if version == "HTTP/1.0":
+        raise ProtocolError(400, "Transfer-Encoding is not part of HTTP/1.0.")
+    if "CONTENT_LENGTH" in variables:
+        raise ProtocolError(400, "Content-Length and Transfer-Encoding exclude each other.")
+    codings = [part.strip(" \t").lower() for part in variables["HTTP_TRANSFER_ENCODING"].split(",")]
+    if codings == ["chunked"]:
+        return
+    if not all(map(TRANSFER_CODING.fullmatch, codings)):
+        raise ProtocolError(400, "The Transfer-Encoding field is malformed.")
+    if codings[-1] != "chunked":
+        raise ProtocolError(400, "Transfer-Encoding does not end in chunked.")
+    if any(coding.partition(";")[0].rstrip(" \t") == "chunked" for coding in codings[:-1]):
+        raise ProtocolError(400, "Transfer-Encoding holds chunked more than once.")
+    raise ProtocolError(501, "A transfer coding other than chunked is not supported.")
+
+
+def _persists(version: str, connection: str) -> bool:
+    if connection == "keep-alive":
+        return True
+    options = list_members(connection)
+    return "close" not in options and (version == "HTTP/1.1" or "keep-alive" in options)
+
+
+def _expects_continue(version: str, expect: str) -> bool:
+    if version == "HTTP/1.0":
+        return False  # RFC 9110 section 10.1.1: such an expectation is ignored
+    expectations = list_members(expect)
+    if any(expectation != "100-continue" for expectation in expectations):
+        raise ProtocolError(417, "The only expectation that can be met is 100-continue.")
+    return bool(expectations)
