@@ -1,0 +1,149 @@
+"""Response heads: the status line, the fields and the framing of a message (RFC 9112 sections 4 to 6).
+
+Every name and value is checked here, so that nothing an application says can end a field line or the head before
+its time. What an application may not decide (framing, persistence, hop-by-hop fields; PEP 3333) is taken out of its
+list and written by `encode_head`.
+"""
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+from functools import lru_cache
+
+
+class Framing(Enum):
+    """How the recipient finds the end of a response's body (RFC 9112 section 6.3)."""
+
+    NO_BODY = "no body"  # HEAD, 204, 304: whatever the fields say
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    UNTIL_CLOSE = "until close"
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_STATUS = re.compile(r"([1-9][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)")
+
+_HOP_BY_HOP = frozenset(
+    {"keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}  # RFC 9110 section 7.6.1
+)
+_PLAIN, _CONTENT_LENGTH, _DATE, _SERVER, _CONNECTION, _DROPPED = range(6)
+_ROLES = {"content-length": _CONTENT_LENGTH, "date": _DATE, "server": _SERVER, "connection": _CONNECTION}
+_NAMES_REMEMBERED = 1024
+
+#: Field names that were found valid, with what they mean here: applications send the same few again and again.
+_role_of_name: dict[str, int] = {}
+
+
+class ResponseHead:
+    """A status and fields as an application gave them, checked.
+
+    Raises ValueError when they cannot be sent, and TypeError or AttributeError when they are not text at all.
+    """
+
+    __slots__ = ("closes", "content_length", "has_date", "has_server", "lines", "status")
+
+    def __init__(self, status: str, fields: Iterable[tuple[str, str]]) -> None:
+        self.status = status
+        self.content_length: int | None = None
+        self.has_date = self.has_server = self.closes = False
+        self.lines: list[str] = [_status_line(status)]
+        append = self.lines.append
+        for name, value in fields:
+            role = _role_of_name.get(name)
+            if role is None:
+                role = _learn_name(name)
+            # isprintable() is the quick answer for nearly every value; the pattern decides about the rest.
+            if not value.isprintable() or not value.isascii():
+                _check_value(name, value)
+            if role == _PLAIN:
+                append(f"{name}: {value}\r\n")
+            else:
+                self._take(role, name, value)
+
+    @property
+    def code(self) -> int:
+        return int(self.status[:3])
+
+    def _take(self, role: int, name: str, value: str) -> None:
+        if role == _CONTENT_LENGTH:
+            length = value.strip()
+            if not (length.isascii() and length.isdigit()):
+                raise ValueError(f"Content-Length {value!r} is not a number")
+            if self.content_length not in (None, int(length)):
+                raise ValueError("two Content-Length fields that differ")
+            self.content_length = int(length)
+        elif role == _CONNECTION:
+            self.closes = self.closes or "close" in value.lower()
+        elif role != _DROPPED:
+            if role == _DATE:
+                if self.has_date:
+                    return
+                self.has_date = True
+            else:
+                self.has_server = True
+            self.lines.append(f"{name}: {value}\r\n")
+
+
+def _learn_name(name: str) -> int:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a field name")
+    folded = name.lower()
+    role = _DROPPED if folded in _HOP_BY_HOP else _ROLES.get(folded, _PLAIN)
+    if len(_role_of_name) < _NAMES_REMEMBERED:
+        _role_of_name[name] = role
+    return role
+
+
+def _check_value(name: str, value: str) -> None:
+    if not _FIELD_VALUE.fullmatch(value):
+        raise ValueError(f"the value of {name} cannot be sent: {value!r}")
+
+
+@lru_cache(maxsize=256)
+def _status_line(status: str) -> str:
+    if not _STATUS.fullmatch(status) or status[0] == "1":
+        raise ValueError(f"{status!r} is not a final status")
+    return f"HTTP/1.1 {status}\r\n"
+
+
+def choose_framing(method: str, version: str, code: int, length: int | None) -> Framing:
+    """Return how the body of a response is delimited. *length*: of the body in bytes, None when it is not known."""
+    if method == "HEAD" or code in (204, 304):
+        return Framing.NO_BODY
+    if length is not None:
+        return Framing.LENGTH
+    return Framing.CHUNKED if version == "HTTP/1.1" else Framing.UNTIL_CLOSE
+
+
+def encode_head(
+    head: ResponseHead, framing: Framing, length: int | None, date: str, version: str, keep_alive: bool, server: str
+) -> bytes:
+    """Return the head's bytes, with its empty line.
+
+    *length* is written as Content-Length where the message may have one; *date* and *server* where the application
+    did not say its own. *version* is the request's.
+    """
+    lines = head.lines
+    if not head.has_date:
+        lines.append(f"Date: {date}\r\n")
+    if not head.has_server:
+        lines.append(f"Server: {server}\r\n")
+    if framing is Framing.CHUNKED:
+        lines.append("Transfer-Encoding: chunked\r\n")
+    elif length is not None and head.status[:3] != "204":  # RFC 9110 section 8.6
+        lines.append(f"Content-Length: {length}\r\n")
+    if not keep_alive:
+        lines.append("Connection: close\r\n")
+    elif version == "HTTP/1.0":
+        lines.append("Connection: keep-alive\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """Return *data*, which is not empty, as one chunk (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

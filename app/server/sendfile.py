@@ -1,0 +1,78 @@
+"""`wsgi.file_wrapper`, and the span of an open file that the kernel sends by itself (PEP 3333, sendfile(2))."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any
+
+#: One sendfile call sends no more than this, so that one fast reader does not keep the others waiting.
+PIECE = 1 << 20
+
+#: What file systems answer that cannot splice their pages.
+_NOT_FOR_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
+class FileWrapper:
+    """An iterable over a file-like object. Returned by an application as it is, it may be sent by the kernel."""
+
+    def __init__(self, filelike: Any, block_size: int = 65536) -> None:
+        self.filelike = filelike
+        self.block_size = block_size
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        data: bytes = self.filelike.read(self.block_size)
+        if not data:
+            raise StopIteration
+        return data
+
+
+class FileSpan:
+    """`remaining` bytes of an open regular file from `offset` on. The descriptor stays its owner's."""
+
+    __slots__ = ("_unchanged", "descriptor", "offset", "remaining")
+
+    def __init__(self, descriptor: int, offset: int, remaining: int, unchanged: Callable[[], bool] | None) -> None:
+        self.descriptor = descriptor
+        self.offset = offset
+        self.remaining = remaining
+        self._unchanged = unchanged
+
+    def send(self, to: int) -> int:
+        """Send one piece to the descriptor *to* and return its length; 0 when the file has become another or shorter.
+
+        Raises BlockingIOError when *to* takes no more, and other OSErrors of sendfile.
+        """
+        # A file that is rewritten while it is being sent would put new bytes under the old header fields.
+        if self._unchanged is not None and not self._unchanged():
+            return 0
+        count = min(self.remaining, PIECE)
+        try:
+            sent = os.sendfile(to, self.descriptor, self.offset, count)
+        except OSError as error:
+            if error.errno not in _NOT_FOR_SENDFILE:
+                raise
+            sent = os.write(to, os.pread(self.descriptor, min(count, 65536), self.offset))
+        self.offset += sent
+        self.remaining -= sent
+        return sent
+
+
+def span_of(wrapper: FileWrapper, length: int | None) -> FileSpan | None:
+    """Return what *wrapper* has left, at most *length* bytes of it, or None when the kernel cannot send it."""
+    filelike = wrapper.filelike
+    try:
+        descriptor = filelike.fileno()
+        status = os.fstat(descriptor)
+        offset = filelike.tell()
+    except (AttributeError, OSError, ValueError):
+        return None
+    if not stat.S_ISREG(status.st_mode) or not isinstance(offset, int):
+        return None
+    left = max(status.st_size - offset, 0)
+    return FileSpan(descriptor, offset, left if length is None else length, getattr(filelike, "unchanged", None))

@@ -1,0 +1,181 @@
+"""The simple model, for comparison (`--threads 0`): each accepted connection gets a thread, which waits for it alone.
+
+The connections are the same as the poller's; only who waits is different.
+"""
+
+import errno
+import os
+import select
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+
+from app.server.access_log import AccessLog
+from app.server.admission import admit
+from app.server.connection import RESTING, Connection, Phase
+from app.server.gateway import Environ, Gateway
+from app.server.listeners import Listener
+from app.server.options import ServerOptions
+
+_TICK = 0.25
+
+
+class ThreadPerConnection:
+    """Accepts in the thread that calls `run`, and starts a thread for each connection."""
+
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        gateway: Gateway,
+        options: ServerOptions,
+        access_log: AccessLog | None,
+        max_connections: int,
+    ) -> None:
+        self.gateway = gateway
+        self.options = options
+        self.access_log = access_log
+        self._listeners = {listener.socket.fileno(): listener for listener in listeners}
+        self._bases = {
+            descriptor: gateway.base_environ(listener.server_name, listener.server_port, tls=listener.tls is not None)
+            for descriptor, listener in self._listeners.items()
+        }
+        self._places = threading.Semaphore(max_connections)
+        self._lock = threading.Lock()
+        self._owners: set[OwnThread] = set()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.stopping = False
+        self.cut = False
+        self.close_at = 0.0
+
+    def run(self) -> None:
+        """Accept until stopped, then wait for the connections."""
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        for descriptor in self._listeners:
+            poll.register(descriptor, select.POLLIN)
+        while not self.stopping:
+            for descriptor, _ in poll.poll():
+                if descriptor in self._listeners:
+                    self._accept(descriptor)
+        for listener in self._listeners.values():
+            listener.close()
+        deadline = monotonic() + self.options.graceful_timeout
+        while self._owners and monotonic() < deadline and not self.cut:
+            owner = next(iter(self._owners.copy()), None)
+            if owner is not None:
+                owner.thread.join(_TICK)
+
+    def stop(self, linger: float) -> None:
+        self.close_at = monotonic() + linger
+        self.stopping = True
+        os.eventfd_write(self._wake, 1)
+
+    def stop_now(self) -> None:
+        self.cut = True
+        self.stop(0.0)
+
+    def _accept(self, descriptor: int) -> None:
+        listener = self._listeners[descriptor]
+        if not self._places.acquire(timeout=_TICK):
+            return
+        try:
+            sock, address = listener.socket.accept()
+        except OSError as error:
+            self._places.release()
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                # Until a connection has ended; the listener stays ready, so only a wait keeps this from spinning.
+                select.select([self._wake], [], [], _TICK)
+            return
+        owner = OwnThread(self, sock, address, listener, self._bases[descriptor])
+        with self._lock:
+            self._owners.add(owner)
+        try:
+            owner.thread.start()
+        except RuntimeError:
+            # The system has no thread left: this client is turned away, the server lives on.
+            sock.close()
+            self.ended(owner)
+
+    def ended(self, owner: "OwnThread") -> None:
+        with self._lock:
+            self._owners.discard(owner)
+        self._places.release()
+
+
+class OwnThread:
+    """The host of one connection: the thread that waits for it."""
+
+    def __init__(
+        self, server: ThreadPerConnection, sock: socket.socket, address: object, listener: Listener, base: Environ
+    ) -> None:
+        self.gateway = server.gateway
+        self.options = server.options
+        self.access_log = server.access_log
+        self.now = monotonic()
+        self.thread = threading.Thread(target=self._serve, args=(sock, address, listener, base), daemon=True)
+        self._server = server
+
+    @property
+    def stopping(self) -> bool:
+        return self._server.stopping
+
+    def _serve(self, sock: socket.socket, address: object, listener: Listener, base: Environ) -> None:
+        try:
+            connection = admit(self, sock, address, listener, base)
+            connection.readable = True
+            poll = select.poll()
+            poll.register(connection.descriptor, select.POLLIN)
+            while True:
+                connection.advance()
+                if connection.phase is Phase.CLOSED or not self._wait(connection, poll):
+                    break
+        except OSError:
+            pass  # gone before it was admitted
+        finally:
+            sock.close()
+            self._server.ended(self)
+
+    def _wait(self, connection: Connection, poll: select.poll) -> bool:
+        """Wait until the connection can go on; False when the server ends."""
+        answering = connection.phase in (Phase.ANSWER, Phase.HANDSHAKE)
+        poll.modify(connection.descriptor, select.POLLOUT if answering else select.POLLIN)
+        if connection.phase is Phase.HANDSHAKE:
+            poll.modify(connection.descriptor, select.POLLIN)
+        while connection.phase is not Phase.CLOSED:
+            ready = poll.poll(max(0.0, min(connection.deadline - self.now, _TICK)) * 1000)
+            self.now = monotonic()
+            if ready:
+                connection.readable = True
+                return True
+            if self._server.cut or (
+                self.stopping and connection.phase in RESTING and self.now >= self._server.close_at
+            ):
+                connection.close()
+                return False
+            if connection.deadline <= self.now:
+                connection.expire()
+        return False
+
+    # What connections ask (connection.Host)
+
+    def run_call(self, connection: Connection) -> bool:
+        connection.perform()
+        return True
+
+    @contextmanager
+    def aside(self, connection: Connection) -> Iterator[None]:  # noqa: ARG002 - the thread is the connection's own
+        yield
+
+    def may_upload(self) -> bool:
+        return True
+
+    def uploading(self, change: int) -> None:
+        pass
+
+    def again(self, connection: Connection) -> None:
+        pass
+
+    def forget(self, connection: Connection) -> None:
+        pass
