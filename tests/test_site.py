@@ -1,0 +1,127 @@
+"""The site: pages are whole, links and assets resolve, and the guide and the README name every option."""
+
+import dataclasses
+import posixpath
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from app.settings import Settings, variable_of
+
+PROJECT = Path(__file__).resolve().parent.parent
+SITE = PROJECT / "www"
+PAGES = sorted(SITE.rglob("*.html"))
+REFERENCES = {("a", "href"), ("link", "href"), ("img", "src"), ("script", "src"), ("section", "data-target")}
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+OPTIONS = [field.name for field in dataclasses.fields(Settings)]
+
+
+class Page(HTMLParser):
+    """What a page says of itself: language, encoding, title, anchors, and what it refers to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.language = self.encoding = self.title = ""
+        self.identifiers: list[str] = []
+        self.references: list[str] = []
+        self.missing_alternatives: list[str] = []
+        self._open: list[str] = []
+        self._in_title = False
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert self._open == [], f"{path} leaves elements open"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._take(tag, dict(attrs))
+        self._in_title = tag == "title" and "svg" not in self._open
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._take(tag, dict(attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, f"</{tag}> at line {self.getpos()[0]} closes another element"
+        self._in_title = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_title:
+            self.title += data
+
+    def _take(self, tag: str, attributes: dict[str, str | None]) -> None:
+        if tag == "html":
+            self.language = attributes.get("lang") or ""
+        if tag == "meta" and "charset" in attributes:
+            self.encoding = attributes["charset"] or ""
+        if tag == "img" and "alt" not in attributes:
+            self.missing_alternatives.append(attributes.get("src") or "")
+        if identifier := attributes.get("id"):
+            self.identifiers.append(identifier)
+        self.references.extend(value for name, value in attributes.items() if value and (tag, name) in REFERENCES)
+
+
+def _resolve(page: Path, reference: str) -> Path:
+    """Return the file that a browser on *page* gets for *reference*."""
+    base = "/" + page.relative_to(SITE).as_posix()
+    path = unquote(posixpath.normpath(posixpath.join(posixpath.dirname(base), urlsplit(reference).path or base)))
+    found = SITE / path.lstrip("/")
+    return found / "index.html" if found.is_dir() else found
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(SITE).as_posix()
+
+
+def test_the_site_has_its_pages() -> None:
+    assert {"index.html", "404.html", "comparison.html", "guide/index.html"} <= {_name(page) for page in PAGES}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_page_is_whole(path: Path) -> None:
+    page = Page(path)
+    assert page.language == "en"
+    assert page.encoding.lower() == "utf-8"
+    assert page.title.strip()
+    assert page.missing_alternatives == []
+    assert len(page.identifiers) == len(set(page.identifiers))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_links_and_assets_resolve(path: Path) -> None:
+    references = [text for text in Page(path).references if not urlsplit(text).scheme and not urlsplit(text).netloc]
+    broken = []
+    for reference in references:
+        target = _resolve(path, reference)
+        fragment = urlsplit(reference).fragment
+        if not target.is_file() or (fragment and fragment not in Page(target).identifiers):
+            broken.append(reference)
+    assert broken == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_page_loads_nothing_from_elsewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not [word for word in ('src="http', 'src="//', "@import", "url(http", 'rel="preconnect"') if word in text]
+
+
+def test_the_404_page_works_at_any_depth() -> None:
+    for reference in Page(SITE / "404.html").references:
+        assert reference.startswith("/"), reference
+
+
+@pytest.mark.parametrize("document", ["README.md", "www/guide/running.html"])
+def test_every_option_is_documented(document: str) -> None:
+    text = (PROJECT / document).read_text(encoding="utf-8")
+    flags = ["--" + name.replace("_", "-") for name in OPTIONS]
+    assert [flag for flag in flags if flag not in text] == []
+    assert [variable_of(flag) for flag in flags if variable_of(flag) not in text] == []
+
+
+@pytest.mark.parametrize("ending", ["run_builtin.py", "-m pytest"])
+def test_the_readme_gives_each_command_on_one_line(ending: str) -> None:
+    lines = (PROJECT / "README.md").read_text(encoding="utf-8").splitlines()
+    command = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python " + ending
+    assert command in lines[:40]
+    assert command.replace("&", "&amp;") in (SITE / "index.html").read_text(encoding="utf-8")
