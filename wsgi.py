@@ -1,0 +1,103 @@
+"""Assembles the application that any WSGI server runs: the files under a root, a counter, the count log.
+
+Importing this module opens nothing and starts no thread. Counter and log are opened by the first request in each
+process, or by `Application.open`, so that a server may import the module before it forks (`gunicorn --preload`). They
+are closed at the end of the process, or by `Application.close`.
+"""
+
+import atexit
+import os
+from collections.abc import Iterable
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from app.counters import CounterError, CountLog, open_counter
+from app.files import FileApplication
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from app.counters.counter import Counter
+
+
+class Application:
+    """The files under one root, counted. Safe from any thread; to be opened after a fork, not before."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = Lock()
+        self._files: FileApplication | None = None
+        self._counter: Counter | None = None
+        self._log = _count_log(settings)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        return (self._files or self.open())(environ, start_response)
+
+    def open(self) -> FileApplication:
+        """Open the counter now rather than at the first request. Raises CounterError."""
+        with self._lock:
+            if self._files is None:
+                settings = self._settings
+                self._counter = open_counter(settings.counts, journal=settings.counts_journal)
+                atexit.register(self.close)
+                self._files = FileApplication(
+                    settings.root,
+                    counter=self._counter,
+                    count_line=self._log.write if self._log.enabled else None,
+                    index=settings.index,
+                    max_age=settings.max_age,
+                    precompressed=settings.precompressed,
+                    count_header=settings.count_header,
+                )
+            return self._files
+
+    def close(self) -> None:
+        """Write down what is still held. To be called when no request runs any more; again does nothing."""
+        atexit.unregister(self.close)
+        if self._counter is not None:
+            self._counter.close()
+        self._log.close()
+
+
+def make_app(settings: Settings) -> Application:
+    """Return the application for *settings*; nothing is opened yet."""
+    return Application(settings)
+
+
+def root_problem(settings: Settings) -> str | None:
+    """Return in one line why nothing can be served from the root, or None."""
+    root = settings.root
+    try:
+        with os.scandir(root):
+            return None if os.access(root, os.X_OK) else f"{root}: no permission to enter the directory"
+    except OSError as error:
+        return f"{root}: {error.strerror}"
+
+
+def start_problem(settings: Settings) -> str | None:
+    """Return in one line why the application cannot start (root, counter, count log), or None.
+
+    Opens and closes the counter: to be called before a fork, or before the application is opened.
+    """
+    if problem := root_problem(settings):
+        return problem
+    try:
+        open_counter(settings.counts, journal=settings.counts_journal).close()
+    except CounterError as error:
+        return str(error)
+    log = _count_log(settings)
+    try:
+        log.check()
+    except OSError as error:
+        return f"{log.target}: {error.strerror}"
+    finally:
+        log.close()
+    return None
+
+
+def _count_log(settings: Settings) -> CountLog:
+    return CountLog("off" if settings.quiet else settings.count_log)
+
+
+app = make_app(Settings.from_environment())
