@@ -6,11 +6,11 @@ are closed at the end of the process, or by `Application.close`.
 """
 
 import atexit
-import os
 from collections.abc import Iterable
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from app import files
 from app.counters import CounterError, CountLog, open_counter
 from app.files import FileApplication
 from app.settings import Settings
@@ -67,12 +67,7 @@ def make_app(settings: Settings) -> Application:
 
 def root_problem(settings: Settings) -> str | None:
     """Return in one line why nothing can be served from the root, or None."""
-    root = settings.root
-    try:
-        with os.scandir(root):
-            return None if os.access(root, os.X_OK) else f"{root}: no permission to enter the directory"
-    except OSError as error:
-        return f"{root}: {error.strerror}"
+    return files.root_problem(settings.root)
 
 
 def start_problem(settings: Settings) -> str | None:
