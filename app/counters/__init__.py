@@ -1,0 +1,12 @@
+"""How often: exact counts of the accesses to each file.
+
+`counter` is the protocol that the application counts with; `memory`, `lmdb` and `redis` keep it within a process, a
+host and many hosts. `open_counter` finds the one that a URL names, `count_log` writes a line for each access, and
+`python -m app.counters` reads and moves counts. Nothing of HTTP, files or sockets is known here.
+"""
+
+from app.counters.count_log import CountLog
+from app.counters.open_counter import open_counter
+from app.counters.record import CounterError
+
+__all__ = ["CountLog", "CounterError", "open_counter"]

@@ -42,13 +42,16 @@ class Counter(Protocol):
 
         *path* is the file's own URL path, percent-encoded (ASCII). Returns None for a kind that is no access,
         and for an access whose number is not known yet. For an access, *announce* is called exactly once with
-        the same value before the call returns; for one path the calls come in the order of the numbers within a process.
-        *announce* must be quick and must not raise. Never raises: a store that fails is the store's own affair
+        the same value before the call returns; for one path the calls come in the order of the numbers within a
+        process. *announce* must be quick and must not raise. Never raises: a store that fails is the store's own affair
         (the answer goes out, the access is told as uncounted).
         """
 
     def answered(self, status: int) -> None:
-        """Record one answer by its status code, for an answer that `count` was not called for. Never raises."""
+        """Record one answer by its status code, for an answer that `count` was not called for. Never raises.
+
+        `count` itself stands for 200 (FULL, HEAD), 206 (PARTIAL, RESUMED) or 304.
+        """
 
     def close(self) -> None:
         """Write down what is still held and release the store. Calls after the first do nothing."""

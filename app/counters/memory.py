@@ -1,0 +1,87 @@
+"""Counts of one process, in a dict under a lock: the readable definition of the contract."""
+
+import os
+import weakref
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from threading import Lock
+from time import time
+
+from app.counters.counter import Announce, Kind
+from app.counters.record import SECONDS_PER_DAY, Counts, FileRecord
+
+FULL, PARTIAL, NOT_MODIFIED, RESUMED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED, Kind.RESUMED
+
+_counters: "weakref.WeakSet[MemoryCounter]" = weakref.WeakSet()
+
+
+class MemoryCounter:
+    """Counts that begin at 0 with the process and end with it."""
+
+    def __init__(self, *, clock: Callable[[], float] = time) -> None:
+        self._clock = clock
+        self._counts = Counts()
+        self._lock = Lock()
+        _counters.add(self)
+
+    def count(self, path: str, kind: Kind, announce: Announce | None = None) -> int | None:
+        with self._lock:
+            record = self._counts.files.get(path)
+            if record is None:
+                record = self._counts.files[path] = FileRecord()
+            if kind is FULL:
+                record.full += 1
+            elif kind is NOT_MODIFIED:
+                record.not_modified += 1
+            elif kind is PARTIAL:
+                record.partial += 1
+            elif kind is RESUMED:
+                record.resumed += 1
+                return None
+            else:
+                record.head += 1
+                return None
+            now = int(self._clock())
+            if now > record.last:
+                record.last = now
+                record.first = record.first or now
+            day = now // SECONDS_PER_DAY
+            days = record.days
+            days[day] = days.get(day, 0) + 1
+            number = record.full + record.partial + record.not_modified
+            if announce is not None:
+                announce(number)
+            return number
+
+    def answered(self, status: int) -> None:
+        with self._lock:
+            statuses = self._counts.other_statuses
+            statuses[status] = statuses.get(status, 0) + 1
+
+    def counts(self) -> Counts:
+        with self._lock:
+            return deepcopy(self._counts)
+
+    def add(self, counts: Counts) -> None:
+        with self._lock:
+            self._counts.add(counts)
+
+    def reset(self, paths: Iterable[str] | None = None) -> None:
+        with self._lock:
+            if paths is None:
+                self._counts = Counts()
+            else:
+                for path in paths:
+                    self._counts.files.pop(path, None)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _renew_locks() -> None:
+    # A lock that another thread held during the fork would stay locked in the child for good.
+    for counter in _counters:
+        counter._lock = Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)

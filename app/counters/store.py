@@ -1,0 +1,20 @@
+"""What a backend offers beside counting: its counts can be read, added to and reset while others count."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from app.counters.counter import Counter
+from app.counters.record import Counts
+
+
+class Store(Counter, Protocol):
+    """A counter whose counts can be read and moved. Each of these raises CounterError when the store cannot be used."""
+
+    def counts(self) -> Counts:
+        """Return everything that is kept, as of one moment, without holding up those who count."""
+
+    def add(self, counts: Counts) -> None:
+        """Add *counts* to what is kept: all of it or, when CounterError is raised, nothing."""
+
+    def reset(self, paths: Iterable[str] | None = None) -> None:
+        """Forget *paths*, or everything; their next access is number 1 again."""
