@@ -1,6 +1,8 @@
 // The live demonstration on the first page, and a copy button beside each command.
 
 const SHOWN_BYTES = 64;
+const SHOWN_TEXT = 700;
+const BYTES_IN_A_ROW = 8;
 
 function element(name, text, className) {
   const node = document.createElement(name);
@@ -24,20 +26,28 @@ function addCopyButtons() {
   }
 }
 
+// Fetch gives names in lower case; shown as RFC 9110 writes them.
+function asWritten(name) {
+  return name === "etag" ? "ETag" : name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
+}
+
 function hexDump(bytes) {
   const rows = [];
-  for (let at = 0; at < bytes.length; at += 16) {
-    const row = [...bytes.subarray(at, at + 16)];
-    const hex = row.map((byte) => byte.toString(16).padStart(2, "0")).join(" ").padEnd(47);
+  for (let at = 0; at < bytes.length; at += BYTES_IN_A_ROW) {
+    const row = [...bytes.subarray(at, at + BYTES_IN_A_ROW)];
+    const hex = row.map((byte) => byte.toString(16).padStart(2, "0")).join(" ").padEnd(3 * BYTES_IN_A_ROW);
     const text = row.map((byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : ".")).join("");
-    rows.push(`${hex}  ${text}`);
+    rows.push(`${hex} ${text}`);
   }
   return rows.join("\n");
 }
 
 function describeBody(bytes, type) {
   if (bytes.length === 0) return "(no body)";
-  if (type.startsWith("multipart/") || type.startsWith("text/html")) return new TextDecoder("latin1").decode(bytes.subarray(0, 700)).trimEnd();
+  if (/^(multipart|text)\//.test(type)) {
+    const text = new TextDecoder("latin1").decode(bytes.subarray(0, SHOWN_TEXT));
+    return text.replaceAll("\r", "").replace(/[^\n -~]/g, ".").trimEnd();
+  }
   if (bytes.length <= SHOWN_BYTES) return hexDump(bytes);
   return `(${bytes.length.toLocaleString("en")} bytes)`;
 }
@@ -98,7 +108,7 @@ class Demonstration {
     const parts = [element("span", `HTTP/1.1 ${answer.status} ${answer.statusText}\n`, "status")];
     for (const [name, value] of answer.headers) {
       if (name === "tally-count") parts.push(element("mark", `Tally-Count: ${value}`), "\n");
-      else parts.push(element("span", `${name}: `, "name"), `${value}\n`);
+      else parts.push(element("span", `${asWritten(name)}: `, "name"), `${value}\n`);
     }
     parts.push(`\n${describeBody(body, answer.headers.get("Content-Type") ?? "")}`);
     this.response.replaceChildren(...parts);
