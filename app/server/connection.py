@@ -39,9 +39,11 @@ _COLLECTED = 65536
 _PATIENCE = 1.0
 #: An unread body up to this size is read and thrown away, so that the connection can go on.
 _DRAINED = 65536
-#: After an answer that closes, what the client still sends is read this long and far: a reset could destroy the answer.
-_LINGER_TIME = 2.0
-_LINGER_BYTES = 1 << 22
+#: After an answer that closes, what the client still sends is read and thrown away, since a reset could destroy the
+#: answer: until it pauses this long, and this long at most.
+_LINGER_PAUSE = 2.0
+_LINGER_TIME = 30.0
+_LINGER_READS = 16  # before others get their turn
 
 _GONE = frozenset(
     {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTUNREACH, errno.ECONNABORTED}
@@ -103,7 +105,7 @@ class Connection:
         "_body_since",
         "_collected",
         "_continued",
-        "_lingered",
+        "_linger_until",
         "_pending",
         "_queued",
         "_receiver",
@@ -139,7 +141,7 @@ class Connection:
         self.hung_up = False
         self.busy = False
         self._receiver = Receiver(host.options.limits)
-        self._lingered = 0
+        self._linger_until = 0.0
         # For the request
         self._request: Request | None = None
         self._body: deque[bytes] | None = None  # arrived, and not yet asked for
@@ -466,15 +468,15 @@ class Connection:
         access_log = self.host.access_log
         if access_log is not None:
             access_log.write(Exchange(self.address, "", time(), "", error.status, len(answer), 0.0, "", "", False, ""))
-        self._end()
+        self._end(_LINGER_PAUSE)
 
-    def _end(self) -> None:
+    def _end(self, patience: float = _LINGER_TIME) -> None:
         """Close after the last answer, so that it arrives even while the client is still sending."""
         if self.hung_up:
             self.close()
             return
         self.phase = Phase.LINGER
-        self.deadline = self.host.now + _LINGER_TIME
+        self._linger_until = self.host.now + patience
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -484,17 +486,20 @@ class Connection:
         self._linger()
 
     def _linger(self) -> None:
-        while self.readable:
+        self.deadline = min(self.host.now + _LINGER_PAUSE, self._linger_until)
+        for _ in range(_LINGER_READS):
+            if not self.readable:
+                return
             try:
                 data = self._receive()
             except OSError:
                 data = b""
             if data is None:
                 return
-            self._lingered += len(data)
-            if not data or self._lingered > _LINGER_BYTES:
+            if not data:
                 self.close()
                 return
+        self.host.again(self)
 
     def _abort(self) -> None:
         """Cut the connection in the middle of an answer."""

@@ -229,9 +229,6 @@ class Call:
             head = self._file(result)
             if head is not None:
                 return head
-        elif type(result) in (list, tuple) and not result and not self._head_encoded:
-            self.complete = True
-            return self._head(0)
         self._iterator = iter(result)
         return self._next_piece()
 

@@ -26,7 +26,7 @@ from time import monotonic
 
 from app.server.access_log import AccessLog
 from app.server.admission import admit
-from app.server.connection import RESTING, Connection
+from app.server.connection import RESTING, Connection, Phase
 from app.server.gateway import Environ, Gateway
 from app.server.listeners import Listener
 from app.server.options import ServerOptions
@@ -73,6 +73,7 @@ class Poller:
         self._accepting = False
         self._connections: dict[int, Connection] = {}
         self._events: deque[tuple[int, int]] = deque()
+        self._unfinished: deque[Connection] = deque()  # had their turn, and have more to do
         self._next_tick = 0.0
         self._slow_until = 0.0
         # Told to the leader from elsewhere
@@ -173,9 +174,7 @@ class Poller:
             self._uploads += change
 
     def again(self, connection: Connection) -> None:
-        self._returned.append(connection)
-        # Only a leader that is asleep needs it; but whether it is cannot be told from another thread.
-        os.eventfd_write(self._wake, 1)
+        self._unfinished.append(connection)
 
     def forget(self, connection: Connection) -> None:
         self._connections.pop(connection.descriptor, None)
@@ -236,7 +235,8 @@ class Poller:
             if self._queue and self._idle:
                 self._work.notify()
         if not connection.settle():
-            self.again(connection)
+            self._returned.append(connection)
+            os.eventfd_write(self._wake, 1)
 
     def _watch(self) -> None:
         seen: object = None
@@ -296,12 +296,8 @@ class Poller:
                 elif descriptor == self._wake:
                     with suppress(BlockingIOError):
                         os.eventfd_read(self._wake)
-            for _ in range(len(self._returned)):
-                connection = self._returned.popleft()
-                connection.busy = False
-                connection.advance()
-                if self._term is not term:
-                    return
+            if (self._returned or self._unfinished) and self._go_on(term):
+                return
             if self._stop_asked or self._stop_now_asked:
                 self._begin_stop()
             if self.now >= self._next_tick and self._tick(term):
@@ -309,7 +305,7 @@ class Poller:
             if self.stopping and not self._connections:
                 self._finish()
                 return
-            if self._returned:
+            if self._returned or self._unfinished:
                 timeout = 0.0
             elif self._connections or self.stopping or not self._accepting:
                 timeout = max(self._next_tick - self.now, 0.001)
@@ -317,6 +313,22 @@ class Poller:
                 timeout = -1
             events.extend(self._epoll.poll(timeout, _MOST_EVENTS))
             self.now = monotonic()
+
+    def _go_on(self, term: list[object]) -> bool:
+        """Let connections continue that no event will call for; True when another leads now."""
+        for _ in range(len(self._returned)):
+            connection = self._returned.popleft()
+            connection.busy = False
+            connection.advance()
+            if self._term is not term:
+                return True
+        for _ in range(len(self._unfinished)):
+            connection = self._unfinished.popleft()
+            if not connection.busy:
+                connection.advance()
+            if self._term is not term:
+                return True
+        return False
 
     def _tick(self, term: list[object]) -> bool:
         """Look at the deadlines; True when another leads now."""
@@ -341,18 +353,19 @@ class Poller:
     def _accept(self, descriptor: int) -> None:
         listener = self._listeners[descriptor]
         for _ in range(1 if self.options.multiprocess and not self.stopping else _ACCEPTED_IN_A_ROW):
-            if len(self._connections) >= self._max_connections and not self._close_resting():
-                self._pause_accepting()
-                return
             try:
                 sock, address = listener.socket.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED and not self._close_resting():
+                if error.errno in _EXHAUSTED and not self._make_room():
                     self._pause_accepting()
                     return
                 continue  # a client that was gone before it was accepted
+            if len(self._connections) >= self._max_connections and not self._make_room():
+                self._pause_accepting()
+                self._admit(sock, address, listener, self._bases[descriptor])
+                return
             self._admit(sock, address, listener, self._bases[descriptor])
 
     def _admit(self, sock: socket.socket, address: object, listener: Listener, base: Environ) -> None:
@@ -364,10 +377,11 @@ class Poller:
         self._connections[connection.descriptor] = connection
         self._epoll.register(connection.descriptor, _EVENTS)
 
-    def _close_resting(self) -> bool:
-        """Close the connections that have waited longest for a request; False when there is none."""
+    def _make_room(self) -> bool:
+        """Close the connections that have been idle longest, then those that have sent nothing yet; False: none."""
         resting = [c for c in self._connections.values() if c.phase in RESTING and not c.busy]
-        for connection in nsmallest(16, resting, key=lambda c: c.deadline):
+        few = 1 + len(resting) // 64  # so that a full server does not look through all of them for each newcomer
+        for connection in nsmallest(few, resting, key=lambda c: (c.phase is Phase.FIRST, c.deadline)):
             connection.close()
         return bool(resting)
 

@@ -1,0 +1,376 @@
+"""What slow, silent, greedy and vanishing clients cannot do: hold a thread, delay the others, stay for ever."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from app.http11 import Limits
+from tests.server.serving import get, plain, read_all, read_answer, serving, wait_for
+
+Environ = dict[str, Any]
+MODELS = pytest.mark.parametrize("threads", [2, 0], ids=["poller", "thread-per-connection"])
+MEBIBYTE = 1 << 20
+
+
+class Gate:
+    """An application whose calls to /wait stay inside until `opened` is set, and that notes how many are inside."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.inside = 0
+        self.most = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, environ: Environ, start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/wait":
+            with self.lock:
+                self.inside += 1
+                self.most = max(self.most, self.inside)
+            assert self.opened.wait(20)
+            with self.lock:
+                self.inside -= 1
+        return plain(environ, start_response)
+
+
+def test_a_slow_call_does_not_delay_the_others() -> None:
+    gate = Gate()
+    with serving(gate, threads=2) as running, running.connect() as slow, running.connect() as quick:
+        slow.sendall(get("/wait"))
+        wait_for(lambda: gate.inside == 1)
+        for _ in range(20):
+            quick.sendall(get("/quick"))
+            assert read_answer(quick)[2] == b"/quick"
+        gate.opened.set()
+        assert read_answer(slow)[2] == b"/wait"
+        slow.sendall(get("/again"))
+        assert read_answer(slow)[2] == b"/again"
+
+
+def test_calls_run_side_by_side_up_to_the_number_of_threads() -> None:
+    gate = Gate()
+    with serving(gate, threads=3) as running, ExitStack() as stack:
+        clients = [stack.enter_context(running.connect()) for _ in range(6)]
+        for client in clients:
+            client.sendall(get("/wait"))
+        wait_for(lambda: gate.inside == 3)
+        late = stack.enter_context(running.connect())
+        late.sendall(get("/late"))  # has to wait for a thread, and is not lost
+        gate.opened.set()
+        for client in [*clients, late]:
+            assert read_answer(client)[0] == 200
+    assert gate.most == 3
+
+
+def test_pipelined_behind_a_slow_call() -> None:
+    gate = Gate()
+    with serving(gate, threads=2) as running, running.connect() as client:
+        client.sendall(get("/wait") + get("/1") + get("/2"))
+        wait_for(lambda: gate.inside == 1)
+        client.sendall(get("/3"))
+        gate.opened.set()
+        assert [read_answer(client)[2] for _ in range(4)] == [b"/wait", b"/1", b"/2", b"/3"]
+
+
+def large(environ: Environ, start_response: Any) -> Any:
+    """Answers /file by the kernel, /pieces from a generator, everything else at once."""
+    if environ["PATH_INFO"] == "/file":
+        start_response("200 OK", [("Content-Length", str(16 * MEBIBYTE))])
+        return environ["wsgi.file_wrapper"](Path(environ["HTTP_X_FILE"]).open("rb"))  # noqa: SIM115
+    if environ["PATH_INFO"] == "/pieces":
+        start_response("200 OK", [])
+        return (bytes([n % 256]) * 65536 for n in range(256))
+    return plain(environ, start_response)
+
+
+@pytest.fixture(scope="module")
+def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("files") / "large"
+    path.write_bytes(bytes(range(256)) * (16 * MEBIBYTE // 256))
+    return path
+
+
+@MODELS
+def test_slow_readers_hold_no_thread(threads: int, large_file: Path) -> None:
+    with serving(large, threads=threads) as running, ExitStack() as stack:
+        readers = [stack.enter_context(running.connect(receive_buffer=4096)) for _ in range(6)]
+        for number, reader in enumerate(readers):
+            reader.sendall(get("/file" if number % 2 else "/pieces", f"X-File: {large_file}", close=True))
+        quick = stack.enter_context(running.connect())
+        for _ in range(20):
+            quick.sendall(get("/quick"))
+            assert read_answer(quick)[2] == b"/quick"
+            for reader in readers:
+                assert reader.recv(64)
+        assert len(read_all(readers[1])) > 15 * MEBIBYTE  # and an answer goes on to its end
+        assert read_all(readers[0]).endswith(b"\r\n0\r\n\r\n")
+
+
+@MODELS
+def test_slow_uploads_hold_no_thread(threads: int) -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        if environ["REQUEST_METHOD"] == "POST":
+            environ["PATH_INFO"] = f"/{len(environ['wsgi.input'].read())}"
+        return plain(environ, start_response)
+
+    with serving(application, threads=threads) as running, ExitStack() as stack:
+        uploads = [stack.enter_context(running.connect()) for _ in range(12)]
+        for number, upload in enumerate(uploads):
+            # A small body that dribbles, and a large one that stalls inside of the application
+            size = 3 if number % 2 else 100_000
+            upload.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % size)
+            upload.sendall(b"a" if number % 2 else b"a" * 90_000)
+        quick = stack.enter_context(running.connect())
+        for _ in range(20):
+            quick.sendall(get("/quick"))
+            assert read_answer(quick)[2] == b"/quick"
+        for number, upload in enumerate(uploads):
+            upload.sendall(b"aa" if number % 2 else b"a" * 10_000)
+            assert read_answer(upload)[2] == (b"/3" if number % 2 else b"/100000")
+
+
+@MODELS
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b"", b""),
+        (b"G", b"HTTP/1.1 408 "),
+        (b"GET / HTTP/1.1\r\nHost: te", b"HTTP/1.1 408 "),
+        (b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc", b"HTTP/1.1 408 "),
+        (get("/first"), b"HTTP/1.1 200 "),
+    ],
+    ids=["silent", "a byte", "half a head", "half a body", "idle after an answer"],
+)
+def test_who_is_too_slow_is_sent_away(threads: int, sent: bytes, expected: bytes) -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        environ["wsgi.input"].read()
+        return plain(environ, start_response)
+
+    times = {"header_timeout": 0.3, "body_timeout": 0.3, "keep_alive": 0.3}
+    with serving(application, threads=threads, **times) as running, running.connect() as client:
+        begin = monotonic()
+        client.sendall(sent)
+        answer = read_all(client)
+        assert answer[: len(expected)] == expected
+        assert 0.2 < monotonic() - begin < 5
+
+
+def test_a_dribbled_head_has_one_deadline() -> None:
+    with serving(plain, header_timeout=0.5) as running, running.connect() as client:
+        begin = monotonic()
+        pause = threading.Event()
+        with pytest.raises(OSError, match=r".+"):  # noqa: PT012 - the very moment does not matter
+            while monotonic() - begin < 8:
+                client.sendall(b"X")
+                pause.wait(0.02)
+        assert monotonic() - begin < 5
+
+
+@MODELS
+@pytest.mark.parametrize("path", ["/file", "/pieces"])
+def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(threads: int, path: str, large_file: Path) -> None:
+    with serving(large, threads=threads, write_timeout=0.2) as running:
+        with running.connect(receive_buffer=4096) as client:
+            client.sendall(get(path, f"X-File: {large_file}"))
+            pause = threading.Event()
+            taken = 0
+            for _ in range(12):
+                taken += len(client.recv(65536))
+                pause.wait(0.05)  # in all three times as long as may pass without progress
+            rest = client.recv(100)
+            assert rest
+            # From here on it takes nothing: the server ends it, and the answer stays short.
+            pause.wait(1.2)
+            total = taken + len(rest)
+            try:
+                while more := client.recv(1 << 20):
+                    total += len(more)
+            except ConnectionResetError:
+                pass
+            assert total < 16 * MEBIBYTE
+
+
+@MODELS
+def test_bytes_that_are_no_request_get_an_answer_and_a_close(threads: int) -> None:
+    with serving(plain, threads=threads, limits=Limits(field_size=1000)) as running:
+        for data, status in [
+            (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+            (get("/", "X: " + "x" * 2000), b"431"),
+            (b"GET / HTTP/3.0\r\nHost: test\r\n\r\n", b"505"),
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"400"),
+            (get("/ok") + b"rubbish\r\n\r\n", b"400"),
+        ]:
+            answer = running.exchange(data)
+            before, _, last = answer.rpartition(b"HTTP/1.1 " + status)
+            assert not before or before.endswith(b"/ok"), answer
+            assert b"\r\nConnection: close\r\n" in last
+            assert last.count(b"\r\nDate: ") == 1
+        assert running.exchange(get("/alive", close=True)).endswith(b"/alive")
+
+
+def test_idle_connections_make_room_when_there_are_too_many() -> None:
+    with serving(plain, max_connections=20) as running, ExitStack() as stack:
+        for number in range(60):
+            client = stack.enter_context(running.connect())
+            client.sendall(get(f"/{number}"))
+            assert read_answer(client)[2] == b"/%d" % number
+
+
+def test_connections_beyond_the_limit_wait_while_all_are_at_work() -> None:
+    gate = Gate()
+    with serving(gate, max_connections=2, threads=4) as running, ExitStack() as stack:
+        working = [stack.enter_context(running.connect()) for _ in range(2)]
+        for client in working:
+            client.sendall(get("/wait", close=True))
+        wait_for(lambda: gate.inside == 2)
+        waiting = stack.enter_context(running.connect())
+        waiting.sendall(get("/later"))
+        gate.opened.set()
+        assert read_answer(waiting)[2] == b"/later"
+
+
+@MODELS
+def test_stop_finishes_what_is_under_way(threads: int, large_file: Path) -> None:
+    gate = Gate()
+
+    def application(environ: Environ, start_response: Any) -> Any:
+        return (large if environ["PATH_INFO"] == "/file" else gate)(environ, start_response)
+
+    with serving(application, threads=threads) as running, ExitStack() as stack:
+        download, call, idle = (stack.enter_context(running.connect()) for _ in range(3))
+        idle.sendall(get("/idle"))
+        assert read_answer(idle)[0] == 200
+        download.sendall(get("/file", f"X-File: {large_file}"))
+        call.sendall(get("/wait"))
+        wait_for(lambda: gate.inside == 1)
+        assert download.recv(1)
+        running.server.stop(status=7)
+        assert idle.recv(1) == b""
+        assert running.thread.is_alive()
+        assert len(read_all(download)) > 16 * MEBIBYTE
+        with pytest.raises(ConnectionRefusedError):
+            running.connect()
+        gate.opened.set()
+        status, head, _ = read_answer(call)
+        assert status == 200
+        assert threads == 0 or b"Connection: close" in head
+        running.thread.join(10)
+        assert running.status == 7
+
+
+def test_an_idle_connection_may_ask_once_more_while_the_server_lingers() -> None:
+    with serving(plain) as running, running.connect() as idle:
+        idle.sendall(get("/1"))
+        assert read_answer(idle)[2] == b"/1"
+        running.server.stop(linger=20)
+        wait_for(lambda: running.refuses())
+        idle.sendall(get("/2"))
+        _, head, body = read_answer(idle)
+        assert body == b"/2"
+        assert b"Connection: close" in head
+        running.thread.join(5)
+        assert running.status == 0
+
+
+@MODELS
+def test_the_end_of_patience(threads: int) -> None:
+    gate = Gate()
+    with serving(gate, threads=threads, graceful_timeout=0.3) as running, running.connect() as client:
+        client.sendall(get("/wait"))
+        wait_for(lambda: gate.inside == 1)
+        running.server.stop()
+        running.thread.join(5)
+        assert running.status == 0
+        gate.opened.set()
+
+
+def test_who_waits_in_the_backlog_is_served_at_the_end() -> None:
+    gate = Gate()
+    with serving(gate, threads=1) as running, ExitStack() as stack:
+        clients = [stack.enter_context(running.connect()) for _ in range(10)]
+        running.server.stop(linger=5)
+        for client in clients:
+            client.sendall(get("/late"))
+            assert read_answer(client)[2] == b"/late"
+
+
+@MODELS
+def test_a_file_that_changes_under_way_is_not_sent_on(threads: int, tmp_path: Path) -> None:
+    class Changing:
+        """A file that says it has changed once some of it has been sent."""
+
+        def __init__(self, path: Path) -> None:
+            self.file = path.open("rb")
+            self.fileno, self.read, self.tell, self.close = (
+                self.file.fileno,
+                self.file.read,
+                self.file.tell,
+                self.file.close,
+            )
+            self.asked = 0
+
+        def unchanged(self) -> bool:
+            self.asked += 1
+            return self.asked < 3
+
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 8 * MEBIBYTE)
+
+    def application(environ: Environ, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Length", str(8 * MEBIBYTE))])
+        return environ["wsgi.file_wrapper"](Changing(path))
+
+    with serving(application, threads=threads) as running:
+        assert MEBIBYTE < len(running.exchange(get())) < 4 * MEBIBYTE
+        path.write_bytes(b"short")
+        assert running.exchange(get()).endswith(b"\r\n\r\nshort")
+
+
+@MODELS
+@pytest.mark.parametrize(("offset", "length"), [(0, 0), (0, 5), (100, 1), (3, 70_000)])
+def test_a_slice_of_a_file(threads: int, offset: int, length: int, large_file: Path) -> None:
+    def application(environ: Environ, start_response: Any) -> Any:
+        file = large_file.open("rb")
+        file.seek(offset)
+        start_response("206 Partial Content", [("Content-Length", str(length))])
+        return environ["wsgi.file_wrapper"](file)
+
+    expected = (bytes(range(256)) * 300)[offset : offset + length]
+    with serving(application, threads=threads) as running, running.connect() as client:
+        for _ in range(2):
+            client.sendall(get())
+            assert read_answer(client)[2] == expected
+
+
+def test_write_waits_for_a_slow_reader_without_holding_the_others() -> None:
+    def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
+        write = start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/write":
+            for _ in range(64):
+                write(b"w" * 65536)
+        return iter([b"end"])
+
+    with serving(application, threads=1) as running, ExitStack() as stack:
+        slow = stack.enter_context(running.connect(receive_buffer=4096))
+        slow.sendall(get("/write", close=True))
+        assert slow.recv(10)
+        quick = stack.enter_context(running.connect())
+        for _ in range(5):
+            quick.sendall(get())
+            assert read_answer(quick)[2] == b"end"
+        assert read_all(slow).endswith(b"\r\n3\r\nend\r\n0\r\n\r\n")
+
+
+def test_a_client_that_resets_harms_nobody() -> None:
+    with serving(large) as running:
+        for _ in range(20):
+            client = running.connect()
+            client.sendall(get("/pieces") * 3)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            client.close()
+        assert running.exchange(get("/alive", close=True)).endswith(b"/alive")
