@@ -1,0 +1,292 @@
+"""The WSGI application: find the file, decide what to answer, count, answer.
+
+Most requests are a GET for a small file without preconditions, range or coding: `__call__` answers these at once from
+the held file. Everything else goes through `_answer`, which decides step by step: method, file, content coding,
+preconditions, range. An access is counted before its answer leaves, so a client that has its answer has been counted.
+
+Nothing is known here of sockets, parsing or framing; OS errors become HTTP statuses in `_status_of` alone.
+"""
+
+import errno
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from secrets import token_hex
+from time import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+from app.clock import date_header
+from app.counters.counter import Counter, Kind
+from app.files.catalog import HELD_TOTAL, Catalog, SlashMissingError
+from app.files.conditional import PRECONDITIONS, Outcome, evaluate, if_range
+from app.files.document_root import RootLostError
+from app.files.encodings import acceptable_codings
+from app.files.file_slice import BLOCK, FileSlice, MultipartBody
+from app.files.pages import STATUS_LINES, page
+from app.files.ranges import ByteRange, Multipart, UnsatisfiableRangeError, multipart, select_ranges
+from app.files.static_file import Fields, StaticFile
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+CountLine = Callable[[str, str, str, int | None], None]
+
+_log = logging.getLogger("tally.files")
+
+_ALLOW = ("Allow", "GET, HEAD, OPTIONS")
+_NOT_FOUND_PAGE = "/404.html"
+_RETRY_AFTER = "5"
+# A query's own characters (RFC 3986 section 3.4) and "%", since it is encoded already.
+_SAFE_IN_QUERY = "%/?:@!$&'()*+,;=~-._"
+
+_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV, errno.EINVAL}
+_FORBIDDEN = {errno.EACCES, errno.EPERM}
+
+
+class _Answer(NamedTuple):
+    status: int
+    fields: Fields  # all but Date
+    body: Iterable[bytes]
+    file: StaticFile | None = None  # with `kind`: what is counted
+    kind: Kind | None = None
+
+
+class FileApplication:
+    """Serves the files below *root* as a WSGI application. Safe from any thread.
+
+    *counter* is told of every answer, and *count_line* of every access: with the file's key, the client's address and
+    port, and the access's number (None when it is not known yet). *index* is the file that stands for a directory,
+    *max_age* the seconds for which clients may use an answer without asking again. With *precompressed*, siblings such
+    as `style.css.gz` are sent to clients that accept their coding. With *count_header*, answers carry Tally-Count.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        counter: Counter,
+        count_line: CountLine | None = None,
+        index: str = "index.html",
+        max_age: int = 0,
+        precompressed: bool = False,
+        count_header: bool = False,
+        held_total: int = HELD_TOTAL,
+    ) -> None:
+        self._cache_control = f"public, max-age={max_age}" if max_age else "no-cache"
+        self._catalog = Catalog(
+            root,
+            index=index,
+            cache_control=self._cache_control,
+            precompressed=precompressed,
+            held_total=held_total,
+        )
+        self._counter = counter
+        self._count_line = count_line
+        self._precompressed = precompressed
+        self._count_header = count_header
+        self._warned = ""  # the Date of the last warning
+        # A request with one of these may get something else than the whole file as it is.
+        self._selecting = (*PRECONDITIONS, "HTTP_RANGE", *(("HTTP_ACCEPT_ENCODING",) if precompressed else ()))
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        date = date_header()
+        if environ["REQUEST_METHOD"] == "GET" and environ.keys().isdisjoint(self._selecting):
+            file = self._catalog.held(environ.get("PATH_INFO", ""), date)
+            if file is not None and file.content is not None:
+                fields = [*file.fields, ("Date", date)]
+                self._count(environ, file, Kind.FULL, fields)
+                start_response("200 OK", fields)
+                return [file.content]
+        answer = self._answer(environ)
+        fields = [*answer.fields, ("Date", date_header())]
+        if answer.file is not None and answer.kind is not None:
+            self._count(environ, answer.file, answer.kind, fields)
+        else:
+            self._counter.answered(answer.status)
+        start_response(STATUS_LINES[answer.status], fields)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else answer.body
+
+    def _count(self, environ: "WSGIEnvironment", file: StaticFile, kind: Kind, fields: Fields) -> None:
+        announce = None
+        if self._count_line is not None:
+            address, port = environ.get("REMOTE_ADDR", ""), environ.get("REMOTE_PORT")
+            announce = partial(self._count_line, file.key, address, str(port or 0))
+        number = self._counter.count(file.key, kind, announce)
+        if self._count_header and number is not None:
+            fields.append(("Tally-Count", str(number)))
+
+    def _answer(self, environ: "WSGIEnvironment") -> _Answer:
+        method = environ["REQUEST_METHOD"]
+        if method == "OPTIONS":
+            return _Answer(204, [_ALLOW], [])
+        if method not in ("GET", "HEAD"):
+            return _error(405, _ALLOW)
+        url_path = environ.get("PATH_INFO", "") or ("" if environ.get("SCRIPT_NAME") else "/")
+        try:
+            file = self._select(url_path, environ)
+        except SlashMissingError:
+            return self._redirect(environ, url_path)
+        except OSError as error:
+            return self._failure(error)
+        try:
+            answer = _answer_with(file, environ, method == "HEAD")
+        except BaseException:
+            file.close()
+            raise
+        return answer
+
+    def _select(self, url_path: str, environ: "WSGIEnvironment") -> StaticFile:
+        """Find the file, and among it and its precompressed siblings the one that the client prefers."""
+        if not url_path:
+            self._catalog.find("/").close()
+            raise SlashMissingError
+        file = self._catalog.find(url_path)
+        if not self._precompressed:
+            return file
+        for coding in acceptable_codings(environ.get("HTTP_ACCEPT_ENCODING", "")):
+            if sibling := self._catalog.sibling(url_path, coding, file):
+                file.close()
+                return sibling
+        return file
+
+    def _redirect(self, environ: "WSGIEnvironment", url_path: str) -> _Answer:
+        # Relative to the last segment, it holds behind any proxy; with "./" before it and all but a segment's own
+        # characters encoded, it can be read neither as a scheme nor as another host.
+        segment = (environ.get("SCRIPT_NAME", "") + url_path).rpartition("/")[2]
+        location = "./" + quote(segment, safe="!$&'()*+,;=:@~-._", encoding="latin-1") + "/"
+        if query := environ.get("QUERY_STRING"):
+            location += "?" + quote(query, safe=_SAFE_IN_QUERY, encoding="latin-1", errors="replace")
+        return _page(301, self._cache_control, ("Location", location))
+
+    def _failure(self, error: OSError) -> _Answer:
+        status = _status_of(error)
+        if status == 503:
+            if not isinstance(error, RootLostError):
+                self._warn(error)
+            return _error(503, ("Retry-After", _RETRY_AFTER))
+        return self._not_found() if status == 404 else _error(status)
+
+    def _warn(self, error: OSError) -> None:
+        # When descriptors run out every request fails, so one line a second has to do.
+        date = date_header()
+        if date != self._warned:
+            self._warned = date
+            _log.warning("a file cannot be opened: %s", error.strerror or "it is being written to")
+
+    def _not_found(self) -> _Answer:
+        """The site's own 404.html, if it has one, else ours."""
+        try:
+            file = self._catalog.find(_NOT_FOUND_PAGE)
+        except (OSError, SlashMissingError):
+            return _error(404)
+        fields = _page_fields(file.media_type, file.size, "no-store")
+        return _Answer(404, fields, _body(file, None))
+
+
+def _status_of(error: OSError) -> int:
+    """Return the status that tells the client of *error*: the one place where errors of the system become HTTP."""
+    if isinstance(error, RootLostError):
+        return 503
+    # Without an errno it is one of ours: nothing to be served there, or a file that would not keep still.
+    number = error.errno or (errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EAGAIN)
+    if number in _MISSING:
+        return 404
+    # The rest (EMFILE, ENFILE, EIO, ESTALE, ...) says nothing of the file: the client may come again.
+    return 403 if number in _FORBIDDEN else 503
+
+
+def _page_fields(media_type: str, size: int, cache_control: str) -> Fields:
+    return [
+        ("Content-Type", media_type),
+        ("Content-Length", str(size)),
+        ("Cache-Control", cache_control),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+
+
+def _page(status: int, cache_control: str, *more: tuple[str, str]) -> _Answer:
+    content = page(status)
+    return _Answer(status, [*_page_fields("text/html; charset=utf-8", len(content), cache_control), *more], [content])
+
+
+def _error(status: int, *more: tuple[str, str]) -> _Answer:
+    return _page(status, "no-store", *more)
+
+
+def _answer_with(file: StaticFile, environ: "WSGIEnvironment", head: bool) -> _Answer:
+    now = time()
+    outcome = evaluate(environ, file.etag, file.modified, now)
+    if outcome is Outcome.FAILED:
+        file.close()
+        return _error(412)
+    if outcome is Outcome.NOT_MODIFIED:
+        file.close()
+        return _Answer(304, [*file.not_modified_fields], [], file, Kind.HEAD if head else Kind.NOT_MODIFIED)
+    if head:
+        # Range is for GET alone (RFC 9110 section 14.2).
+        file.close()
+        return _Answer(200, [*file.fields], [], file, Kind.HEAD)
+    if "HTTP_RANGE" in environ:
+        condition = environ.get("HTTP_IF_RANGE")
+        if condition is None or if_range(condition, file.etag, file.modified, now):
+            return _ranged(file, environ)
+    return _whole(file, environ)
+
+
+def _whole(file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
+    body = _body(file, environ.get("wsgi.file_wrapper"))
+    return _Answer(200, [*file.fields], body, file, Kind.FULL)
+
+
+def _ranged(file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
+    try:
+        ranges = select_ranges(environ["HTTP_RANGE"], file.size)
+    except UnsatisfiableRangeError:
+        file.close()
+        return _error(416, ("Content-Range", f"bytes */{file.size}"), ("Accept-Ranges", "bytes"))
+    if ranges is None:
+        return _whole(file, environ)
+    kind = Kind.PARTIAL if any(item.first == 0 for item in ranges) else Kind.RESUMED
+    if len(ranges) == 1:
+        fields = [
+            ("Content-Type", file.media_type),
+            ("Content-Length", str(ranges[0].length)),
+            ("Content-Range", ranges[0].content_range(file.size)),
+            *file.representation_fields,
+        ]
+        return _Answer(206, fields, _body(file, environ.get("wsgi.file_wrapper"), ranges[0]), file, kind)
+    # The boundary cannot be foreseen, so that no file can contain it on purpose.
+    layout = multipart(ranges, file.size, file.media_type, token_hex(16))
+    if layout is None:
+        return _whole(file, environ)
+    fields = [
+        ("Content-Type", layout.media_type),
+        ("Content-Length", str(layout.length)),
+        *file.representation_fields,
+    ]
+    return _Answer(206, fields, _multipart_body(file, layout), file, kind)
+
+
+def _body(file: StaticFile, wrapper: Any, part: ByteRange | None = None) -> Iterable[bytes]:
+    if file.content is not None:
+        return [file.content if part is None else file.content[part.first : part.last + 1]]
+    piece = _slice(file, part or ByteRange(0, file.size - 1))
+    body: Iterable[bytes] = piece if wrapper is None else wrapper(piece, BLOCK)
+    return body
+
+
+def _multipart_body(file: StaticFile, layout: Multipart) -> Iterable[bytes]:
+    if file.content is None:
+        return MultipartBody(layout, _slice(file, ByteRange(0, file.size - 1)))
+    parts: list[bytes] = []
+    for head, item in zip(layout.heads, layout.ranges, strict=True):
+        parts += (head, file.content[item.first : item.last + 1])
+    return [b"".join((*parts, layout.end))]
+
+
+def _slice(file: StaticFile, part: ByteRange) -> FileSlice:
+    """Hand the file's descriptor over to a slice."""
+    piece = FileSlice(file.descriptor, part.first, part.last, size=file.size, modified_ns=file.modified_ns)
+    file.descriptor = -1
+    return piece

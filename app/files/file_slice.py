@@ -1,0 +1,126 @@
+"""A bounded part of an open file, as a body for any WSGI server: read in blocks, or sent by the kernel.
+
+Positions are the file's own, as `sendfile` needs them, and the descriptor's offset is the only record of them: servers
+that send by the kernel ask for `fileno()` and begin at that offset. `read` ends where the slice ends. A file that is
+changed while it is being sent ends the answer with FileChangedError, before any of its new bytes go out.
+"""
+
+import os
+from collections.abc import Iterator
+
+from app.files.ranges import Multipart
+
+BLOCK = 65536
+
+
+class FileChangedError(Exception):
+    """The file was changed after the header fields of the answer were made; the answer cannot be completed."""
+
+
+class FileSlice:
+    """The bytes from *first* to *last* of the open *descriptor*, which the slice closes.
+
+    *size* and *modified_ns* are the file's when the header fields were made. For one thread at a time.
+    """
+
+    def __init__(self, descriptor: int, first: int, last: int, *, size: int, modified_ns: int) -> None:
+        self._descriptor = descriptor
+        self._end = last + 1
+        self._size = size
+        self._modified_ns = modified_ns
+        self._change_told = False
+        self._closed = False
+        os.lseek(descriptor, first, os.SEEK_SET)
+
+    def fileno(self) -> int:
+        if self._closed:
+            raise ValueError("the slice is closed")
+        return self._descriptor
+
+    def unchanged(self) -> bool:
+        """Return whether the file still is what the header fields say."""
+        status = os.fstat(self.fileno())
+        same = status.st_mtime_ns == self._modified_ns and status.st_size == self._size
+        self._change_told = self._change_told or not same
+        return same
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return up to *size* bytes, all that is left for -1, and b"" at the end. Raises FileChangedError."""
+        left = self._end - self.tell()
+        wanted = left if size is None or size < 0 else min(size, left)
+        if wanted <= 0:
+            return b""
+        data = os.read(self._descriptor, wanted)
+        # Asked afterwards: a change that came before the read shows in the status by now.
+        if not data or not self.unchanged():
+            self._change_told = True
+            raise FileChangedError
+        return data
+
+    def tell(self) -> int:
+        return os.lseek(self.fileno(), 0, os.SEEK_CUR)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END:
+            offset, whence = self._end + offset, os.SEEK_SET
+        return os.lseek(self.fileno(), offset, whence)
+
+    def seekable(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        data = self.read(BLOCK)
+        if not data:
+            raise StopIteration
+        return data
+
+    def close(self) -> None:
+        """Release the descriptor. Raises FileChangedError when a change went unnoticed so far.
+
+        A server that let the kernel send a file that was cut short meanwhile does not notice (gunicorn would keep the
+        connection open, in the middle of an answer); an error here makes it close the connection.
+        """
+        if self._closed:
+            return
+        try:
+            told = self._change_told or self.unchanged()
+        finally:
+            self._closed = True
+            os.close(self._descriptor)
+        if not told:
+            raise FileChangedError
+
+    def __del__(self) -> None:
+        # A server that fails before it has the body does not close it.
+        if not getattr(self, "_closed", True):
+            self._closed = True
+            os.close(self._descriptor)
+
+
+class MultipartBody:
+    """A multipart/byteranges body read from *source*, a slice that begins with the file's first byte."""
+
+    def __init__(self, layout: Multipart, source: FileSlice) -> None:
+        self._source = source
+        self._pieces = _pieces(layout, source)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def _pieces(layout: Multipart, source: FileSlice) -> Iterator[bytes]:
+    for head, item in zip(layout.heads, layout.ranges, strict=True):
+        yield head
+        source.seek(item.first)
+        left = item.length
+        while left:
+            data = source.read(min(left, BLOCK))
+            left -= len(data)
+            yield data
+    yield layout.end

@@ -1,0 +1,42 @@
+"""Error pages: small, whole HTML documents that say nothing of the request or of the file system."""
+
+from functools import cache
+
+REASONS = {
+    200: "OK",
+    204: "No Content",
+    206: "Partial Content",
+    301: "Moved Permanently",
+    304: "Not Modified",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    412: "Precondition Failed",
+    416: "Range Not Satisfiable",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+STATUS_LINES = {status: f"{status} {reason}" for status, reason in REASONS.items()}
+
+_EXPLANATIONS = {
+    301: "The page is at this address with a slash at its end.",
+    403: "The file at this address may not be read.",
+    404: "There is no file at this address.",
+    405: "Files can only be fetched here.",
+    412: "The file is not, or no longer, the one that was meant.",
+    416: "The file has no such part.",
+    500: "The file could not be read.",
+    503: "The files cannot be reached at the moment. Please try again in a few seconds.",
+}
+
+
+@cache
+def page(status: int) -> bytes:
+    """Return the HTML document, in UTF-8, that goes with a redirect or an error."""
+    title = STATUS_LINES[status]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n<p>{_EXPLANATIONS[status]}</p>\n</body>\n</html>\n"
+    ).encode()

@@ -1,0 +1,121 @@
+"""Range requests (RFC 9110 section 14): a Range field and a length in, the ranges to send out."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class ByteRange(NamedTuple):
+    """The bytes from *first* to *last*, both included."""
+
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        return self.last - self.first + 1
+
+    def content_range(self, size: int) -> str:
+        """Return the value of Content-Range for a representation of *size* bytes."""
+        return f"bytes {self.first}-{self.last}/{size}"
+
+
+class UnsatisfiableRangeError(Exception):
+    """No range of the list lies within the representation: 416."""
+
+
+# As many as Apache httpd takes; a list beyond that is an attack or a mistake (RFC 9110 section 17.15).
+MAX_RANGES = 200
+
+#: Several parts may be longer than the whole file by their delimiters, but not beyond this many bytes.
+MULTIPART_SLACK = 1024
+
+_RANGE_SPEC = re.compile(r"(?:([0-9]+)-([0-9]*)|-([0-9]+))")
+_MANY_DIGITS = 18
+
+
+def select_ranges(text: str, size: int) -> list[ByteRange] | None:
+    """Return the ranges to send for a Range field, or None when the field is to be ignored and all is sent.
+
+    Ranges that overlap or touch are made one; the others keep the order in which they were asked for. None stands for
+    a unit other than bytes, for a field that is not valid and for a list that is absurd (section 14.2).
+    Raises UnsatisfiableRangeError.
+    """
+    unit, equals, range_set = text.strip(" \t").partition("=")
+    if not equals or unit.lower() != "bytes":
+        return None
+    specs = [spec for spec in (part.strip(" \t") for part in range_set.split(",")) if spec]
+    if not specs or len(specs) > MAX_RANGES:
+        return None
+    selected = []
+    for spec in specs:
+        found = _RANGE_SPEC.fullmatch(spec)
+        if found is None:
+            return None
+        first, last, suffix = found.groups()
+        if last and _position(last) < _position(first):
+            return None
+        if suffix is not None and size == 0 and _position(suffix) > 0:
+            return None  # satisfiable, but Content-Range has no words for a range of nothing
+        if resolved := _resolve(first, last, suffix, size):
+            selected.append(resolved)
+    if not selected:
+        raise UnsatisfiableRangeError
+    return coalesce(selected)
+
+
+def _position(digits: str) -> int:
+    # int() refuses very long numbers; any number this long lies behind the end of every file.
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= _MANY_DIGITS else 10**_MANY_DIGITS
+
+
+def _resolve(first: str | None, last: str | None, suffix: str | None, size: int) -> ByteRange | None:
+    if first is None:
+        length = min(_position(suffix or "0"), size)
+        return ByteRange(size - length, size - 1) if length else None
+    start = _position(first)
+    if start >= size:
+        return None
+    return ByteRange(start, min(_position(last), size - 1) if last else size - 1)
+
+
+def coalesce(ranges: Iterable[ByteRange]) -> list[ByteRange]:
+    """Merge the ranges that overlap or touch; each result stands where the first of its members stood."""
+    asked = list(ranges)
+    merged: list[tuple[int, ByteRange]] = []  # with the place in the list of what was asked
+    for place, item in sorted(enumerate(asked), key=lambda pair: pair[1].first):
+        if merged and item.first <= merged[-1][1].last + 1:
+            earlier_place, earlier = merged[-1]
+            merged[-1] = (min(earlier_place, place), ByteRange(earlier.first, max(earlier.last, item.last)))
+        else:
+            merged.append((place, item))
+    return [item for _, item in sorted(merged)]
+
+
+class Multipart(NamedTuple):
+    """A multipart/byteranges body (section 14.6): before each range its delimiter and fields, then the end."""
+
+    boundary: str
+    heads: list[bytes]
+    ranges: list[ByteRange]
+    end: bytes
+
+    @property
+    def length(self) -> int:
+        return sum(map(len, self.heads)) + sum(item.length for item in self.ranges) + len(self.end)
+
+    @property
+    def media_type(self) -> str:
+        return f"multipart/byteranges; boundary={self.boundary}"
+
+
+def multipart(ranges: list[ByteRange], size: int, media_type: str, boundary: str) -> Multipart | None:
+    """Lay out several ranges, or return None when sending the whole file is shorter."""
+    heads = [
+        f"{'' if number == 0 else chr(13) + chr(10)}--{boundary}\r\nContent-Type: {media_type}\r\n"
+        f"Content-Range: {item.content_range(size)}\r\n\r\n".encode("ascii")
+        for number, item in enumerate(ranges)
+    ]
+    laid_out = Multipart(boundary, heads, ranges, f"\r\n--{boundary}--\r\n".encode("ascii"))
+    return laid_out if laid_out.length <= max(size, MULTIPART_SLACK) else None

@@ -1,0 +1,144 @@
+"""A document root with files of every sort, and an application that serves it, called as a WSGI server would."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+from wsgiref.validate import validator
+
+import pytest
+from app.counters.counter import ACCESSES, Announce, Kind
+from app.files import FileApplication
+
+#: A moment long enough ago that a file of that age can be held, and its date is a strong validator.
+EARLIER = 1_700_000_000
+
+
+class RecordingCounter:
+    """Counts in a dict, and remembers every call in order."""
+
+    def __init__(self) -> None:
+        self.counted: list[tuple[str, Kind]] = []
+        self.statuses: list[int] = []
+        self.numbers: dict[str, int] = {}
+
+    def count(self, path: str, kind: Kind, announce: Announce | None = None) -> int | None:
+        self.counted.append((path, kind))
+        if kind not in ACCESSES:
+            return None
+        number = self.numbers[path] = self.numbers.get(path, 0) + 1
+        if announce is not None:
+            announce(number)
+        return number
+
+    def answered(self, status: int) -> None:
+        self.statuses.append(status)
+
+    def close(self) -> None:
+        pass
+
+
+class Reply(NamedTuple):
+    status: int
+    fields: dict[str, str]
+    body: bytes
+
+
+class Site:
+    """A document root, and applications over it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "www"
+        self.outside = directory / "outside"
+        self.root.mkdir()
+        self.outside.mkdir()
+        self.counter = RecordingCounter()
+        self.lines: list[tuple[str, str, str, int | None]] = []
+        self.app = self.application()
+
+    def application(self, **options: Any) -> FileApplication:
+        return FileApplication(
+            str(self.root), counter=self.counter, count_line=lambda *line: self.lines.append(line), **options
+        )
+
+    def put(self, name: str, content: bytes | str = b"content", *, age: float | None = None) -> Path:
+        """Write a file below the root whose mtime is EARLIER, or *age* seconds ago."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        moment = EARLIER if age is None else time.time() - age
+        os.utime(path, (moment, moment))
+        return path
+
+    def get(self, path: str, method: str = "GET", app: Any = None, **variables: Any) -> Reply:
+        """Call the application with PATH_INFO *path* (text stands for its UTF-8 bytes), checked by wsgiref.validate."""
+        return call(app or self.app, path.encode("utf-8", "surrogateescape").decode("latin-1"), method, **variables)
+
+
+def call(app: Any, path_info: str, method: str = "GET", **variables: Any) -> Reply:
+    """Call *app* as PEP 3333 wants it, with wsgiref's validator in between; *path_info* is latin-1."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path_info,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "192.0.2.1",
+        "REMOTE_PORT": "4711",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": _Input(),
+        "wsgi.errors": _Errors(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    environ.update(variables)
+    head: list[Any] = []
+
+    def start_response(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        head[:] = [status, fields]
+        return lambda data: None
+
+    body = validator(app)(environ, start_response)
+    try:
+        content = b"".join(body)
+    finally:
+        close: Callable[[], None] = getattr(body, "close")  # noqa: B009 - the stub of Iterable has none
+        close()
+    names = [name for name, _ in head[1]]
+    assert len(names) == len(set(names)), f"a field twice: {names}"
+    assert "Date" in names
+    return Reply(int(head[0][:3]), dict(head[1]), content)
+
+
+class _Input:
+    def read(self, size: int = -1) -> bytes:
+        return b""
+
+    readline = read
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        return []
+
+    def __iter__(self) -> "_Input":
+        return self
+
+
+class _Errors:
+    def write(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        raise AssertionError(lines)
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
