@@ -52,6 +52,10 @@ class Application:
                 )
             return self._files
 
+    def reopen(self) -> None:
+        """Go on in a new count log of the same name, after it was renamed. Safe in a signal handler."""
+        self._log.reopen()
+
     def close(self) -> None:
         """Write down what is still held. To be called when no request runs any more; again does nothing."""
         atexit.unregister(self.close)

@@ -1,0 +1,99 @@
+"""Requests that come through proxies we trust: the client's address and scheme are what the proxy says they are.
+
+Everybody can send X-Forwarded-For, so it is believed only when the connection comes from a listed proxy, and then
+only its last entry: the one that this proxy added itself.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class ForwardedClients:
+    """WSGI middleware: puts the client's address and scheme into the environ of requests from trusted proxies."""
+
+    def __init__(self, application: "WSGIApplication", is_trusted: Callable[[str], bool]) -> None:
+        self._application = application
+        self._forwarded = ProxyFix(self._call_with_client, x_for=1, x_proto=1, x_host=0)
+        self._is_trusted = is_trusted
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if self._is_trusted(environ["REMOTE_ADDR"]):
+            return self._forwarded(environ, start_response)
+        return self._application(environ, start_response)
+
+    def _call_with_client(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        proxy = environ["werkzeug.proxy_fix.orig"]
+        if "HTTP_X_FORWARDED_FOR" in environ:
+            address, port = split_client(environ["REMOTE_ADDR"])
+            environ["REMOTE_ADDR"] = address or proxy["REMOTE_ADDR"]
+            # The connection's port is the proxy's: shown beside the client's address it would be a lie.
+            if address:
+                environ.pop("REMOTE_PORT", None)
+            if port:
+                environ["REMOTE_PORT"] = port
+        if environ["wsgi.url_scheme"] not in ("http", "https"):
+            environ["wsgi.url_scheme"] = proxy["wsgi.url_scheme"]
+        return self._application(environ, start_response)
+
+
+def trusted_peers(allowed: Sequence[str]) -> Callable[[str], bool]:
+    """Return the function that says of a peer's address ("" on a Unix socket) whether it is a trusted proxy.
+
+    *allowed* holds IP addresses, networks, `unix`, or `*` for everybody. Raises ValueError, with one line.
+    """
+    if "*" in allowed:
+        return lambda _: True
+    unix = "unix" in allowed
+    networks = [_network(entry) for entry in allowed if entry != "unix"]
+
+    @lru_cache(maxsize=1024)
+    def is_trusted(peer: str) -> bool:
+        if not peer:
+            return unix
+        address = _address(peer)
+        return address is not None and any(address in network for network in networks)
+
+    return is_trusted
+
+
+def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        raise ValueError(f"{entry!r} is neither an IP address nor a network, 'unix' or '*'") from None
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    # A socket for both IP versions, inherited from elsewhere, shows IPv4 peers so.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@lru_cache(maxsize=1024)
+def split_client(entry: str) -> tuple[str, str]:
+    """Return address and port ("" where unknown) of an X-Forwarded-For entry; some proxies add the client's port.
+
+    An entry that is no address (`unknown`, or what a client made up) gives two empty texts: it must not reach a log.
+    """
+    host, port = entry, ""
+    if entry.startswith("["):
+        host, _, port = entry[1:].partition("]")
+        port = port.removeprefix(":")
+    elif entry.count(":") == 1:
+        host, _, port = entry.partition(":")
+    try:
+        # A zone means something on the proxy's machine only, and may hold any character.
+        address = str(ipaddress.ip_address(host.partition("%")[0]))
+    except ValueError:
+        return "", ""
+    return address, port if port.isascii() and port.isdigit() and len(port) <= 5 else ""

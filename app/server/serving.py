@@ -1,0 +1,239 @@
+"""One serving process: builds the application, runs the server, and does what signals say.
+
+It is the whole server when there is one process, and each of the workers when there are several.
+
+    SIGTERM, first SIGINT    stop accepting, finish what is in flight, status 0
+    SIGINT after that        close everything at once
+    SIGHUP                   reload: reopen logs, read certificates anew
+"""
+
+import atexit
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from time import sleep
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from app.server import systemd
+from app.server.access_log import AccessLog
+from app.server.listeners import Listener
+from app.server.options import ServerOptions
+from app.server.server import Server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+#: Seconds between two questions whether the server should end.
+WATCH_INTERVAL = 0.25
+
+#: What the supervisor tells a worker, over a socket pair; its end means that the supervisor is gone.
+STOP, RETIRE, STOP_NOW = b"s", b"r", b"n"
+#: What a worker says there, once; or else why it cannot start (`parse_report`).
+READY = b"+"
+
+#: The exit status when the application's own code fails while it is loaded.
+LOAD_FAILED = 3
+
+
+class StartError(Exception):
+    """The application cannot be served as it was asked for; the text is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What every serving process of one run has in common."""
+
+    listeners: Sequence[Listener]
+    #: Called once in each serving process. Raises StartError, or what the application's own code raises.
+    load_application: "Callable[[], WSGIApplication]"
+    options: ServerOptions
+    access_log: AccessLog | None = None
+    #: Called on SIGHUP, in a signal handler; tells its own failures.
+    reload: Callable[[], object] = lambda: None
+    #: Asked every quarter of a second for the exit status to end with; None: go on.
+    end_status: Callable[[], int | None] | None = None
+
+
+class Terminal:
+    """Tells the SIGHUP of a terminal that was closed, which ends a program, from one that somebody sent."""
+
+    def __init__(self) -> None:
+        self._ends_with_it = signal.getsignal(signal.SIGHUP) == signal.SIG_DFL and _has_terminal()
+
+    def is_gone(self) -> bool:
+        return self._ends_with_it and not _has_terminal()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+class ServingProcess:
+    """Serves in this process, from the main thread."""
+
+    def __init__(self, service: Service, terminal: Terminal | None = None) -> None:
+        self._service = service
+        self._terminal = terminal or Terminal()
+        self._server: Server | None = None
+        self._stopping = False
+
+    def handle_signals(self) -> None:
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGHUP, self._reload)
+
+    def run(self, ready: Callable[[], object]) -> int:
+        """Serve until stopped; return the exit status. *ready* is called when the application has been loaded.
+
+        Raises what loading the application raises, and SystemExit when it is told to stop before that is done.
+        """
+        service = self._service
+        application = service.load_application()
+        self._server = Server(service.listeners, application, service.options, service.access_log)
+        ready()
+        try:
+            return self._server.run()
+        finally:
+            if service.access_log:
+                service.access_log.close()
+
+    def watch(self) -> None:
+        """Ask the service's `end_status` until it says a status, then stop with it. Blocks: for a thread of its own."""
+        end_status = self._service.end_status
+        while end_status is not None:
+            sleep(WATCH_INTERVAL)
+            status = end_status()
+            if status is not None and self._server is not None:
+                self._server.stop(status)
+                return
+
+    def obey(self, read_command: Callable[[], bytes]) -> None:
+        """Do what the supervisor says, until it says no more. Blocks: for a thread of its own."""
+        while True:
+            command = read_command()
+            if self._server is None:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+            elif command == STOP_NOW:
+                self._server.stop_now()
+            elif command == RETIRE:
+                # Clients that hold an idle connection may be about to use it: each gets one more answer, which says
+                # Connection: close, so that no request meets a closed connection.
+                self._server.stop(linger=self._service.options.graceful_timeout)
+            else:
+                self._server.stop()
+            if not command:
+                return
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+        if self._server is None:
+            raise SystemExit(0)
+        systemd.notify("STOPPING=1")
+        self._server.stop()
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping and self._server is not None:
+            self._server.stop_now()
+        else:
+            self._stop(number, frame)
+
+    def _reload(self, number: int, frame: FrameType | None) -> None:
+        if self._terminal.is_gone():
+            self._stop(number, frame)
+            return
+        self._service.reload()
+
+
+def tell(line: str) -> None:
+    """Write one line to standard error, all at once; safe in a signal handler, where `sys.stderr` is not."""
+    with suppress(OSError):
+        os.write(2, f"{line}\n".encode("utf-8", "backslashreplace"))
+
+
+def serve(service: Service, ready: Callable[[], object] = lambda: None) -> int:
+    """Serve in this process alone, until stopped; return the exit status. For the main thread."""
+    process = ServingProcess(service)
+    process.handle_signals()
+
+    def announce() -> None:
+        ready()
+        systemd.notify("READY=1")
+
+    if service.end_status is not None:
+        threading.Thread(target=process.watch, name="watch", daemon=True).start()
+    return process.run(announce)
+
+
+def work(service: Service, terminal: Terminal, channel: socket.socket, blocked: Iterable[signal.Signals]) -> NoReturn:
+    """Be a worker, at the other end of whose *channel* the supervisor is; unblocks signals once they are handled.
+
+    Ends the process: nothing of the supervisor's may be run or cleaned up a second time.
+    """
+    status = LOAD_FAILED
+    is_ready = False
+
+    def ready() -> None:
+        nonlocal is_ready
+        is_ready = True
+        channel.send(READY)
+
+    try:
+        process = ServingProcess(service, terminal)
+        process.handle_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+        threading.Thread(target=process.obey, args=(lambda: _receive(channel),), name="commands", daemon=True).start()
+        status = process.run(ready)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if isinstance(end.code, str):
+            _report(channel, status, end.code)
+    except StartError as error:
+        status = 2
+        _report(channel, status, str(error))
+    except Exception:  # noqa: BLE001 - the application's own code may raise anything
+        if is_ready:
+            traceback.print_exc()
+        else:
+            _report(channel, status, traceback.format_exc().rstrip())
+    finally:
+        _end_process(status)
+
+
+def parse_report(report: bytes) -> tuple[int, str]:
+    """Return exit status and text of a worker that could not start, 0 and "" if it said nothing."""
+    return (report[0], report[1:].decode("utf-8", "replace")) if report and report != READY else (0, "")
+
+
+def _report(channel: socket.socket, status: int, text: str) -> None:
+    with suppress(OSError):
+        channel.sendall(bytes([status & 255]) + text[-30000:].encode("utf-8", "backslashreplace"))
+
+
+def _receive(channel: socket.socket) -> bytes:
+    try:
+        return channel.recv(1)
+    except OSError:
+        return b""
+
+
+def _end_process(status: int) -> NoReturn:
+    """End like a program, but do not wait for threads: an application call that never returns must not hold us."""
+    try:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody reads it any more
+    finally:
+        os._exit(status)

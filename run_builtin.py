@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Runs the counted files, or any other WSGI application, on the built-in server.
+
+    python run_builtin.py [DIR] [options]
+    python run_builtin.py --app MODULE:CALLABLE [options]
+
+What cannot work is told in one line before anything listens, with status 2; an address that cannot be had has status 1.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from app.http11 import Limits
+from app.server.access_log import AccessLog
+from app.server.listeners import Address, AddressError, BindError, Descriptor, Listener, open_listeners, parse_bind
+from app.server.options import ServerOptions
+from app.server.serving import Service, StartError, serve, tell
+from app.server.systemd import take_listen_fds
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    import ssl
+
+    from _typeshed.wsgi import WSGIApplication
+
+#: What `--bind` is when it is not given; systemd's sockets are then used where there are some.
+_DEFAULT_BIND = (":0",)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The application, as the server needs to know it."""
+
+    name: str
+    load: "Callable[[], WSGIApplication]"
+    reopen_logs: Callable[[], object]
+    end_status: Callable[[], int | None] | None
+
+
+def main() -> int:
+    settings = Settings.from_command_line()
+    try:
+        addresses = _addresses(settings)
+        site = _with_proxies(_other_site(settings.app) if settings.app else _files(settings), settings)
+        context = _tls_context(settings)
+        access_log = _access_log(settings)
+        listeners = open_listeners(addresses, backlog=settings.backlog, unix_mode=settings.unix_mode, tls=context)
+    except (AddressError, StartError) as error:
+        return _refuse(2, error)
+    except BindError as error:
+        return _refuse(1, error)
+    service = Service(
+        listeners=listeners,
+        load_application=site.load,
+        options=_options(settings),
+        access_log=access_log,
+        reload=lambda: _reload(settings, site, listeners, access_log),
+        end_status=site.end_status,
+    )
+    try:
+        return _run(service, settings, lambda: None if settings.quiet else _print_banner(site.name, listeners))
+    except StartError as error:
+        return _refuse(2, error)
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def _run(service: Service, settings: Settings, ready: Callable[[], object]) -> int:
+    if settings.workers == 1:
+        return serve(service, ready)
+    from app.server.workers import Supervisor
+
+    return Supervisor(service, settings.workers, ready).run()
+
+
+def _refuse(status: int, error: Exception) -> int:
+    tell(f"run_builtin.py: {error}")
+    return status
+
+
+def _print_banner(name: str, listeners: Sequence[Listener]) -> None:
+    urls = [url for listener in listeners for url in listener.urls]
+    with suppress(OSError):  # nobody reads it; the files are served all the same
+        print(f"Serving {name} at", *(f"    {url}" for url in urls), "Ctrl-C ends it.", sep="\n", flush=True)
+
+
+# What is served
+
+
+def _files(settings: Settings) -> Site:
+    """Return the files under the root, counted. Raises StartError."""
+    import wsgi
+
+    if problem := wsgi.start_problem(settings):
+        raise StartError(problem)
+    application = wsgi.make_app(settings)
+
+    def load() -> "WSGIApplication":
+        application.open()
+        return application
+
+    watch = None if settings.root_grace is None else RootWatch(lambda: wsgi.root_problem(settings), settings.root_grace)
+    return Site(settings.root, load, application.reopen, watch)
+
+
+class RootWatch:
+    """Tells when the root has been unusable for longer than *grace* seconds: then the server ends with status 2."""
+
+    def __init__(self, root_problem: Callable[[], str | None], grace: float) -> None:
+        self._root_problem = root_problem
+        self._grace = grace
+        self._lost_at: float | None = None
+
+    def __call__(self) -> int | None:
+        problem = self._root_problem()
+        if problem is None:
+            self._lost_at = None
+            return None
+        now = monotonic()
+        if self._lost_at is None:
+            self._lost_at = now
+        if now - self._lost_at < self._grace:
+            return None
+        tell(f"run_builtin.py: {problem} for {self._grace:g} s: shutting down")
+        return 2
+
+
+def _other_site(name: str) -> Site:
+    return Site(name, lambda: _load(name), lambda: None, None)
+
+
+def _load(name: str) -> "WSGIApplication":
+    """Import MODULE:CALLABLE, from the current directory too. Raises StartError, and whatever the module raises."""
+    module_name, colon, attributes = name.partition(":")
+    if not (module_name and colon and attributes):
+        raise StartError(f"--app: {name!r} is not MODULE:CALLABLE")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # A module that is missing inside the application deserves its traceback.
+        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise StartError(f"--app: there is no module {error.name!r}") from None
+        raise
+    for attribute in attributes.split("."):
+        try:
+            found = getattr(found, attribute)
+        except AttributeError:
+            raise StartError(f"--app: {module_name!r} has no {attributes!r}") from None
+    if not callable(found):
+        raise StartError(f"--app: {name!r} is not callable")
+    application: WSGIApplication = found
+    return application
+
+
+def _with_proxies(site: Site, settings: Settings) -> Site:
+    if not settings.forwarded_allow_ips:
+        return site
+    # Not imported otherwise: werkzeug would double the time to the first answer.
+    from app.server.proxies import ForwardedClients, trusted_peers
+
+    try:
+        is_trusted = trusted_peers(settings.forwarded_allow_ips)
+    except ValueError as error:
+        raise StartError(f"--forwarded-allow-ips: {error}") from None
+    return Site(site.name, lambda: ForwardedClients(site.load(), is_trusted), site.reopen_logs, site.end_status)
+
+
+# Where and how
+
+
+def _addresses(settings: Settings) -> list[Address]:
+    if settings.bind == _DEFAULT_BIND and (descriptors := take_listen_fds()):
+        return [Descriptor(number) for number in descriptors]
+    return [parse_bind(text) for text in settings.bind]
+
+
+def _tls_context(settings: Settings) -> "ssl.SSLContext | None":
+    if not settings.certfile:
+        return None
+    from app.server.tls import TlsError, load_context
+
+    try:
+        return load_context(settings.certfile, settings.keyfile)
+    except TlsError as error:
+        raise StartError(str(error)) from None
+
+
+def _access_log(settings: Settings) -> AccessLog | None:
+    if not settings.access_logfile:
+        return None
+    try:
+        return AccessLog(settings.access_logfile, settings.access_logformat)
+    except OSError as error:
+        raise StartError(f"{settings.access_logfile}: {error.strerror}") from None
+
+
+def _options(settings: Settings) -> ServerOptions:
+    return ServerOptions(
+        threads=settings.threads,
+        header_timeout=settings.header_timeout,
+        body_timeout=settings.body_timeout,
+        write_timeout=settings.write_timeout,
+        keep_alive=settings.keep_alive,
+        graceful_timeout=settings.graceful_timeout,
+        max_connections=settings.max_connections,
+        limits=Limits(
+            request_line=settings.limit_request_line,
+            fields=settings.limit_request_fields,
+            field_size=settings.limit_request_field_size,
+            head=settings.limit_request_head,
+            body=settings.limit_request_body,
+        ),
+        multiprocess=settings.workers > 1,
+    )
+
+
+def _reload(settings: Settings, site: Site, listeners: Sequence[Listener], access_log: AccessLog | None) -> None:
+    site.reopen_logs()
+    if access_log:
+        access_log.reopen()
+    if settings.certfile:
+        from app.server import tls
+
+        try:
+            tls.reload(listeners, settings.certfile, settings.keyfile)
+        except tls.TlsError as error:
+            tell(f"run_builtin.py: {error}; the certificate used so far stays")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
