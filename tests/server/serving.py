@@ -5,7 +5,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any
 
 from app.server.listeners import open_listeners, parse_bind
@@ -114,15 +113,6 @@ def _exactly(client: socket.socket, size: int) -> bytes:
             raise EOFError(f"closed after {data!r}")
         data += more
     return data
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Return once *condition* holds; fail when it does not within *seconds*."""
-    pause = threading.Event()
-    end = monotonic() + seconds
-    while not condition():
-        assert monotonic() < end, "the condition did not come true in time"
-        pause.wait(0.005)
 
 
 def plain(environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from app.http11 import Limits
-from tests.server.serving import get, plain, read_all, read_answer, serving, wait_for
+from tests.server.serving import get, plain, read_all, read_answer, serving
+from tests.waiting import wait_until
 
 Environ = dict[str, Any]
 MODELS = pytest.mark.parametrize("threads", [2, 0], ids=["poller", "thread-per-connection"])
@@ -42,7 +43,7 @@ def test_a_slow_call_does_not_delay_the_others() -> None:
     gate = Gate()
     with serving(gate, threads=2) as running, running.connect() as slow, running.connect() as quick:
         slow.sendall(get("/wait"))
-        wait_for(lambda: gate.inside == 1)
+        wait_until(lambda: gate.inside == 1)
         for _ in range(20):
             quick.sendall(get("/quick"))
             assert read_answer(quick)[2] == b"/quick"
@@ -58,7 +59,7 @@ def test_calls_run_side_by_side_up_to_the_number_of_threads() -> None:
         clients = [stack.enter_context(running.connect()) for _ in range(6)]
         for client in clients:
             client.sendall(get("/wait"))
-        wait_for(lambda: gate.inside == 3)
+        wait_until(lambda: gate.inside == 3)
         late = stack.enter_context(running.connect())
         late.sendall(get("/late"))  # has to wait for a thread, and is not lost
         gate.opened.set()
@@ -71,7 +72,7 @@ def test_pipelined_behind_a_slow_call() -> None:
     gate = Gate()
     with serving(gate, threads=2) as running, running.connect() as client:
         client.sendall(get("/wait") + get("/1") + get("/2"))
-        wait_for(lambda: gate.inside == 1)
+        wait_until(lambda: gate.inside == 1)
         client.sendall(get("/3"))
         gate.opened.set()
         assert [read_answer(client)[2] for _ in range(4)] == [b"/wait", b"/1", b"/2", b"/3"]
@@ -81,7 +82,7 @@ def large(environ: Environ, start_response: Any) -> Any:
     """Answers /file by the kernel, /pieces from a generator, everything else at once."""
     if environ["PATH_INFO"] == "/file":
         start_response("200 OK", [("Content-Length", str(16 * MEBIBYTE))])
-        return environ["wsgi.file_wrapper"](Path(environ["HTTP_X_FILE"]).open("rb"))  # noqa: SIM115
+        return environ["wsgi.file_wrapper"](Path(environ["HTTP_X_FILE"]).open("rb"))
     if environ["PATH_INFO"] == "/pieces":
         start_response("200 OK", [])
         return (bytes([n % 256]) * 65536 for n in range(256))
@@ -174,25 +175,24 @@ def test_a_dribbled_head_has_one_deadline() -> None:
 @MODELS
 @pytest.mark.parametrize("path", ["/file", "/pieces"])
 def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(threads: int, path: str, large_file: Path) -> None:
-    with serving(large, threads=threads, write_timeout=0.2) as running:
-        with running.connect(receive_buffer=4096) as client:
-            client.sendall(get(path, f"X-File: {large_file}"))
-            pause = threading.Event()
-            taken = 0
-            for _ in range(12):
-                taken += len(client.recv(65536))
-                pause.wait(0.05)  # in all three times as long as may pass without progress
-            rest = client.recv(100)
-            assert rest
-            # From here on it takes nothing: the server ends it, and the answer stays short.
-            pause.wait(1.2)
-            total = taken + len(rest)
-            try:
-                while more := client.recv(1 << 20):
-                    total += len(more)
-            except ConnectionResetError:
-                pass
-            assert total < 16 * MEBIBYTE
+    with serving(large, threads=threads, write_timeout=0.2) as running, running.connect(receive_buffer=4096) as client:
+        client.sendall(get(path, f"X-File: {large_file}"))
+        pause = threading.Event()
+        taken = 0
+        for _ in range(12):
+            taken += len(client.recv(65536))
+            pause.wait(0.05)  # in all three times as long as may pass without progress
+        rest = client.recv(100)
+        assert rest
+        # From here on it takes nothing: the server ends it, and the answer stays short.
+        pause.wait(1.2)
+        total = taken + len(rest)
+        try:
+            while more := client.recv(1 << 20):
+                total += len(more)
+        except ConnectionResetError:
+            pass
+        assert total < 16 * MEBIBYTE
 
 
 @MODELS
@@ -227,7 +227,7 @@ def test_connections_beyond_the_limit_wait_while_all_are_at_work() -> None:
         working = [stack.enter_context(running.connect()) for _ in range(2)]
         for client in working:
             client.sendall(get("/wait", close=True))
-        wait_for(lambda: gate.inside == 2)
+        wait_until(lambda: gate.inside == 2)
         waiting = stack.enter_context(running.connect())
         waiting.sendall(get("/later"))
         gate.opened.set()
@@ -247,7 +247,7 @@ def test_stop_finishes_what_is_under_way(threads: int, large_file: Path) -> None
         assert read_answer(idle)[0] == 200
         download.sendall(get("/file", f"X-File: {large_file}"))
         call.sendall(get("/wait"))
-        wait_for(lambda: gate.inside == 1)
+        wait_until(lambda: gate.inside == 1)
         assert download.recv(1)
         running.server.stop(status=7)
         assert idle.recv(1) == b""
@@ -268,7 +268,7 @@ def test_an_idle_connection_may_ask_once_more_while_the_server_lingers() -> None
         idle.sendall(get("/1"))
         assert read_answer(idle)[2] == b"/1"
         running.server.stop(linger=20)
-        wait_for(lambda: running.refuses())
+        wait_until(lambda: running.refuses())
         idle.sendall(get("/2"))
         _, head, body = read_answer(idle)
         assert body == b"/2"
@@ -282,7 +282,7 @@ def test_the_end_of_patience(threads: int) -> None:
     gate = Gate()
     with serving(gate, threads=threads, graceful_timeout=0.3) as running, running.connect() as client:
         client.sendall(get("/wait"))
-        wait_for(lambda: gate.inside == 1)
+        wait_until(lambda: gate.inside == 1)
         running.server.stop()
         running.thread.join(5)
         assert running.status == 0
