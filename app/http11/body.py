@@ -99,7 +99,7 @@ class ChunkedBody:
         return True
 
     def _read_data_end(self, buffer: ReceiveBuffer) -> bool:
-        end = buffer.data[buffer.position : buffer.position + 2]
+        end = bytes(buffer.data[buffer.position : buffer.position + 2])
         if not b"\r\n".startswith(end):
             raise ProtocolError(400, "Chunk data is not followed by CRLF.")
         if len(end) < 2:

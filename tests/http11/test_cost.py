@@ -1,0 +1,60 @@
+"""Time linear in the bytes, in CPU time of this thread: four times the bytes may not cost eight times as much."""
+
+import time
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from app.http11 import Limits, ProtocolError, Receiver
+from tests.http11.wire import by_byte, chunked, head, post
+
+_WIDE = Limits(request_line=2**20, fields=10**6, field_size=2**20, head=2**22, body=0)
+
+
+def _seconds(pieces: Iterable[bytes]) -> float:
+    receiver = Receiver(_WIDE)
+    before = time.thread_time()
+    for piece in pieces:
+        receiver.feed(piece)
+        while receiver.next_event() is not None:
+            pass
+    return time.thread_time() - before
+
+
+_STREAMS: dict[str, Callable[[int], bytes]] = {
+    "one field line": lambda size: head(b"Cookie: " + b"c" * size),
+    "many field lines": lambda size: head(*[b"Accept: a"] * (size // 11)),
+    "a request line": lambda size: head(line=b"GET /" + b"a" * size + b" HTTP/1.1"),
+    "percent-encodings": lambda size: head(line=b"GET /" + b"%61" * (size // 3) + b" HTTP/1.1"),
+    "an unfinished line": lambda size: b"GET /" + b"a" * size,
+    "an unfinished head": lambda size: head()[:-2] + b"A: b\r\n" * (size // 6),
+    "pipelined heads": lambda size: head() * (size // 27),
+    "small chunks": lambda size: chunked(b"1\r\na\r\n" * (size // 6)),
+    "trailers": lambda size: chunked(b"0\r\n" + b"A: b\r\n" * (size // 6)),
+    "a body": lambda size: post(b"Content-Length: %d" % size, body=b"x" * size),
+    "one list": lambda size: head(b"Connection: " + b"a," * (size // 2)),
+    "codings": lambda size: head(b"Expect: " + b"100-continue," * (size // 13)),
+}
+
+
+@pytest.mark.parametrize("make", _STREAMS.values(), ids=_STREAMS.keys())
+@pytest.mark.parametrize("cut", [by_byte, lambda raw: [raw]], ids=["by byte", "whole"])
+def test_linear(make: Callable[[int], bytes], cut: Callable[[bytes], Iterable[bytes]]) -> None:
+    small, large = make(2**14), make(2**16)
+    ratio = min(_seconds(cut(large)) / max(_seconds(cut(small)), 1e-4) for _ in range(3))
+    assert ratio < 8
+
+
+@pytest.mark.parametrize("value", [b"a ;" * 40, b"a=b;" * 60, b'a="' + b"\\a" * 100, b" \t" * 110, b";a" * 120])
+def test_no_pattern_backtracks(value: bytes) -> None:
+    stream = chunked(b"5" + value[:250] + b"@\r\n")
+    assert min(_seconds_until_refused(stream) for _ in range(3)) < 0.01
+    stream = post(b"Transfer-Encoding: " + value * 30)
+    assert min(_seconds_until_refused(stream) for _ in range(3)) < 0.05
+
+
+def _seconds_until_refused(stream: bytes) -> float:
+    before = time.thread_time()
+    with pytest.raises(ProtocolError):
+        _seconds([stream])
+    return time.thread_time() - before
