@@ -47,7 +47,7 @@ def main() -> int:
     settings = Settings.from_command_line()
     try:
         addresses = _addresses(settings)
-        site = _with_proxies(_other_site(settings.app) if settings.app else _files(settings), settings)
+        site = _with_proxies(_site(settings), settings)
         context = _tls_context(settings)
         access_log = _access_log(settings)
         listeners = open_listeners(addresses, backlog=settings.backlog, unix_mode=settings.unix_mode, tls=context)
@@ -92,6 +92,10 @@ def _print_banner(name: str, listeners: Sequence[Listener]) -> None:
 
 
 # What is served
+
+
+def _site(settings: Settings) -> Site:
+    return _files(settings) if settings.app in ("", "wsgi:app") else _other_site(settings.app)
 
 
 def _files(settings: Settings) -> Site:
