@@ -30,7 +30,7 @@ class ForwardedClients:
 
     def _call_with_client(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         proxy = environ["werkzeug.proxy_fix.orig"]
-        if "HTTP_X_FORWARDED_FOR" in environ:
+        if environ.get("HTTP_X_FORWARDED_FOR"):
             address, port = split_client(environ["REMOTE_ADDR"])
             environ["REMOTE_ADDR"] = address or proxy["REMOTE_ADDR"]
             # The connection's port is the proxy's: shown beside the client's address it would be a lie.
