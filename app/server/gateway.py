@@ -298,7 +298,7 @@ class Call:
         request = self.request
         if head.content_length is not None:
             length = head.content_length
-        elif length == 0 and request.method == "HEAD":
+        elif length == 0 and (request.method == "HEAD" or head.code == 304):
             length = None  # an application that leaves the body out says nothing of its length
         self.framing = choose_framing(request.method, request.version, head.code, length)
         self._remaining = length if self.framing is Framing.LENGTH else None
