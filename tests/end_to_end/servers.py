@@ -97,11 +97,11 @@ def _gather(stream: IO[bytes], lines: list[str]) -> None:
         )
 
 
-def command_of(kind: str, *options: str, application: str = "wsgi:app") -> list[str]:
-    """Return the command that starts the server *kind*; without a `--bind` in *options*, on its default address."""
+def command_of(kind: str, *options: str, application: str = "") -> list[str]:
+    """Return the command that starts the server *kind* with *application* ("": ours), on its default address."""
     if kind == BUILTIN:
-        return [sys.executable, "run_builtin.py", "--app", application, *options]
-    return [sys.executable, "-m", "gunicorn", "--no-control-socket", *options, application]
+        return [sys.executable, "run_builtin.py", *(("--app", application) if application else ()), *options]
+    return [sys.executable, "-m", "gunicorn", "--no-control-socket", *options, application or "wsgi:app"]
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def started(command: Sequence[str], **environ: str) -> Iterator[LiveServer]:
 
 @contextmanager
 def running(
-    kind: str, *options: str, root: str | os.PathLike[str], application: str = "wsgi:app", **environ: str
+    kind: str, *options: str, root: str | os.PathLike[str], application: str = "", **environ: str
 ) -> Iterator[LiveServer]:
     """Start the server *kind* for *root* on a loopback port of the system's choice, and wait until it listens."""
     command = command_of(kind, "--bind", "127.0.0.1:0", *options, application=application)

@@ -77,7 +77,7 @@ def test_several_processes_count_together(kind: str, tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("options", [(), ("--preload",), ("--max-requests", "7"), ("-k", "sync", "--threads", "1")])
+@pytest.mark.parametrize("options", [(), ("--preload",), ("-k", "sync", "--threads", "1")])
 def test_gunicorn_workers_count_together_however_they_are_run(options: tuple[str, ...], tmp_path: Path) -> None:
     fill(tmp_path)
     with running(GUNICORN, "-w", "3", *options, root=tmp_path) as server:

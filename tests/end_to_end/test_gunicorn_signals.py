@@ -1,4 +1,4 @@
-"""Counts stay exact through everything gunicorn does with its workers: HUP, TTIN, USR2, killed workers."""
+"""Counts stay exact through everything gunicorn does with its workers: HUP, TTIN, USR2, recycled and killed ones."""
 
 import os
 import signal
@@ -101,6 +101,16 @@ def test_more_workers(gunicorn: LiveServer) -> None:
         wait_until(lambda: len(workers_of(gunicorn)) == 3, message="a third worker")
         further(numbers)
     assert_exact(numbers)
+
+
+def test_recycled_workers(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    options = ("-w", "2", "--max-requests", "20")
+    with running(GUNICORN, *options, root=tmp_path, TALLY_COUNT_HEADER="1", TALLY_COUNT_LOG="off") as server:
+        seen = wait_until(lambda: len(found := workers_of(server)) == 2 and found, message="two workers")
+        with counted_load(server.port) as numbers:
+            wait_until(lambda: seen.update(workers_of(server)) or len(seen) >= 5, message="further workers")
+        assert_exact(numbers, lost=2 * len(seen))
 
 
 def test_killed_workers(gunicorn: LiveServer) -> None:

@@ -9,7 +9,7 @@ ODD_NAMES = [
     "plain.txt",
     "with space.txt",
     "  two spaces at both ends  ",
-    "per%cent%20.txt",
+    "50%, 100%.txt",  # no hexadecimal digits behind "%": wget would decode them once more
     "plus+and;semi.txt",
     "a&b=c.txt",
     "what?.txt",
