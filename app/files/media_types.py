@@ -12,7 +12,8 @@ _TYPES = {
     # Documents
     "html": "text/html", "htm": "text/html", "xhtml": "application/xhtml+xml", "txt": "text/plain",
     "text": "text/plain", "log": "text/plain", "conf": "text/plain", "ini": "text/plain",
-    "css": "text/css", "csv": "text/csv", "tsv": "text/tab-separated-values", "md": "text/markdown", "markdown": "text/markdown", "rst": "text/x-rst",
+    "css": "text/css", "csv": "text/csv", "tsv": "text/tab-separated-values",
+    "md": "text/markdown", "markdown": "text/markdown", "rst": "text/x-rst",
     "ics": "text/calendar", "vcf": "text/vcard", "vtt": "text/vtt", "srt": "text/plain", "pdf": "application/pdf",
     "rtf": "application/rtf", "epub": "application/epub+zip", "ps": "application/postscript",
     # Code and data

@@ -1,6 +1,7 @@
 """Preconditions as on the wire, and what they decide (RFC 9110 section 13)."""
 
 import pytest
+
 from app.files.conditional import Outcome, evaluate, if_range, list_entity_tags, parse_http_date
 
 NOW = 1_784_000_000  # in July 2026

@@ -1,6 +1,7 @@
 """Accept-Encoding as on the wire, and the codings worth trying for it (RFC 9110 section 12.5.3)."""
 
 import pytest
+
 from app.files.encodings import acceptable_codings
 
 TABLE: list[tuple[str, list[str]]] = [

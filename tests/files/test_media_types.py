@@ -1,6 +1,7 @@
 """Content-Type by name (RFC 9110 section 8.3)."""
 
 import pytest
+
 from app.files.media_types import media_type_of
 
 TABLE = [

@@ -1,6 +1,7 @@
 """Range fields as on the wire, and what is sent for them (RFC 9110 section 14)."""
 
 import pytest
+
 from app.files.ranges import ByteRange, UnsatisfiableRangeError, multipart, select_ranges
 
 IGNORED = None

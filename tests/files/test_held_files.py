@@ -1,0 +1,135 @@
+"""What is held in memory: bounded, only what exists, and never a mixture of two versions."""
+
+import os
+import threading
+import tracemalloc
+
+from app.files import FileApplication
+from app.files.catalog import HELD_OVERHEAD
+
+from .conftest import RecordingCounter, Site, wait_until_old
+
+
+def ask(app: FileApplication, path: str) -> bytes:
+    body = app({"REQUEST_METHOD": "GET", "PATH_INFO": path}, lambda *_: None)  # type: ignore[arg-type]
+    return b"".join(body)
+
+
+def test_the_memory_of_held_files_is_bounded(site: Site) -> None:
+    total = 1_000_000
+    app = site.application(held_total=total)
+    for number in range(100):
+        path = site.put(f"{number}.bin", b"x" * 50_000)
+    wait_until_old(path)
+    for number in range(100):
+        assert len(ask(app, f"/{number}.bin")) == 50_000
+    catalog = app._catalog
+    held = list(catalog._held)
+    assert held == [f"/{number}.bin" for number in range(100 - len(held), 100)]
+    assert catalog._held_bytes == sum(file.size + HELD_OVERHEAD for file in catalog._held.values())
+    assert total - 60_000 < catalog._held_bytes <= total
+
+
+def test_the_least_recently_used_goes_first(site: Site) -> None:
+    app = site.application(held_total=10 * (10_000 + HELD_OVERHEAD))
+    for number in range(30):
+        path = site.put(f"{number}.bin", b"x" * 10_000)
+    wait_until_old(path)
+    for number in range(30):
+        ask(app, f"/{number}.bin")
+        ask(app, "/0.bin")
+    assert "/0.bin" in app._catalog._held
+    assert len(app._catalog._held) == 10
+
+
+def test_empty_files_are_bounded_too(site: Site) -> None:
+    app = site.application(held_total=20 * HELD_OVERHEAD)
+    for number in range(60):
+        path = site.put(f"{number}.txt", b"")
+    wait_until_old(path)
+    for number in range(60):
+        ask(app, f"/{number}.txt")
+    assert len(app._catalog._held) == 20
+
+
+def test_a_held_file_takes_no_more_than_what_is_counted_for_it(site: Site) -> None:
+    names = [f"/directory/a-rather-long-name-of-a-file-{number}.html" for number in range(200)]
+    for name in names:
+        path = site.put(name[1:], b"")
+    wait_until_old(path)
+    app = FileApplication(str(site.root), counter=RecordingCounter(), precompressed=True)
+    ask(app, names[0])
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for name in names:
+            app._catalog.find(name)
+        used = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert len(app._catalog._held) == 200
+    assert used / 199 < HELD_OVERHEAD
+
+
+def test_names_that_do_not_exist_cost_no_memory(site: Site) -> None:
+    app = site.application()
+
+    def ask_for_many(first: int) -> None:
+        for number in range(first, first + 1500):
+            ask(app, f"/missing-{number}")
+            ask(app, f"/missing-{number}/")
+        site.counter.statuses.clear()
+
+    ask_for_many(0)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        ask_for_many(1500)
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+    finally:
+        tracemalloc.stop()
+    assert len(app._catalog._held) == 0
+
+
+def test_threads_never_see_fields_of_one_version_and_bytes_of_another(site: Site) -> None:
+    """Files are replaced, small by large and back, while eight threads fetch them."""
+    versions = [letter * size for letter, size in zip((b"a", b"b", b"c", b"d"), (10, 2000, 70_000, 0), strict=True)]
+
+    def replace(turn: int) -> None:
+        new = site.outside / "new"
+        new.write_bytes(versions[turn % 4])
+        new.replace(site.root / "a.txt")
+
+    replace(0)
+    stop = threading.Event()
+    failures: list[str] = []
+    tags: dict[str, bytes] = {}
+    asked = [0] * 8
+
+    def fetch(number: int) -> None:
+        while not stop.is_set():
+            head: list[tuple[str, str]] = []
+            environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/a.txt"}
+            body = site.app(environ, lambda status, fields, head=head: head.extend([("status", status), *fields]))
+            content = b"".join(body)
+            if hasattr(body, "close"):
+                body.close()
+            fields = dict(head)
+            asked[number] += 1
+            if fields["status"] != "200 OK" or content not in versions:
+                failures.append(f"{fields} {content[:20]!r}")
+            elif int(fields["Content-Length"]) != len(content) or tags.setdefault(fields["ETag"], content) != content:
+                failures.append(f"{fields} with {len(content)} bytes")
+
+    threads = [threading.Thread(target=fetch, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for turn in range(150):
+        replace(turn)
+        stop.wait(0.002 if turn % 10 else 0.03)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert min(asked) > 10
+    assert len(os.listdir("/proc/self/fd")) < 200
