@@ -126,8 +126,8 @@ class TrailerSection:
 
     def next(self, buffer: ReceiveBuffer) -> EndOfMessage | None:
         while True:
-            size = min(self._limits.field_size, self._room - 2)
-            line = buffer.read_line(size, 431, "The trailer section is larger than allowed.")
+            size = min(self._limits.field_size, self._room)
+            line = buffer.read_line(size - 2, 431, "The trailer section is larger than allowed.")
             if line is None:
                 return None
             if not line:

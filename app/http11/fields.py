@@ -95,18 +95,32 @@ def check_trailer_line(line: str) -> None:
         raise ProtocolError(400, "A framing or routing field stands in the trailer section.")
 
 
-def add_field(variables: dict[str, str], variable: str, value: str) -> None:
-    """Add a parsed field line; a repeated field becomes a list. Raises ProtocolError 400 where that has no meaning."""
-    if variable == DROPPED:
-        return
-    if variable not in variables:
-        variables[variable] = value
-    elif variable in _SINGLE:
-        raise ProtocolError(400, f"The {_SINGLE[variable]} field is repeated.")
-    else:
-        # RFC 9110 section 5.3; cookie strings are put together with "; " (RFC 6265 section 5.4)
-        separator = "; " if variable == "HTTP_COOKIE" else ", "
-        variables[variable] += separator + value
+class FieldSection:
+    """The fields of one head, put together line by line."""
+
+    __slots__ = ("_repeated", "_variables")
+
+    def __init__(self) -> None:
+        self._variables: dict[str, str] = {}
+        self._repeated: dict[str, list[str]] = {}  # joined at the end: time stays linear
+
+    def add(self, variable: str, value: str) -> None:
+        """Add a parsed field line. Raises ProtocolError 400 when it repeats a field that has one value only."""
+        if variable == DROPPED:
+            return
+        if variable not in self._variables:
+            self._variables[variable] = value
+        elif variable in _SINGLE:
+            raise ProtocolError(400, f"The {_SINGLE[variable]} field is repeated.")
+        else:
+            self._repeated.setdefault(variable, [self._variables[variable]]).append(value)
+
+    def finish(self) -> dict[str, str]:
+        """Return all variables; a repeated field is a list (RFC 9110 section 5.3)."""
+        for variable, values in self._repeated.items():
+            separator = "; " if variable == "HTTP_COOKIE" else ", "  # cookies: RFC 6265 section 5.4
+            self._variables[variable] = separator.join(values)
+        return self._variables
 
 
 class LineMemory(dict[str, tuple[str, str]]):

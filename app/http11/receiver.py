@@ -9,7 +9,7 @@ refuses anything: the quick one gives up without a trace. What becomes of an eve
 from app.http11.body import ChunkedBody, EndOfMessage, LengthBody
 from app.http11.buffer import ReceiveBuffer
 from app.http11.errors import ProtocolError
-from app.http11.fields import DROPPED, LineMemory, add_field
+from app.http11.fields import DROPPED, FieldSection, LineMemory
 from app.http11.grammar import TCHARS
 from app.http11.limits import Limits
 from app.http11.request import Request, RequestLine, build_request, parse_request_line
@@ -25,13 +25,13 @@ _recall = _memory.__getitem__
 class _PartialHead:
     """A head of which the request line and perhaps some field lines were read."""
 
-    __slots__ = ("fields", "line", "room", "variables")
+    __slots__ = ("count", "fields", "line", "room")
 
     def __init__(self, line: RequestLine, room: int) -> None:
         self.line = line
         self.room = room  # bytes of the head that may still come
-        self.fields = 0
-        self.variables: dict[str, str] = {}
+        self.count = 0  # of field lines
+        self.fields = FieldSection()
 
 
 class Receiver:
@@ -133,18 +133,18 @@ class Receiver:
         head, limits = self._head, self._limits
         while True:
             size, reason = limits.field_size, "A field line is longer than allowed."
-            if head.room - 2 < size:
-                size, reason = head.room - 2, "The request head is larger than allowed."
-            line = self._buffer.read_line(size, 431, reason)
+            if head.room < size:
+                size, reason = head.room, "The request head is larger than allowed."
+            line = self._buffer.read_line(size - 2, 431, reason)
             if line is None:
                 return None
             if not line:
-                return build_request(head.line, head.variables, limits.body)
+                return build_request(head.line, head.fields.finish(), limits.body)
             head.room -= len(line) + 2
-            head.fields += 1
-            if head.fields > limits.fields:
+            head.count += 1
+            if head.count > limits.fields:
                 raise ProtocolError(431, "There are more fields than allowed.")
-            add_field(head.variables, *_recall(line))
+            head.fields.add(*_recall(line))
 
     def _read_request_line(self) -> str | None:
         buffer, limits = self._buffer, self._limits

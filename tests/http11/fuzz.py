@@ -11,20 +11,15 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
-from itertools import chain, pairwise
+from itertools import pairwise
 from random import Random
 
 from app.http11 import END_OF_MESSAGE, Limits, ProtocolError, Receiver, Request
-from tests.http11.cases import chunks, fields, framing, host, persistence, request_line, request_target
+from tests.http11.cases import chunks, fields, framing, host, persistence, request_line, request_target, smuggling
 from tests.http11.wire import Event, Refused, by_byte, events_of, head
 
-_SEEDS = [
-    row.raw
-    for row in chain.from_iterable(
-        module.CASES for module in (request_line, request_target, host, fields, framing, chunks, persistence)
-    )
-    if len(row.raw) <= 400
-]
+_MODULES = (request_line, request_target, host, fields, framing, chunks, persistence, smuggling)
+_SEEDS = [row.raw for module in _MODULES for row in module.CASES if len(row.raw) <= 400]
 
 _FRAGMENTS = (
     b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b"\x00", b" ", b"\t", b":", b";", b",", b'"', b"\x0b", b"\x80",

@@ -4,10 +4,10 @@ from itertools import chain
 
 import pytest
 
-from tests.http11.cases import chunks, fields, framing, host, persistence, request_line, request_target
+from tests.http11.cases import chunks, fields, framing, host, persistence, request_line, request_target, smuggling
 from tests.http11.wire import Case, Event, Refused, by_byte, events_of, head, request
 
-_MODULES = (request_line, request_target, host, fields, framing, chunks, persistence)
+_MODULES = (request_line, request_target, host, fields, framing, chunks, persistence, smuggling)
 _CASES: list[Case] = list(chain.from_iterable(module.CASES for module in _MODULES))
 _BEFORE = head(line=b"GET /before HTTP/1.1")
 _BEFORE_EVENT = request("/before")

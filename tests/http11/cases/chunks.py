@@ -7,7 +7,7 @@ POST = request(method="POST", chunked=True)
 BAD_SIZE = "chunk size or its extensions are malformed"
 NO_CRLF = "Chunk data is not followed by CRLF"
 SMALL = Limits(body=5)
-SMALL_TRAILERS = Limits(fields=2, field_size=30, head=64)
+SMALL_TRAILERS = Limits(fields=2, field_size=32, head=64)
 
 
 def gives(body: bytes, *expected: Event, limits: Limits | None = None) -> Case:
