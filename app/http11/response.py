@@ -30,12 +30,13 @@ _STATUS = re.compile(r"([1-9][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)")
 _HOP_BY_HOP = frozenset(
     {"keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}  # RFC 9110 section 7.6.1
 )
-_PLAIN, _CONTENT_LENGTH, _DATE, _SERVER, _CONNECTION, _DROPPED = range(6)
-_ROLES = {"content-length": _CONTENT_LENGTH, "date": _DATE, "server": _SERVER, "connection": _CONNECTION}
-_NAMES_REMEMBERED = 1024
 
-#: Field names that were found valid, with what they mean here: applications send the same few again and again.
-_role_of_name: dict[str, int] = {}
+#: Fields that were found valid, as lines: applications send most of them again and again. Bounded, and without those
+#: that are long, or new in every answer.
+_lines: dict[tuple[str, str], str] = {}
+_LINES_REMEMBERED = 8192
+_LONGEST_REMEMBERED = 200
+_NEVER_REMEMBERED = frozenset({"set-cookie", "location"})
 
 
 class ResponseHead:
@@ -51,56 +52,54 @@ class ResponseHead:
         self.content_length: int | None = None
         self.has_date = self.has_server = self.closes = False
         self.lines: list[str] = [_status_line(status)]
-        append = self.lines.append
-        for name, value in fields:
-            role = _role_of_name.get(name)
-            if role is None:
-                role = _learn_name(name)
-            # isprintable() is the quick answer for nearly every value; the pattern decides about the rest.
-            if not value.isprintable() or not value.isascii():
-                _check_value(name, value)
-            if role == _PLAIN:
-                append(f"{name}: {value}\r\n")
+        append, remembered = self.lines.append, _lines.get
+        for field in fields:
+            line = remembered(field)
+            if line is None:
+                self._take(*field)
             else:
-                self._take(role, name, value)
+                append(line)
 
     @property
     def code(self) -> int:
         return int(self.status[:3])
 
-    def _take(self, role: int, name: str, value: str) -> None:
-        if role == _CONTENT_LENGTH:
-            length = value.strip()
-            if not (length.isascii() and length.isdigit()):
-                raise ValueError(f"Content-Length {value!r} is not a number")
-            if self.content_length not in (None, int(length)):
-                raise ValueError("two Content-Length fields that differ")
-            self.content_length = int(length)
-        elif role == _CONNECTION:
+    def _take(self, name: str, value: str) -> None:
+        folded = name.lower()
+        if folded == "content-length":
+            self._take_length(value.strip())
+            return
+        # The quick answer for nearly every value; the pattern decides about the rest.
+        if not (value.isascii() and value.isprintable()) and not _FIELD_VALUE.fullmatch(value):
+            raise ValueError(f"the value of {name} cannot be sent: {value!r}")
+        if folded == "date":
+            if not self.has_date:
+                self.lines.append(f"Date: {value}\r\n")
+            self.has_date = True
+        elif folded == "connection":
             self.closes = self.closes or "close" in value.lower()
-        elif role != _DROPPED:
-            if role == _DATE:
-                if self.has_date:
-                    return
-                self.has_date = True
-            else:
+        elif folded not in _HOP_BY_HOP:
+            if not _TOKEN.fullmatch(name):
+                raise ValueError(f"{name!r} is not a field name")
+            line = f"{name}: {value}\r\n"
+            self.lines.append(line)
+            if folded == "server":
                 self.has_server = True
-            self.lines.append(f"{name}: {value}\r\n")
+            elif len(line) <= _LONGEST_REMEMBERED and folded not in _NEVER_REMEMBERED:
+                _remember(name, value, line)
+
+    def _take_length(self, length: str) -> None:
+        if not (length.isascii() and length.isdigit()):
+            raise ValueError(f"Content-Length {length!r} is not a number")
+        if self.content_length not in (None, int(length)):
+            raise ValueError("two Content-Length fields that differ")
+        self.content_length = int(length)
 
 
-def _learn_name(name: str) -> int:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is not a field name")
-    folded = name.lower()
-    role = _DROPPED if folded in _HOP_BY_HOP else _ROLES.get(folded, _PLAIN)
-    if len(_role_of_name) < _NAMES_REMEMBERED:
-        _role_of_name[name] = role
-    return role
-
-
-def _check_value(name: str, value: str) -> None:
-    if not _FIELD_VALUE.fullmatch(value):
-        raise ValueError(f"the value of {name} cannot be sent: {value!r}")
+def _remember(name: str, value: str, line: str) -> None:
+    if len(_lines) >= _LINES_REMEMBERED:
+        _lines.clear()
+    _lines[name, value] = line
 
 
 @lru_cache(maxsize=256)

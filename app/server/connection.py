@@ -64,8 +64,18 @@ class Phase(Enum):
     CLOSED = "nothing"
 
 
+# Looked up for every request; a member of an enumeration is ten times as far away.
+_IDLE, _HEAD, _BODY, _DRAIN, _ANSWER, _LINGER, _CLOSED = (
+    Phase.IDLE,
+    Phase.HEAD,
+    Phase.BODY,
+    Phase.DRAIN,
+    Phase.ANSWER,
+    Phase.LINGER,
+    Phase.CLOSED,
+)
 #: Nothing is lost when a connection in one of these is closed.
-RESTING = frozenset({Phase.FIRST, Phase.IDLE})
+RESTING = (Phase.FIRST, Phase.IDLE)
 
 
 class Host(Protocol):
@@ -172,13 +182,13 @@ class Connection:
         try:
             while True:
                 phase = self.phase
-                if phase is Phase.ANSWER:
+                if phase is _ANSWER:
                     if not self._resume_answer():
                         return
-                elif phase is Phase.LINGER:
+                elif phase is _LINGER:
                     self._linger()
                     return
-                elif phase is Phase.CLOSED or not self._read_request() or not self._begin_call():
+                elif phase is _CLOSED or not self._read_request() or not self._begin_call():
                     return
         except OSError as error:
             # Whatever a socket may answer when its client is gone ends this connection and no other.
@@ -189,9 +199,9 @@ class Connection:
     def expire(self) -> None:
         """Do what is due at `deadline`."""
         host, phase = self.host, self.phase
-        if phase is Phase.HEAD:
+        if phase is _HEAD:
             self._refuse(ProtocolError(408, "The request's head took too long."))
-        elif phase is Phase.BODY:
+        elif phase is _BODY:
             if host.now - self._body_since >= host.options.body_timeout:
                 self._refuse(ProtocolError(408, "The request's body took too long."))
             elif host.may_upload():
@@ -199,7 +209,7 @@ class Connection:
                     self.advance()
             else:
                 self.deadline = host.now + _PATIENCE
-        elif phase is Phase.ANSWER:
+        elif phase is _ANSWER:
             # The kernel reports room only after much of it has gone; a slow reader is seen in what it still holds.
             before = self._queued
             self._await_reader()
@@ -229,7 +239,7 @@ class Connection:
                 elif type(output) is FileSpan:
                     self._pending = output
             if self._pending is not None:
-                self.phase = Phase.ANSWER
+                self.phase = _ANSWER
                 self._await_reader()
                 return
         except CutShortError:
@@ -244,7 +254,7 @@ class Connection:
 
     def settle(self) -> bool:
         """Give the connection up after `perform` in a thread not the host's; False when it needs the host now."""
-        if self.phase is Phase.IDLE and not self._receiver.buffered and not self.host.stopping:
+        if self.phase is _IDLE and not self._receiver.buffered and not self.host.stopping:
             self.busy = False
             # The host sets `readable` before it looks at `busy`: one of both sides sees what arrived in between.
             return not self.readable
@@ -252,8 +262,8 @@ class Connection:
 
     def close(self) -> None:
         """Close at once, without a word."""
-        if self.phase is not Phase.CLOSED:
-            self.phase = Phase.CLOSED
+        if self.phase is not _CLOSED:
+            self.phase = _CLOSED
             self.host.forget(self)
             self._pending = None
             self._shut()
@@ -285,7 +295,7 @@ class Connection:
                     self._expect_body()
                     if event.expects_continue and self.host.may_upload():
                         return True
-                elif self.phase is Phase.DRAIN:
+                elif self.phase is _DRAIN:
                     if not self._drain(event):
                         return False
                 elif self._collect(event):
@@ -310,11 +320,11 @@ class Connection:
         host = self.host
         if self.phase in RESTING and self._receiver.buffered:
             # From the first byte on, the whole head has to come in time, however often a byte arrives.
-            self.phase = Phase.HEAD
+            self.phase = _HEAD
             self.deadline = host.now + host.options.header_timeout
 
     def _expect_body(self) -> None:
-        self.phase = Phase.BODY
+        self.phase = _BODY
         self._body = deque()
         self._body_ended = False
         self._collected = 0
@@ -337,7 +347,7 @@ class Connection:
     def _drain(self, event: object) -> bool:
         if event is END_OF_MESSAGE:
             self._body_ended = True
-            self.phase = Phase.IDLE
+            self.phase = _IDLE
             self.deadline = self.host.now + self.host.options.keep_alive
             return True
         assert isinstance(event, bytes)
@@ -353,7 +363,7 @@ class Connection:
         host, request = self.host, self._request
         assert request is not None
         self._request = None
-        self.phase = Phase.ANSWER
+        self.phase = _ANSWER
         if not self._body_ended:
             self._uploading = True
             host.uploading(1)
@@ -428,12 +438,12 @@ class Connection:
                 self._end()
         elif self._body_ended:
             self._body = None
-            self.phase = Phase.IDLE
+            self.phase = _IDLE
             self.deadline = self.host.now + self.host.options.keep_alive
         else:
             self._body = None
             self._collected = 0
-            self.phase = Phase.DRAIN
+            self.phase = _DRAIN
             self.deadline = self.host.now + self.host.options.body_timeout
 
     def _record(self, call: Call, *, aborted: bool) -> None:
@@ -475,7 +485,7 @@ class Connection:
         if self.hung_up:
             self.close()
             return
-        self.phase = Phase.LINGER
+        self.phase = _LINGER
         self._linger_until = self.host.now + patience
         try:
             self.socket.shutdown(socket.SHUT_WR)
