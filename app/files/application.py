@@ -128,7 +128,7 @@ class FileApplication:
         except SlashMissingError:
             return self._redirect(environ, url_path)
         except OSError as error:
-            return self._failure(error)
+            return self._failure(error, method == "HEAD")
         try:
             answer = _answer_with(file, environ, method == "HEAD")
         except BaseException:
@@ -159,13 +159,13 @@ class FileApplication:
             location += "?" + quote(query, safe=_SAFE_IN_QUERY, encoding="latin-1", errors="replace")
         return _page(301, self._cache_control, ("Location", location))
 
-    def _failure(self, error: OSError) -> _Answer:
+    def _failure(self, error: OSError, head: bool) -> _Answer:
         status = _status_of(error)
         if status == 503:
             if not isinstance(error, RootLostError):
                 self._warn(error)
             return _error(503, ("Retry-After", _RETRY_AFTER))
-        return self._not_found() if status == 404 else _error(status)
+        return self._not_found(head) if status == 404 else _error(status)
 
     def _warn(self, error: OSError) -> None:
         # When descriptors run out every request fails, so one line a second has to do.
@@ -174,13 +174,16 @@ class FileApplication:
             self._warned = date
             _log.warning("a file cannot be opened: %s", error.strerror or "it is being written to")
 
-    def _not_found(self) -> _Answer:
+    def _not_found(self, head: bool) -> _Answer:
         """The site's own 404.html, if it has one, else ours."""
         try:
             file = self._catalog.find(_NOT_FOUND_PAGE)
         except (OSError, SlashMissingError):
             return _error(404)
         fields = _page_fields(file.media_type, file.size, "no-store")
+        if head:
+            file.close()
+            return _Answer(404, fields, [])
         return _Answer(404, fields, _body(file, None))
 
 
@@ -256,6 +259,9 @@ def _ranged(file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
             *file.representation_fields,
         ]
         return _Answer(206, fields, _body(file, environ.get("wsgi.file_wrapper"), ranges[0]), file, kind)
+    if file.coding:
+        # Content-Encoding would seem to be about the multipart body, which has no coding.
+        return _whole(file, environ)
     # The boundary cannot be foreseen, so that no file can contain it on purpose.
     layout = multipart(ranges, file.size, file.media_type, token_hex(16))
     if layout is None:

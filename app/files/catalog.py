@@ -25,8 +25,9 @@ from app.files.static_file import StaticFile, canonical_path, version_of
 HELD_FILE_SIZE = 65536
 #: All held files together take no more memory than this.
 HELD_TOTAL = 64 * 1024 * 1024
-#: What a held file takes beside its bytes: strings, tuples, its place in the table.
-HELD_OVERHEAD = 3072
+#: What a held file takes beside its bytes: fields, tuples, its place in the table; and its path in several forms.
+HELD_OVERHEAD = 2048
+HELD_PATHS = 6
 
 # O_NONBLOCK: what became a fifo after the stat must not block; O_NOCTTY: nor may a terminal become ours.
 _OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | getattr(os, "O_LARGEFILE", 0)
@@ -178,16 +179,17 @@ class Catalog:
     def _hold(self, url_path: _Held, file: StaticFile) -> None:
         with self._lock:
             if earlier := self._held.pop(url_path, None):
-                self._held_bytes -= _weight(earlier)
+                self._held_bytes -= weight_of(earlier)
             self._held[url_path] = file
-            self._held_bytes += _weight(file)
+            self._held_bytes += weight_of(file)
             while self._held_bytes > self._held_total:
                 _, oldest = self._held.popitem(last=False)
-                self._held_bytes -= _weight(oldest)
+                self._held_bytes -= weight_of(oldest)
 
 
-def _weight(file: StaticFile) -> int:
-    return file.size + HELD_OVERHEAD
+def weight_of(file: StaticFile) -> int:
+    """Return the bytes of memory that holding *file* is reckoned at."""
+    return file.size + HELD_OVERHEAD + HELD_PATHS * len(file.path)
 
 
 def _racy(status: os.stat_result, now: float) -> bool:

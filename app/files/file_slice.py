@@ -1,8 +1,11 @@
 """A bounded part of an open file, as a body for any WSGI server: read in blocks, or sent by the kernel.
 
 Positions are the file's own, as `sendfile` needs them, and the descriptor's offset is the only record of them: servers
-that send by the kernel ask for `fileno()` and begin at that offset. `read` ends where the slice ends. A file that is
-changed while it is being sent ends the answer with FileChangedError, before any of its new bytes go out.
+that send by the kernel ask for `fileno()` and begin at that offset. `read` ends where the slice ends.
+
+A file that is rewritten while it is being sent ends the answer early: `read` raises FileChangedError instead of giving
+out new bytes, and a server that sends by the kernel asks `unchanged` before each piece. One that does not (gunicorn) at
+least closes the connection, since `close` raises then.
 """
 
 import os
@@ -16,6 +19,9 @@ BLOCK = 65536
 class FileChangedError(Exception):
     """The file was changed after the header fields of the answer were made; the answer cannot be completed."""
 
+    def __init__(self) -> None:
+        super().__init__("the file was changed while it was being sent")
+
 
 class FileSlice:
     """The bytes from *first* to *last* of the open *descriptor*, which the slice closes.
@@ -24,13 +30,13 @@ class FileSlice:
     """
 
     def __init__(self, descriptor: int, first: int, last: int, *, size: int, modified_ns: int) -> None:
+        os.lseek(descriptor, first, os.SEEK_SET)
         self._descriptor = descriptor
         self._end = last + 1
         self._size = size
         self._modified_ns = modified_ns
         self._change_told = False
         self._closed = False
-        os.lseek(descriptor, first, os.SEEK_SET)
 
     def fileno(self) -> int:
         if self._closed:
@@ -80,8 +86,8 @@ class FileSlice:
     def close(self) -> None:
         """Release the descriptor. Raises FileChangedError when a change went unnoticed so far.
 
-        A server that let the kernel send a file that was cut short meanwhile does not notice (gunicorn would keep the
-        connection open, in the middle of an answer); an error here makes it close the connection.
+        A server that let the kernel send a file that was cut short meanwhile may not notice: gunicorn would keep the
+        connection open, in the middle of an answer. An error here makes it close the connection.
         """
         if self._closed:
             return

@@ -27,6 +27,7 @@ class StaticFile:
     """
 
     __slots__ = (
+        "coding",
         "content",
         "descriptor",
         "etag",
@@ -65,6 +66,7 @@ class StaticFile:
         suffix = f"-{coding}" if coding else ""
         self.etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}{suffix}"'
         self.media_type = media_type
+        self.coding = coding
         self.content: bytes | None = None
         self.descriptor = -1
         self.verified = ""  # the Date at which the file was last seen to lie inside the root

@@ -1,8 +1,10 @@
 """The whole application over real files, as WSGI servers and clients see it."""
 
+import contextlib
 import errno
 import os
 import re
+import resource
 import time
 import warnings
 from email.utils import formatdate
@@ -463,7 +465,33 @@ def test_descriptors_are_closed_on_every_way(site: Site) -> None:
     # A server whose start_response raises never gets a body to close.
     with pytest.raises(ZeroDivisionError):
         site.app({"REQUEST_METHOD": "GET", "PATH_INFO": "/big.bin"}, lambda *_: 1 // 0)  # type: ignore[arg-type]
+    # Nor does one whose file wrapper does.
+    failing: dict[str, Any] = {"wsgi.file_wrapper": lambda *_: 1 // 0}
+    with pytest.raises(ZeroDivisionError):
+        site.get("/big.bin", **failing)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_when_descriptors_run_out(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.put("held.txt", SMALL)
+    site.put("other.txt", SMALL)
+    wait_until_held(site, "/held.txt")
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 4, limit[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        replies = [site.get(path) for path in ("/other.txt", "/missing", "/other.txt")]
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert [reply.status for reply in replies] == [503] * 3
+    assert all("Retry-After" in reply.fields for reply in replies)
+    assert 1 <= len(caplog.records) <= 2  # a line a second
+    assert site.get("/other.txt").status == 200
 
 
 # Content codings
@@ -515,6 +543,9 @@ def test_precompressed_siblings(
     part = site.get(path, app=app, HTTP_RANGE="bytes=1-3", **variables)
     assert (part.status, part.body) == (206, reply.body[1:4])
     assert part.fields.get("Content-Encoding") == coding
+    parts = site.get(path, app=app, HTTP_RANGE="bytes=0-0,5-5", **variables)
+    assert parts.status == (206 if coding is None else 200)
+    assert parts.fields.get("Content-Encoding") == coding
 
 
 def test_each_coding_has_a_tag_of_its_own(coded: tuple[Site, FileApplication]) -> None:
