@@ -99,17 +99,21 @@ def stages(root: str, log_path: str) -> list[tuple[str, float]]:
     environ = make_environ(base, request, "127.0.0.1", "50000")
     environ["wsgi.input"] = io.BytesIO()
     fields: list[Any] = []
-    silent(environ, lambda status, headers: fields.extend(headers))
+
+    def keep(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
+        fields[:] = headers
+
+    silent(environ, keep)
     channel = _NoChannel()
 
-    def encode(number: int) -> bytes:
+    def encode(_: int) -> bytes:
         head = ResponseHead("200 OK", fields)
         return encode_head(head, Framing.LENGTH, 8192, date_header(), "HTTP/1.1", True, "Tally")
 
-    def answer(number: int) -> object:
+    def answer(_: int) -> object:
         return Call(gateway, request, dict(environ), channel).next_output()
 
-    application = microseconds(lambda _: silent(environ, lambda status, headers: None))
+    application = microseconds(lambda _: silent(environ, keep))
     memory = open_counter("memory:")
     log = CountLog(log_path)
     counted = microseconds(lambda _: memory.count("/page.html", Kind.FULL, lambda n: None))
