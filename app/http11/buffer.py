@@ -60,8 +60,8 @@ class ReceiveBuffer:
         without its CRLF is longer than *size* bytes: whichever comes first in the stream, however that was cut.
         """
         data, start = self.data, self.position
-        stop = start + size + 2
-        cr = data.find(_CR, self.searched, stop - 1)
+        stop = start + size + 2  # the last byte before it must be the LF
+        cr = data.find(_CR, self.searched, max(start, stop - 1))  # a negative end would count from the back
         lf = data.find(_LF, self.searched, cr if cr >= 0 else stop)
         if lf >= 0:
             raise ProtocolError(400, "A line ends in a bare LF.")
@@ -76,6 +76,5 @@ class ReceiveBuffer:
             return line
         if len(data) > stop:
             raise ProtocolError(status, reason)
-        # The byte at stop - 1 is looked at again: it may be a CR that was left out above.
-        self.searched = max(start, min(len(data), stop - 1))
+        self.searched = min(len(data), stop)
         return None
