@@ -51,8 +51,9 @@ class Receiver:
 
     @property
     def buffered(self) -> int:
-        """The number of bytes fed and not yet turned into events."""
-        return len(self._buffer)
+        """The number of bytes fed and not yet turned into events, those of a head begun included."""
+        begun = 0 if self._head is None else self._limits.head - self._head.room
+        return begun + len(self._buffer)
 
     @property
     def idle(self) -> bool:

@@ -142,7 +142,7 @@ def _check_state(stream: bytes, events: list[Event], limits: Limits) -> None:
     receiver = Receiver(limits)
     receiver.feed(stream)
     refusal = _drain(receiver)
-    assert receiver.buffered <= max(limits.request_line, limits.field_size, 256) + 2
+    assert receiver.buffered <= max(limits.head, 256) + 2
     if refusal is not None:
         assert events[-1] == refusal
         receiver.feed(head())

@@ -34,12 +34,13 @@ def test_a_request_without_body_stands_alone() -> None:
     assert receiver.next_event() is None
 
 
-@pytest.mark.parametrize("data", [b"G", b"GET / HTTP/1.1\r\n", head()[:-1], b"\r"])
+@pytest.mark.parametrize("data", [b"G", b"GET / HTTP/1.1\r\n", head()[:-2], head()[:-1], b"\r"])
 def test_not_idle_within_a_head(data: bytes) -> None:
     receiver = _fed(data)
-    assert not receiver.idle
-    assert receiver.next_event() is None
-    assert not receiver.idle
+    for _ in range(2):
+        assert not receiver.idle
+        assert receiver.buffered == len(data)
+        assert receiver.next_event() is None
 
 
 def test_idle_after_a_tolerated_empty_line() -> None:
