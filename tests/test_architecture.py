@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
 
 # Third-party packages, and the only modules that may import them.
 PACKAGES: dict[str, set[str]] = {
-    "lmdb": {"app.counters.lmdb"},
+    "lmdb": {"app.counters.lmdb", "app.counters.environment"},
     "redis": {"app.counters.redis"},
     "werkzeug": {"app.server.proxies"},
     "rich": {"app.comparison"},
@@ -34,7 +34,7 @@ PACKAGES: dict[str, set[str]] = {
     "a2wsgi": {"app.comparison.asgi_bridge"},
     "whitenoise": {"app.comparison.whitenoise_site"},
     # Types alone, known to the type checker.
-    "_typeshed": {"app", "wsgi"},
+    "_typeshed": {"app", "wsgi", "run_builtin"},
 }
 
 # Who may import a module by a name that is not in the source: to run any application.
@@ -139,7 +139,8 @@ EXAMPLES = [
     ("app.server.gateway", "import wsgi", False),
     ("app.server.proxies", "from werkzeug.middleware.proxy_fix import ProxyFix", True),
     ("app.server.gateway", "import werkzeug", False),
-    ("app.counters.lmdb", "import lmdb", True),
+    ("app.counters.environment", "import lmdb", True),
+    ("app.counters.lmdb", "import lmdb", False),
     ("app.counters.memory", "import lmdb", False),
     ("app.counters.redis", "import redis", True),
     ("app.counters.lmdb", "import redis", False),

@@ -46,6 +46,20 @@ class FileRecord:
         for day, accesses in other.days.items():
             self.days[day] = self.days.get(day, 0) + accesses
 
+    def raise_to(self, other: "FileRecord") -> bool:
+        """Raise what is lower than in *other*, an earlier state of the same file. Returns True if anything was."""
+        before = (self.full, self.partial, self.not_modified, self.resumed, self.head, dict(self.days))
+        self.full = max(self.full, other.full)
+        self.partial = max(self.partial, other.partial)
+        self.not_modified = max(self.not_modified, other.not_modified)
+        self.resumed = max(self.resumed, other.resumed)
+        self.head = max(self.head, other.head)
+        self.first = min(self.first or other.first, other.first or self.first)
+        self.last = max(self.last, other.last)
+        for day, accesses in other.days.items():
+            self.days[day] = max(self.days.get(day, 0), accesses)
+        return before != (self.full, self.partial, self.not_modified, self.resumed, self.head, self.days)
+
 
 @dataclass(slots=True)
 class Counts:

@@ -1,0 +1,399 @@
+"""An LMDB environment that many threads and processes share: opened, checked, grown and left in order.
+
+Each process opens it for itself (LMDB cannot be carried across a fork, nor opened twice in a process), at the first
+use. What several processes do to the file itself, opening and growing, happens under a lock file; `users.lock` is held
+shared by every process that has it open, so that one that comes alone knows it, and checks the file before LMDB maps
+it: a damaged map would end the process by a signal. Disk space is allocated before it is mapped for the same reason: on
+a full disk, writing to a page of a sparse map is a SIGBUS.
+
+Nothing of counts is known here. The flags: a commit is safe against the death of any process as soon as it returns,
+and never waits for the disk; what outlives a power failure is the snapshot (`snapshots.py`).
+"""
+
+import fcntl
+import os
+import struct
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
+
+import lmdb
+import lmdb.verify
+
+from app.counters.record import CounterError
+from app.counters.telling import tell
+
+__all__ = ["Environment", "Transaction", "rows_of_file", "verified_problem"]
+
+FIRST_SIZE = 1 << 20
+LARGEST_STEP = 256 << 20
+DATA, RESIZE_LOCK, USERS_LOCK, SNAPSHOT = "data.mdb", "resize.lock", "users.lock", "snapshot.mdb"
+FORMAT_KEY = b"\0format"
+#: Raised whenever a program of before would misread what is written now.
+FORMAT = 1
+#: The data version of LMDB 0.9. Its place in the file is the meta page's, behind the page header.
+_LMDB_MAGIC, _LMDB_VERSION = 0xBEEFC0DE, 1
+
+if TYPE_CHECKING:
+    Transaction: TypeAlias = lmdb.Transaction[bytes]
+else:
+    Transaction = lmdb.Transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_in_process: "weakref.WeakSet[Environment]" = weakref.WeakSet()
+_by_directory: "weakref.WeakValueDictionary[str, Environment]" = weakref.WeakValueDictionary()
+_registry_lock = Lock()
+
+
+class Environment:
+    """Use `shared`, which gives one object a directory and process, and `release` it as often. Safe from any thread."""
+
+    @classmethod
+    def shared(cls, directory: str, *, first_size: int = FIRST_SIZE, mode: int = 0o755) -> "Environment":
+        """Return the process's environment in *directory*; nothing is opened yet."""
+        with _registry_lock:
+            path = os.path.realpath(directory)
+            environment = _by_directory.get(path)
+            if environment is None:
+                environment = _by_directory[path] = cls(path, first_size, mode)
+                _in_process.add(environment)
+            environment._references += 1
+            return environment
+
+    def __init__(self, directory: str, first_size: int, mode: int) -> None:
+        self.directory = directory
+        self._first_size = first_size
+        self._mode = mode
+        self._references = 0
+        #: Told by a process that came alone and found an older boot's identity in the file: a power failure may
+        #: have left pages of different ages, so values are to be compared with the snapshot's.
+        self.may_be_stale = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set what belongs to one process."""
+        self._opened: lmdb.Environment | None = None
+        self._users_descriptor = -1
+        # Taken in this order. Writers hold the first; readers the second, because growing moves the map.
+        self._lock = Lock()
+        self._reading = Lock()
+
+    def _begin_in_child(self) -> None:
+        inherited, descriptor = self._opened, self._users_descriptor
+        self._begin()
+        if inherited is not None:
+            inherited.close()  # in a child this only drops the descriptors
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    # ------------------------------------------------------------------ reading and writing
+
+    def transact(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what *work* returned in one write transaction. Raises CounterError, and then nothing was written.
+
+        *work* runs again when the map had to grow, so it changes nothing but the transaction.
+        """
+        with self._lock:
+            return self._transact(work, *args, **kwargs)
+
+    def transact_in_order(
+        self, announce: Callable[[T], object], work: Callable[Concatenate[Transaction, P], T], *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:  # fmt: skip
+        """Do as `transact`, and call *announce* with the result before this process's next transaction begins."""
+        with self._lock:
+            result = self._transact(work, *args, **kwargs)
+            announce(result)
+            return result
+
+    def _transact(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        while True:
+            opened = self._opened or self._open()
+            try:
+                transaction = Transaction(opened, None, None, True)
+                try:
+                    result = work(transaction, *args, **kwargs)
+                    transaction.commit()
+                except BaseException:
+                    transaction.abort()
+                    raise
+                return result
+            except lmdb.MapFullError:
+                self._resize(opened, grow=True)
+            except lmdb.MapResizedError:
+                self._resize(opened, grow=False)
+            except (lmdb.Error, OSError) as error:
+                raise self._problem(error) from None
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Return what *work* returned in one read transaction: a moment's state. Raises CounterError."""
+        while True:
+            if self._opened is None:
+                with self._lock:
+                    if self._opened is None:
+                        self._open()
+            try:
+                with self._reading:
+                    if self._opened is not None:
+                        with self._opened.begin() as transaction:
+                            return work(transaction)
+            except lmdb.MapResizedError:
+                with self._lock:
+                    if self._opened is not None:
+                        self._resize(self._opened, grow=False)
+            except (lmdb.Error, OSError) as error:
+                raise self._problem(error) from None
+
+    def copy(self, descriptor: int) -> None:
+        """Write a compact copy of this moment's state. Does not hold up writers. Raises CounterError."""
+        try:
+            with self._reading:
+                if self._opened is not None:
+                    self._opened.reader_check()
+                    self._opened.copyfd(descriptor, compact=True)
+        except (lmdb.Error, OSError) as error:
+            raise self._problem(error) from None
+
+    def last_transaction(self) -> int:
+        """Return the number of the last write transaction of any process; 0 when it is not open."""
+        with self._reading:
+            return int(self._opened.info()["last_txnid"]) if self._opened is not None else 0
+
+    def release(self) -> bool:
+        """Close the process's environment when this was its last user. Returns True when no process has it open."""
+        with _registry_lock:
+            self._references -= 1
+            if self._references:
+                return False
+            _by_directory.pop(self.directory, None)
+        with self._lock, self._reading:
+            return self._close()
+
+    # ------------------------------------------------------------------ opening
+
+    def open(self) -> None:
+        """Open it now, for the sake of the error. Raises CounterError."""
+        with self._lock:
+            if self._opened is None:
+                self._open()
+
+    def _open(self) -> lmdb.Environment:
+        try:
+            os.makedirs(self.directory, self._mode, exist_ok=True)
+            with self._file_lock(RESIZE_LOCK):
+                alone = self._join_users()
+                try:
+                    self._opened = self._open_alone() if alone else self._open_shared()
+                except BaseException:
+                    self._close()
+                    raise
+                fcntl.flock(self._users_descriptor, fcntl.LOCK_SH)
+                return self._opened
+        except (lmdb.Error, OSError) as error:
+            raise self._problem(error) from None
+
+    def _join_users(self) -> bool:
+        """Hold users.lock; return True when this process is its only holder."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._users_descriptor = os.open(self._path(USERS_LOCK), flags, self._mode & 0o666)
+        try:
+            fcntl.flock(self._users_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(self._users_descriptor, fcntl.LOCK_SH)
+            return False
+        return True
+
+    def _open_alone(self) -> lmdb.Environment:
+        path, snapshot = self._path(DATA), self._path(SNAPSHOT)
+        size = os.path.getsize(path) if os.path.exists(path) else 0
+        if size or os.path.exists(snapshot):
+            if size and (newer := _newer_lmdb(path)):
+                raise CounterError(f"counts: {self.directory}: {newer}")
+            if problem := verified_problem(path):
+                self._recover(path, snapshot, problem)
+        opened = self._open_file()
+        self._allocate(0, os.path.getsize(path))
+        with opened.begin(write=True) as transaction:
+            before = _check_format(self.directory, transaction)
+            self.may_be_stale = before not in (None, _boot())
+            transaction.put(FORMAT_KEY, str(FORMAT).encode() + b" " + _boot())
+        return opened
+
+    def _open_shared(self) -> lmdb.Environment:
+        path = self._path(DATA)
+        if not _has_meta_page(path):
+            raise CounterError(f"counts: {path} is damaged, and another process has it open; stop that one first")
+        opened = self._open_file()
+        with opened.begin() as transaction:
+            _check_format(self.directory, transaction)
+        return opened
+
+    def _open_file(self) -> lmdb.Environment:
+        path = self._path(DATA)
+        # LMDB cuts the file to the map's size, so this must never be less than what another process maps.
+        size = max(self._first_size, os.path.getsize(path) if os.path.exists(path) else 0)
+        return lmdb.open(self.directory, map_size=size, mode=self._mode, writemap=True, map_async=True, sync=False,
+                         metasync=False, max_dbs=0, readahead=False, lib_version=0)  # fmt: skip
+
+    def _recover(self, path: str, snapshot: str, problem: str) -> None:
+        aside = ""
+        if os.path.exists(path):
+            aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+            os.replace(path, aside)
+        where = f"set aside as {os.path.basename(aside)}" if aside else "missing"
+        if os.path.exists(snapshot) and not verified_problem(snapshot):
+            age = max(0, round(time.time() - os.path.getmtime(snapshot)))
+            _copy_file(snapshot, path)
+            tell(f"counts: {path} {where} ({problem}); counting goes on from the snapshot of {age} s ago")
+        else:
+            tell(f"counts: {path} {where} ({problem}); there is no snapshot that can be used: counts begin at 0")
+
+    # ------------------------------------------------------------------ size
+
+    def _resize(self, opened: lmdb.Environment, *, grow: bool) -> None:
+        """Map what another process grew the file to, or else, if *grow*, grow it."""
+        try:
+            with self._reading, self._file_lock(RESIZE_LOCK):
+                opened.reader_check()  # a reader that was killed would keep old pages for good
+                size, mapped = os.path.getsize(self._path(DATA)), int(opened.info()["map_size"])
+                if grow and size <= mapped:
+                    size = mapped + min(mapped, LARGEST_STEP)
+                    self._allocate(mapped, size - mapped)
+                opened.set_mapsize(size)
+        except (lmdb.Error, OSError) as error:
+            raise self._problem(error) from None
+
+    def _allocate(self, offset: int, length: int) -> None:
+        descriptor = os.open(self._path(DATA), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            before = os.fstat(descriptor).st_size
+            try:
+                os.posix_fallocate(descriptor, offset, length)
+            except OSError:
+                if os.fstat(descriptor).st_size > before:
+                    os.ftruncate(descriptor, before)  # what was got of the space would look like a grown map
+                raise
+        finally:
+            os.close(descriptor)
+
+    # ------------------------------------------------------------------ small things
+
+    def _close(self) -> bool:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+        descriptor, self._users_descriptor = self._users_descriptor, -1
+        if descriptor < 0:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        else:
+            return True
+        finally:
+            os.close(descriptor)
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    @contextmanager
+    def _file_lock(self, name: str) -> Iterator[None]:
+        descriptor = os.open(self._path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode & 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _problem(self, error: Exception) -> CounterError:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return CounterError(f"counts: {self.directory}: {reason}".replace("\n", " "))
+
+
+def verified_problem(path: str) -> str:
+    """Return what is wrong with an LMDB file that nobody has open, or "" when it is sound."""
+    try:
+        problems = cast(list[str], lmdb.verify.verify(path, subdir=False))  # type: ignore[no-untyped-call]
+    except (lmdb.verify.VerifyError, OSError, struct.error, ValueError, IndexError) as error:
+        return str(error) or type(error).__name__
+    return problems[0] if problems else ""
+
+
+def rows_of_file(path: str) -> list[tuple[bytes, bytes]]:
+    """Return the rows of a file that nobody writes to, such as a snapshot; none when it is damaged."""
+    if verified_problem(path):
+        return []
+    environment = lmdb.open(path, subdir=False, readonly=True, lock=False, lib_version=0)
+    try:
+        with environment.begin() as transaction:
+            return list(transaction.cursor())
+    finally:
+        environment.close()
+
+
+def _meta_words(path: str) -> tuple[int, int]:
+    """Return magic and data version of an LMDB 0.9 file's first page."""
+    with open(path, "rb") as file:
+        head = file.read(24)
+    return struct.unpack_from("=II", head, 16) if len(head) == 24 else (0, 0)
+
+
+def _has_meta_page(path: str) -> bool:
+    return _meta_words(path) == (_LMDB_MAGIC, _LMDB_VERSION)
+
+
+def _newer_lmdb(path: str) -> str:
+    with open(path, "rb") as file:
+        head = file.read(64)
+    for offset in range(0, max(0, len(head) - 7), 4):
+        magic, version = struct.unpack_from("=II", head, offset)
+        if magic == _LMDB_MAGIC and _LMDB_VERSION < version < 256:
+            return f"written by a newer version of LMDB (data version {version})"
+    return ""
+
+
+def _check_format(directory: str, transaction: Transaction) -> bytes | None:
+    """Return the identity of the boot that the store was last opened in. Raises CounterError for another format."""
+    value = transaction.get(FORMAT_KEY)
+    if value is None:
+        return None
+    number, _, boot = bytes(value).partition(b" ")
+    if number != str(FORMAT).encode():
+        shown = number[:20].decode("ascii", "replace")
+        raise CounterError(f"counts: {directory}: kept in format {shown}, this program knows format {FORMAT}")
+    return boot
+
+
+def _boot() -> bytes:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read().strip()
+    except OSError:
+        return b"?"
+
+
+def _copy_file(source: str, target: str) -> None:
+    """Put a copy of *source* into *target*'s place, whole and on the disk or not at all."""
+    beside = f"{target}.new"
+    with open(source, "rb") as file, open(beside, "wb") as copy:
+        while block := file.read(1 << 20):
+            copy.write(block)
+        copy.flush()
+        os.fsync(copy.fileno())
+    os.replace(beside, target)
+
+
+def _begin_all_in_child() -> None:
+    global _registry_lock
+    _registry_lock = Lock()
+    for environment in _in_process:
+        environment._begin_in_child()
+
+
+os.register_at_fork(after_in_child=_begin_all_in_child)

@@ -1,0 +1,294 @@
+"""Counts of every worker process of a host, in an LMDB directory.
+
+One transaction a count: one get, one put. A file's key is its path, and its value one packed record: the kinds, first
+and last access, and the current day's accesses; the days before have rows of their own. The access's number is the sum
+of the three kinds that are accesses, so nothing can disagree. The transaction is the count: once it is committed the
+death of any process leaves it counted, before that it is not.
+
+How LMDB is opened, grown and recovered is `environment.py`'s affair.
+"""
+
+import os
+import struct
+import weakref
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from time import time
+
+from app.counters.counter import Announce, Kind
+from app.counters.environment import DATA, FIRST_SIZE, SNAPSHOT, Environment, Transaction, rows_of_file
+from app.counters.private_directory import is_private, remove_private
+from app.counters.record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
+from app.counters.snapshots import INTERVAL_SECONDS, Snapshots
+from app.counters.telling import Outage
+
+FULL, PARTIAL, NOT_MODIFIED, RESUMED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED, Kind.RESUMED
+
+#: full, partial, not modified, resumed, head, first access, last access, day, accesses of that day.
+RECORD = struct.Struct("<9Q")
+ONE = struct.Struct("<Q")
+DAY = struct.Struct(">I")  # big-endian, so that days sort
+_unpack, _pack = RECORD.unpack, RECORD.pack
+
+# Keys. A path begins with "/"; one that is too long for a key (LMDB takes 511 bytes) goes by its digest.
+_LONGEST_PATH = 480
+_DIGEST, _PATH_OF_DIGEST, _DAYS, _STATUS = b"#", b"@", b"d", b"s"
+
+_counters: "weakref.WeakSet[LmdbCounter]" = weakref.WeakSet()
+
+
+class LmdbCounter:
+    """Counts in *directory*, shared with every process that counts there. Raises CounterError if it cannot be used."""
+
+    def __init__(
+        self, directory: str, *, create: bool = True, clock: Callable[[], float] = time, first_size: int = FIRST_SIZE,
+        snapshot_interval: float = INTERVAL_SECONDS,
+    ) -> None:  # fmt: skip
+        if not directory:
+            raise CounterError("counts: lmdb: needs a directory, as in lmdb:/var/lib/tally")
+        if not create and not any(os.path.exists(os.path.join(directory, name)) for name in (DATA, SNAPSHOT)):
+            raise CounterError(f"counts: {directory}: no counts are kept there")
+        self._clock = clock
+        self._outage = Outage()
+        self._environment = Environment.shared(directory, first_size=first_size)
+        self._private = is_private(directory)
+        self._snapshots = Snapshots(self._environment, interval=snapshot_interval)
+        self._closed = False
+        try:
+            self._environment.open()
+            self._raise_to_snapshot()
+        except BaseException:
+            self._environment.release()
+            raise
+        _counters.add(self)
+
+    # ------------------------------------------------------------------ counting
+
+    def count(self, path: str, kind: Kind, announce: Announce | None = None) -> int | None:
+        outage = self._outage
+        if outage.retry_at and outage.is_waiting():
+            self._uncounted(kind, announce)
+            return None
+        try:
+            if announce is None or kind is RESUMED or kind is Kind.HEAD:
+                number = self._environment.transact(self._count_in, path, kind)
+            else:
+                number = self._environment.transact_in_order(announce, self._count_in, path, kind)
+        except CounterError as error:
+            outage.failed(error)
+            self._uncounted(kind, announce)
+            return None
+        if outage.retry_at:
+            outage.ended()
+        if not self._private:
+            self._snapshots.begin()
+        return number
+
+    def _count_in(self, transaction: Transaction, path: str, kind: Kind) -> int | None:
+        key = path.encode("utf-8", "surrogatepass")
+        if len(key) > _LONGEST_PATH or not path.startswith("/"):
+            key = _digest_key(transaction, key)
+        value = transaction.get(key)
+        if value is None:
+            full = partial = not_modified = resumed = head = first = last = today = on = 0
+        else:
+            full, partial, not_modified, resumed, head, first, last, on, today = _unpack(value)
+        if kind is FULL:
+            full += 1
+        elif kind is NOT_MODIFIED:
+            not_modified += 1
+        elif kind is PARTIAL:
+            partial += 1
+        else:
+            if kind is RESUMED:
+                resumed += 1
+            else:
+                head += 1
+            transaction.put(key, _pack(full, partial, not_modified, resumed, head, first, last, on, today))
+            return None
+        now = int(self._clock())
+        if now > last:
+            last = now
+            first = first or now
+        day = now // SECONDS_PER_DAY
+        if day == on:
+            today += 1
+        elif day > on:
+            if today:
+                _add(transaction, _day_key(key, on), today)
+            on, today = day, 1
+        else:  # the clock went back over midnight
+            _add(transaction, _day_key(key, day), 1)
+        transaction.put(key, _pack(full, partial, not_modified, resumed, head, first, last, on, today))
+        return full + partial + not_modified
+
+    def answered(self, status: int) -> None:
+        if self._outage.retry_at and self._outage.is_waiting():
+            return
+        try:
+            self._environment.transact(_add, _STATUS + str(status).encode(), 1)
+        except CounterError as error:
+            self._outage.failed(error)
+
+    def _uncounted(self, kind: Kind, announce: Announce | None) -> None:
+        if kind is not RESUMED and kind is not Kind.HEAD:
+            self._outage.uncounted()
+            if announce is not None:
+                announce(None)
+
+    # ------------------------------------------------------------------ reading and moving
+
+    def counts(self) -> Counts:
+        """Return what one moment held; writers go on meanwhile."""
+        return decoded(self._environment.read(lambda transaction: list(transaction.cursor())))
+
+    def add(self, counts: Counts) -> None:
+        self._environment.transact(_add_counts, counts)
+        self._snapshots.begin()
+
+    def reset(self, paths: Iterable[str] | None = None) -> None:
+        self._environment.transact(_reset, None if paths is None else list(paths))
+        self._snapshots.begin()
+
+    def close(self) -> None:
+        """Take the last snapshot and leave the directory; the last one out of a private directory removes it."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._private:
+            self._snapshots.end()
+        was_last = self._environment.release()
+        if self._private and was_last:
+            remove_private(self._environment.directory)
+
+    def _raise_to_snapshot(self) -> None:
+        """After a power failure, values of the live file that are behind the snapshot's are taken from that."""
+        snapshot = os.path.join(self._environment.directory, SNAPSHOT)
+        if self._environment.may_be_stale and os.path.exists(snapshot) and (rows := rows_of_file(snapshot)):
+            self._environment.transact(_raise_to, decoded(rows))
+
+
+def _digest_key(transaction: Transaction, path: bytes) -> bytes:
+    digest = sha256(path).digest()
+    if transaction.get(_DIGEST + digest) is None:
+        transaction.put(_PATH_OF_DIGEST + digest, path)
+    return _DIGEST + digest
+
+
+def _key(transaction: Transaction, path: str) -> bytes:
+    key = path.encode("utf-8", "surrogatepass")
+    return key if len(key) <= _LONGEST_PATH and path.startswith("/") else _digest_key(transaction, key)
+
+
+def _day_key(key: bytes, day: int) -> bytes:
+    return _DAYS + key + DAY.pack(day)
+
+
+def _add(transaction: Transaction, key: bytes, amount: int) -> None:
+    value = transaction.get(key)
+    transaction.put(key, ONE.pack(amount if value is None else ONE.unpack(value)[0] + amount))
+
+
+def decoded(rows: Iterable[tuple[bytes, bytes]]) -> Counts:
+    """Return the counts that the *rows* of a store hold."""
+    counts = Counts()
+    by_key: dict[bytes, FileRecord] = {}
+    days: list[tuple[bytes, int]] = []
+    paths: dict[bytes, str] = {}
+    for key, value in rows:
+        mark = key[:1]
+        if mark in (b"/", _DIGEST):
+            full, partial, not_modified, resumed, head, first, last, day, today = RECORD.unpack(value)
+            of_day = {day: today} if today else {}
+            by_key[key] = FileRecord(full, partial, not_modified, resumed, head, first, last, of_day)
+        elif mark == _DAYS:
+            days.append((key[1:], ONE.unpack(value)[0]))
+        elif mark == _STATUS:
+            counts.other_statuses[int(key[1:])] = ONE.unpack(value)[0]
+        elif mark == _PATH_OF_DIGEST:
+            paths[_DIGEST + key[1:]] = value.decode("utf-8", "surrogatepass")
+    for key, accesses in days:
+        of_day = by_key[key[: -DAY.size]].days
+        (day,) = DAY.unpack(key[-DAY.size :])
+        of_day[day] = of_day.get(day, 0) + accesses
+    for key, record in by_key.items():
+        counts.files[paths.get(key) or key.decode("utf-8", "surrogatepass")] = record
+    return counts
+
+
+def _read_record(transaction: Transaction, key: bytes) -> FileRecord:
+    value = transaction.get(key)
+    rows = [(key, value)] if value is not None else []
+    rows += [(day_key, accesses) for day_key, accesses in _day_rows(transaction, key)]
+    record = decoded(rows).files
+    return next(iter(record.values()), FileRecord())
+
+
+def _day_rows(transaction: Transaction, key: bytes) -> list[tuple[bytes, bytes]]:
+    prefix = _DAYS + key
+    rows = []
+    with transaction.cursor() as cursor:
+        found = cursor.set_range(prefix)
+        while found and cursor.key().startswith(prefix):
+            if len(cursor.key()) == len(prefix) + DAY.size:
+                rows.append((cursor.key(), cursor.value()))
+            found = cursor.next()
+    return rows
+
+
+def _write_record(transaction: Transaction, key: bytes, record: FileRecord) -> None:
+    on = max(record.days, default=0)
+    for day_key, _ in _day_rows(transaction, key):
+        transaction.delete(day_key)
+    for day, accesses in record.days.items():
+        if day != on:
+            transaction.put(_day_key(key, day), ONE.pack(accesses))
+    kinds = record.full, record.partial, record.not_modified, record.resumed, record.head
+    transaction.put(key, RECORD.pack(*kinds, record.first, record.last, on, record.days.get(on, 0)))
+
+
+def _add_counts(transaction: Transaction, counts: Counts) -> None:
+    for path, added in counts.files.items():
+        key = _key(transaction, path)
+        record = _read_record(transaction, key)
+        record.add(added)
+        _write_record(transaction, key, record)
+    for status, answers in counts.other_statuses.items():
+        _add(transaction, _STATUS + str(status).encode(), answers)
+
+
+def _raise_to(transaction: Transaction, counts: Counts) -> None:
+    for path, before in counts.files.items():
+        key = _key(transaction, path)
+        record = _read_record(transaction, key)
+        if record.raise_to(before):
+            _write_record(transaction, key, record)
+    for status, answers in counts.other_statuses.items():
+        key = _STATUS + str(status).encode()
+        value = transaction.get(key)
+        if value is None or ONE.unpack(value)[0] < answers:
+            transaction.put(key, ONE.pack(answers))
+
+
+def _reset(transaction: Transaction, paths: list[str] | None) -> None:
+    if paths is None:
+        with transaction.cursor() as cursor:
+            found = cursor.set_range(b"\1")  # what lies before is the environment's own
+            while found:
+                found = cursor.delete()
+        return
+    for path in paths:
+        key = _key(transaction, path)
+        for day_key, _ in _day_rows(transaction, key):
+            transaction.delete(day_key)
+        transaction.delete(key)
+        if key.startswith(_DIGEST):
+            transaction.delete(_PATH_OF_DIGEST + key[1:])
+
+
+def _begin_all_in_child() -> None:
+    for counter in _counters:
+        counter._outage.begin_in_child()
+
+
+os.register_at_fork(after_in_child=_begin_all_in_child)

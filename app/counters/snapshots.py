@@ -1,0 +1,107 @@
+"""A copy of a store on the disk every few seconds, for the day that the power fails.
+
+The live file is never waited for by anyone who counts, so after a power failure it may not open. The copy is made
+from a read transaction, written beside, synced and renamed. One process of those that share the store takes it at a
+time; `snapshot.lock` says who, and holds the number of the last transaction that is in the copy.
+"""
+
+import fcntl
+import os
+import struct
+from threading import Event, Lock, Thread
+from time import time
+
+from app.counters.environment import SNAPSHOT, Environment
+from app.counters.record import CounterError
+from app.counters.telling import tell
+
+INTERVAL_SECONDS = 3.0
+_LOCK = "snapshot.lock"
+_TRANSACTION = struct.Struct("<Q")
+
+
+class Snapshots:
+    """Takes the snapshots of one environment, from a thread that `begin` starts."""
+
+    def __init__(self, environment: Environment, *, interval: float = INTERVAL_SECONDS) -> None:
+        self._environment = environment
+        self._interval = interval
+        self._complained = False
+        self._lock = Lock()
+        self._thread: Thread | None = None
+        self._end = Event()
+        self._pid = 0
+
+    def begin(self) -> None:
+        """Start the thread, once in a process."""
+        pid = os.getpid()
+        if self._pid == pid:
+            return
+        self._pid = pid
+        self._lock, self._end = Lock(), Event()
+        self._thread = Thread(target=self._run, name="count-snapshots", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # the interpreter is ending; end() takes the last snapshot
+            self._thread = None
+
+    def end(self) -> None:
+        """Stop the thread and take the last snapshot, if this process wrote anything."""
+        if self._pid == os.getpid():
+            self._end.set()
+            self.take(due_after=0.0)
+            self._pid = 0
+
+    def _run(self) -> None:
+        end = self._end
+        while not end.wait(self._interval):
+            self.take(due_after=self._interval * 0.9)
+
+    def take(self, *, due_after: float) -> None:
+        """Take one unless nothing changed, the last is younger than *due_after* seconds or another is being taken."""
+        path = os.path.join(self._environment.directory, SNAPSHOT)
+        try:
+            with self._lock:
+                descriptor = os.open(
+                    os.path.join(self._environment.directory, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+                )
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if _age(path) >= due_after:
+                        self._take_changed(path, descriptor)
+                finally:
+                    os.close(descriptor)
+        except BlockingIOError:
+            return
+        except (OSError, CounterError) as error:
+            if not self._complained:
+                self._complained = True
+                tell(f"counts: no snapshot could be written to {path}: {getattr(error, 'strerror', None) or error}")
+
+    def _take_changed(self, path: str, lock: int) -> None:
+        last = self._environment.last_transaction()
+        known = os.pread(lock, _TRANSACTION.size, 0)
+        if not last or (known == _TRANSACTION.pack(last) and os.path.exists(path)):
+            return
+        beside = f"{path}.new"
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            self._environment.copy(descriptor)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(beside, path)
+        directory = os.open(self._environment.directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        os.pwrite(lock, _TRANSACTION.pack(last), 0)
+        self._complained = False
+
+
+def _age(path: str) -> float:
+    try:
+        return abs(time() - os.stat(path).st_mtime)
+    except OSError:
+        return float("inf")

@@ -1,0 +1,58 @@
+"""One line on standard error, and how a failing store is told about without filling the log."""
+
+import os
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
+
+from app.counters.record import CounterError
+
+RETRY_SECONDS = 1.0
+
+
+def tell(message: str) -> None:
+    """Write one line on standard error; a standard error that takes none is no reason to fail."""
+    try:
+        os.write(2, f"tally: {message}\n".encode(errors="backslashreplace"))
+    except OSError:
+        return
+
+
+class Outage:
+    """A store that fails: told once, tried again now and then; what went uncounted is told when it works again."""
+
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._uncounted = 0
+        #: No attempt is due before this moment; 0.0 while the store works.
+        self.retry_at = 0.0
+
+    def begin_in_child(self) -> None:
+        self._lock = Lock()
+        self._uncounted = 0
+        self.retry_at = 0.0
+
+    def is_waiting(self) -> bool:
+        """Return True when the store failed a moment ago and is better left alone."""
+        return self._clock() < self.retry_at
+
+    def failed(self, error: CounterError) -> None:
+        with self._lock:
+            first = not self.retry_at
+            self.retry_at = self._clock() + RETRY_SECONDS
+        if first:
+            tell(f"{error}; files are served, accesses are not counted until it works again")
+
+    def uncounted(self) -> None:
+        """Note an access that could not be counted."""
+        with self._lock:
+            self._uncounted += 1
+
+    def ended(self) -> None:
+        """Note that the store works. To be called when `retry_at` is set."""
+        with self._lock:
+            missed, self._uncounted = self._uncounted, 0
+            told, self.retry_at = bool(self.retry_at), 0.0
+        if told:
+            tell(f"counts: the store works again; {missed} accesses were not counted")
