@@ -40,7 +40,17 @@ _RETRY_AFTER = "5"
 # A query's own characters (RFC 3986 section 3.4) and "%", since it is encoded already.
 _SAFE_IN_QUERY = "%/?:@!$&'()*+,;=~-._"
 
-_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV, errno.EINVAL}
+# ENXIO and ENODEV: a socket or a device without a driver; EINVAL and EILSEQ: a name that the file system cannot have.
+_MISSING = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.EINVAL,
+    errno.EILSEQ,
+}
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
 
 

@@ -4,6 +4,7 @@ The root is looked up by its path each time: it may be a symbolic link that a de
 and comes back. `RootDirectory` is one look at it, so that a switch in the middle of a look-up mixes nothing.
 """
 
+import errno
 import logging
 import os
 import stat
@@ -33,8 +34,9 @@ def root_problem(root: str | bytes) -> str | None:
         return f"the document root {shown} cannot be read: {reason}"
     if not stat.S_ISDIR(mode):
         return f"the document root {shown} is not a directory"
-    if not os.access(root, os.R_OK | os.X_OK, effective_ids=_EFFECTIVE):
-        return f"the document root {shown} cannot be read: {os.strerror(13)}"
+    # The right to search is what serving takes; a directory that cannot be listed will do.
+    if not os.access(root, os.X_OK, effective_ids=_EFFECTIVE):
+        return f"the document root {shown} cannot be read: {os.strerror(errno.EACCES)}"
     return None
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,40 @@ def test_without_proc(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     (site.root / "in.txt").symlink_to("a.txt")
     (site.root / "out.txt").symlink_to(site.outside / "secret")
     assert [site.get(path).status for path in ("/a.txt", "/in.txt", "/out.txt")] == [200, 200, 404]
+
+
+def test_no_request_fails_while_deployments_switch_the_root(site: Site) -> None:
+    site.root.rmdir()
+    for number in (1, 2):
+        release = site.root.with_name(f"release-{number}")
+        (release / "dir").mkdir(parents=True)
+        (release / "dir" / "index.html").write_bytes(str(number).encode() * 100)
+        (release / "big.bin").write_bytes(str(number).encode() * 70_000)
+    site.root.symlink_to("release-1")
+    stop = threading.Event()
+    failures: list[str] = []
+    seen: set[bytes] = set()
+
+    def fetch(path: str) -> None:
+        while not stop.is_set():
+            status: list[str] = []
+            environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path}
+            body = site.app(environ, lambda line, fields, status=status: status.append(line))
+            content = b"".join(body)
+            seen.add(content[:1])
+            if status != ["200 OK"] or (content.strip(b"1") and content.strip(b"2")):
+                failures.append(f"{path}: {status} {content[:20]!r}")
+
+    threads = [threading.Thread(target=fetch, args=(path,)) for path in ("/dir/", "/dir/", "/big.bin", "/big.bin")]
+    for thread in threads:
+        thread.start()
+    new = site.root.with_name("new")
+    for turn in range(300):
+        new.symlink_to(f"release-{turn % 2 + 1}")
+        new.replace(site.root)
+        stop.wait(0.001)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert seen == {b"1", b"2"}

@@ -1,12 +1,15 @@
 """URL paths as a server decodes them, and what is served there: nothing outside the root, nothing hidden."""
 
 import os
+import re
 import shutil
 import signal
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -313,3 +316,45 @@ def test_a_fifo_that_takes_a_files_place_after_the_look(site: Site, monkeypatch:
     monkeypatch.setattr(os, "stat", lambda p, **k: regular if p == b"a.txt" else real_stat(p, **k))
     with within(3):
         assert site.get("/a.txt").status == 404
+
+
+PARTS = ["/", "//", "\\", "..", ".", "...", "%2e%2e", "%2f", "..%5c", "\x00", "|", ":", "?", "#", "~", "��"]
+NAMES = [
+    "dir",
+    "link",
+    "leaves",
+    "up",
+    "secret.txt",
+    "outside",
+    "www",
+    "a.txt",
+    ".git",
+    "config",
+    ".well-known",
+    "index.html",
+    "etc",
+]
+
+
+def test_no_combination_of_parts_leads_out(tree: Site) -> None:
+    (tree.root / "link").symlink_to("dir")
+    (tree.root / "leaves").symlink_to(tree.outside)
+    (tree.root / "dir" / "up").symlink_to("..")
+    random = Random(9110)
+    statuses = Counter[int]()
+    for _ in range(3000):
+        path = "/" + "".join(
+            random.choice(NAMES) + "/" if random.random() < 0.5 else random.choice(random.choice((PARTS, NAMES)))
+            for _ in range(random.randint(1, 6))
+        )
+        path = path.rstrip("/") if random.random() < 0.5 else path
+        reply = tree.get(path, strict=False)
+        statuses[reply.status] += 1
+        if reply.status == 200:
+            # Every file of the tree holds its own name; the secret does not.
+            name = reply.body.decode()
+            assert (tree.root / name).is_file(), path
+            assert not re.search(r"(^|/)\.(?!well-known/security)", name), path
+        else:
+            assert reply.status in (301, 404), path
+    assert min(statuses[200], statuses[301], statuses[404]) > 10

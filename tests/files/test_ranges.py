@@ -1,5 +1,8 @@
 """Range fields as on the wire, and what is sent for them (RFC 9110 section 14)."""
 
+from collections import Counter
+from random import Random
+
 import pytest
 
 from app.files.ranges import ByteRange, UnsatisfiableRangeError, multipart, select_ranges
@@ -116,3 +119,42 @@ def test_parts_are_never_much_longer_than_the_file(size: int) -> None:
     ranges = [ByteRange(n, n) for n in range(0, 100, 2)]
     layout = multipart(ranges, size, "text/plain; charset=utf-8", "b" * 32)
     assert (layout is None) == (size < 20_000)
+
+
+def test_whatever_the_field_says_the_ranges_are_sound() -> None:
+    random = Random(14)
+    outcomes = Counter[str]()
+    for _ in range(5000):
+        size = random.choice((0, 1, 2, 10, 1000))
+        specs = (
+            random.choice(("{a}-{b}", "{a}-", "-{a}", "{b}-{a}", "{a}", " {a}-{b} ", ""))
+            for _ in range(random.randint(1, 5))
+        )
+        field = "bytes=" + ",".join(spec.format(a=random.randint(0, 12), b=random.randint(5, 1200)) for spec in specs)
+        try:
+            ranges = select_ranges(field, size)
+        except UnsatisfiableRangeError:
+            outcomes["unsatisfiable"] += 1
+            continue
+        if ranges is None:
+            outcomes["ignored"] += 1
+            continue
+        outcomes["selected"] += 1
+        covered = [n for item in ranges for n in range(item.first, item.last + 1)]
+        assert ranges, field
+        assert len(covered) == len(set(covered)), field
+        assert set(covered) <= set(range(size)), field
+        assert set(covered) == _asked_for(field, size), field
+    assert min(outcomes.values()) > 100
+
+
+def _asked_for(field: str, size: int) -> set[int]:
+    """The bytes that a valid field names, by the plain reading of section 14.1.2."""
+    named: set[int] = set()
+    for spec in field.removeprefix("bytes=").split(","):
+        first, dash, last = spec.strip().partition("-")
+        if first:
+            named.update(n for n in range(size) if int(first) <= n and (not last or n <= int(last)))
+        elif dash:
+            named.update(n for n in range(size) if n >= size - int(last))
+    return named
