@@ -318,22 +318,8 @@ def test_a_fifo_that_takes_a_files_place_after_the_look(site: Site, monkeypatch:
         assert site.get("/a.txt").status == 404
 
 
-PARTS = ["/", "//", "\\", "..", ".", "...", "%2e%2e", "%2f", "..%5c", "\x00", "|", ":", "?", "#", "~", "��"]
-NAMES = [
-    "dir",
-    "link",
-    "leaves",
-    "up",
-    "secret.txt",
-    "outside",
-    "www",
-    "a.txt",
-    ".git",
-    "config",
-    ".well-known",
-    "index.html",
-    "etc",
-]
+PARTS = ["/", "//", "\\", "..", ".", "...", "%2e%2e", "%2f", "..%5c", "\0", "|", ":", "?", "#", "~", "\udcc0\udcae"]
+NAMES = ["dir", "link", "leaves", "up", "secret.txt", "outside", "www", "a.txt", ".git", "config", ".well-known", "etc"]
 
 
 def test_no_combination_of_parts_leads_out(tree: Site) -> None:
