@@ -431,7 +431,8 @@ class Connection:
             self.host.uploading(-1)
         self._record(call, aborted=False)
         self.call = None
-        if not call.keep_alive or self.host.stopping:
+        # Also while the server stops: a client that was promised another answer may be asking for it already.
+        if not call.keep_alive:
             if self._body_ended and not call.request.keep_alive and not self._receiver.buffered and not self.readable:
                 self.close()  # the client has said that nothing more comes
             else:

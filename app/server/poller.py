@@ -401,7 +401,12 @@ class Poller:
     # The end
 
     def _begin_stop(self) -> None:
-        if self._stop_asked and not self.stopping:
+        if self._stop_asked and self.stopping:
+            # Asked again, perhaps in more of a hurry: a server that was retired is told to end.
+            self._stop_asked = False
+            self._close_at = min(self._close_at, self.now + self._linger)
+            self._next_tick = 0.0
+        if self._stop_asked:
             self._stop_asked = False
             self.stopping = True
             self._stop_at = self.now + self.options.graceful_timeout

@@ -108,6 +108,10 @@ class ServingProcess:
             if service.access_log:
                 service.access_log.close()
 
+    @property
+    def has_started(self) -> bool:
+        return self._server is not None
+
     def watch(self) -> None:
         """Ask the service's `end_status` until it says a status, then stop with it. Blocks: for a thread of its own."""
         end_status = self._service.end_status
@@ -172,7 +176,15 @@ def serve(service: Service, ready: Callable[[], object] = lambda: None) -> int:
 
     if service.end_status is not None:
         threading.Thread(target=process.watch, name="watch", daemon=True).start()
-    return process.run(announce)
+    try:
+        return process.run(announce)
+    except StartError:
+        raise
+    except Exception:
+        if process.has_started:
+            raise
+        traceback.print_exc()
+        return LOAD_FAILED
 
 
 def work(service: Service, terminal: Terminal, channel: socket.socket, blocked: Iterable[signal.Signals]) -> NoReturn:
@@ -181,19 +193,12 @@ def work(service: Service, terminal: Terminal, channel: socket.socket, blocked: 
     Ends the process: nothing of the supervisor's may be run or cleaned up a second time.
     """
     status = LOAD_FAILED
-    is_ready = False
-
-    def ready() -> None:
-        nonlocal is_ready
-        is_ready = True
-        channel.send(READY)
-
+    process = ServingProcess(service, terminal)
     try:
-        process = ServingProcess(service, terminal)
         process.handle_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
         threading.Thread(target=process.obey, args=(lambda: _receive(channel),), name="commands", daemon=True).start()
-        status = process.run(ready)
+        status = process.run(lambda: channel.send(READY))
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         if isinstance(end.code, str):
@@ -202,7 +207,7 @@ def work(service: Service, terminal: Terminal, channel: socket.socket, blocked: 
         status = 2
         _report(channel, status, str(error))
     except Exception:  # noqa: BLE001 - the application's own code may raise anything
-        if is_ready:
+        if process.has_started:
             traceback.print_exc()
         else:
             _report(channel, status, traceback.format_exc().rstrip())

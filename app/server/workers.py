@@ -198,20 +198,24 @@ class Supervisor:
             worker.channel.close()
 
     def _on_report(self, worker: _Worker) -> None:
+        self._read_report(worker)
+        if worker.report == READY and not worker.ready:
+            worker.ready = True
+            self._on_worker_ready(worker)
+
+    def _read_report(self, worker: _Worker) -> None:
+        if worker.channel.fileno() < 0:
+            return  # its end was seen in the same round
         try:
             received = worker.channel.recv(65536)
         except BlockingIOError:
             return
         except OSError:
             received = b""
+        worker.report += received
         if not received:
             self._selector.unregister(worker.channel)
             worker.channel.close()
-            return
-        worker.report += received
-        if worker.report == READY and not worker.ready:
-            worker.ready = True
-            self._on_worker_ready(worker)
 
     def _on_worker_ready(self, worker: _Worker) -> None:
         if not self._has_been_ready:
@@ -241,7 +245,7 @@ class Supervisor:
 
     def _on_end(self, worker: _Worker, wait_status: int) -> None:
         while worker.channel.fileno() >= 0:
-            self._on_report_at_end(worker)
+            self._read_report(worker)
         was_replacement = worker is self._replacement
         if was_replacement:
             self._replacement = None
@@ -257,16 +261,6 @@ class Supervisor:
         else:
             self._early_deaths = 0
         self._continue_reload()
-
-    def _on_report_at_end(self, worker: _Worker) -> None:
-        try:
-            received = worker.channel.recv(65536)
-        except OSError:
-            received = b""
-        worker.report += received
-        if not received:
-            self._selector.unregister(worker.channel)
-            worker.channel.close()
 
     def _on_failed_start(self, worker: _Worker, wait_status: int, was_replacement: bool) -> None:
         status, text = parse_report(worker.report)
