@@ -6,14 +6,18 @@ are closed at the end of the process, or by `Application.close`.
 """
 
 import atexit
+import os
 from collections.abc import Iterable
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from app import files
 from app.counters import CounterError, CountLog, open_counter
+from app.counters.private_directory import PrivateDirectory
 from app.files import FileApplication
 from app.settings import Settings
+
+__all__ = ["Application", "CounterError", "PrivateDirectory", "app", "make_app", "root_problem", "start_problem"]
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -39,7 +43,9 @@ class Application:
         with self._lock:
             if self._files is None:
                 settings = self._settings
-                self._counter = open_counter(settings.counts, journal=settings.counts_journal)
+                # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was read.
+                counts = settings.counts or os.environ.get("TALLY_COUNTS", "")
+                self._counter = open_counter(counts, journal=settings.counts_journal)
                 atexit.register(self.close)
                 self._files = FileApplication(
                     settings.root,

@@ -186,7 +186,8 @@ class Environment:
         try:
             os.makedirs(self.directory, self._mode, exist_ok=True)
             with self._file_lock(RESIZE_LOCK):
-                alone = self._join_users()
+                # The master of several workers holds their directory without opening what is in it.
+                alone = self._join_users() or not os.path.exists(self._path(DATA))
                 try:
                     self._opened = self._open_alone() if alone else self._open_shared()
                 except BaseException:

@@ -26,10 +26,13 @@ class Answer:
 
 
 class Client:
-    """One connection."""
+    """One connection; `ask` opens another when the server has said that this one ends."""
 
     def __init__(self, port: int, *, timeout: float = 20.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self._address = ("127.0.0.1", port)
+        self._timeout = timeout
+        self._ended = False
+        self.socket = socket.create_connection(self._address, timeout)
 
     def __enter__(self) -> "Client":
         return self
@@ -47,6 +50,7 @@ class Client:
         response = HTTPResponse(self.socket, method=method)
         try:
             response.begin()
+            self._ended = response.will_close
             fields = [(name.lower(), value) for name, value in response.getheaders()]
             return Answer(response.status, fields, response.read())
         finally:
@@ -55,6 +59,9 @@ class Client:
     def ask(
         self, method: str, target: str, fields: Fields = (), body: bytes = b"", version: str = "HTTP/1.1"
     ) -> Answer:
+        if self._ended:
+            self.socket.close()
+            self.socket = socket.create_connection(self._address, self._timeout)
         self.send(request(method, target, fields, body, version))
         return self.read(method)
 

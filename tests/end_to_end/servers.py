@@ -101,7 +101,9 @@ def command_of(kind: str, *options: str, application: str = "") -> list[str]:
     """Return the command that starts the server *kind* with *application* ("": ours), on its default address."""
     if kind == BUILTIN:
         return [sys.executable, "run_builtin.py", *(("--app", application) if application else ()), *options]
-    return [sys.executable, "-m", "gunicorn", "--no-control-socket", *options, application or "wsgi:app"]
+    # Not `-m gunicorn`: at USR2 it starts what it was started as, and its own modules would hide the library's.
+    gunicorn = Path(sys.executable).with_name("gunicorn")
+    return [str(gunicorn), "--no-control-socket", *options, application or "wsgi:app"]
 
 
 @contextmanager
