@@ -7,19 +7,19 @@
 What cannot work is told in one line before anything listens, with status 2; an address that cannot be had has status 1.
 """
 
+import atexit
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from app.http11 import Limits
 from app.server.access_log import AccessLog
 from app.server.listeners import Address, AddressError, BindError, Descriptor, Listener, open_listeners, parse_bind
-from app.server.options import ServerOptions
+from app.server.options import Limits, ServerOptions
 from app.server.serving import Service, StartError, serve, tell
 from app.server.systemd import take_listen_fds
 from app.settings import Settings
@@ -104,6 +104,8 @@ def _files(settings: Settings) -> Site:
 
     if problem := wsgi.start_problem(settings):
         raise StartError(problem)
+    if settings.workers > 1 and not settings.counts:
+        settings = replace(settings, counts=_shared_counts())
     application = wsgi.make_app(settings)
 
     def load() -> "WSGIApplication":
@@ -112,6 +114,18 @@ def _files(settings: Settings) -> Site:
 
     watch = None if settings.root_grace is None else RootWatch(lambda: wsgi.root_problem(settings), settings.root_grace)
     return Site(settings.root, load, application.reopen, watch)
+
+
+def _shared_counts() -> str:
+    """Make the directory where the workers count together; it goes at this process's end. Raises StartError."""
+    from wsgi import CounterError, PrivateDirectory
+
+    try:
+        directory = PrivateDirectory.make()
+    except CounterError as error:
+        raise StartError(str(error)) from None
+    atexit.register(directory.close)
+    return directory.url
 
 
 class RootWatch:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from app.http11 import Limits
 
+__all__ = ["Limits", "ServerOptions"]
+
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
