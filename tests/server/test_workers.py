@@ -34,11 +34,16 @@ def children(pid: int) -> set[int]:
     return {int(child) for child in listed.split()}
 
 
-def is_alive(pid: int) -> bool:
+def state(pid: int) -> str:
+    """Return the letter that the system has for a process's state, X when it is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return "X"
+
+
+def is_alive(pid: int) -> bool:
+    return state(pid) not in "ZX"
 
 
 def serving_pid(port: int) -> int:
@@ -345,11 +350,11 @@ def test_only_requests_in_flight_fail_when_a_worker_is_killed() -> None:
 
 
 def test_a_connection_in_the_backlog_outlives_a_worker() -> None:
-    """All threads of the one worker that is left are stuck; who waits is served by its successor."""
-    with running("-w", "2", "--threads", "1") as server:
+    with running("-w", "2") as server:
         workers = pids_that_serve(server, 2)
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: {state(pid) for pid in workers} == {"T"}, message="the workers to stand still")
         with Client(server.port) as waiting:
             waiting.send(request("GET", "/"))
             for pid in workers:
