@@ -1,16 +1,19 @@
 """From a URL to the store that keeps its counts."""
 
+import os
+
 from app.counters.memory import MemoryCounter
 from app.counters.record import CounterError
-from app.counters.store import Store
+from app.counters.store import CountingStore, Store
+
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
-def open_counter(url: str, *, journal: str = "", create: bool = True) -> Store:
-    """Return the store that *url* names: `memory:`, `lmdb:DIR`, `redis://HOST/DB`, `rediss://...` or `unix://PATH`.
+def open_counter(url: str, *, journal: str = "") -> CountingStore:
+    """Return the counter that *url* names: `memory:`, `lmdb:DIR`, `redis://HOST/DB`, `rediss://...` or `unix://PATH`.
 
     An empty *url* is `memory:`. *journal* is the directory where accesses wait while Redis is away ("": below the
-    user's state directory). With *create* false a store that is not there yet is an error. Raises CounterError, with
-    one line fit to be shown.
+    user's state directory). Raises CounterError, with one line fit to be shown.
     """
     scheme, _, rest = url.partition(":")
     if url in ("", "memory:"):
@@ -19,9 +22,37 @@ def open_counter(url: str, *, journal: str = "", create: bool = True) -> Store:
     if scheme == "lmdb":
         from app.counters.lmdb import LmdbCounter
 
-        return LmdbCounter(rest, create=create)
-    if scheme in ("redis", "rediss", "unix"):
-        from app.counters.redis import RedisCounter
+        return LmdbCounter(rest)
+    if scheme in _REDIS_SCHEMES:
+        from app.counters.journaled import JournaledCounter
+        from app.counters.redis import RedisStore
 
-        return RedisCounter(url, journal)
-    raise CounterError(f"counts: {scheme!r} is none of memory:, lmdb:DIR, redis://HOST/DB, rediss:// and unix://")
+        return JournaledCounter(RedisStore(url), journal or _default_journal())
+    raise _unknown(scheme)
+
+
+def open_store(url: str, *, create: bool) -> Store:
+    """Return the store that *url* names, to read and move its counts. Raises CounterError, without *create* also when
+    there is none yet.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "lmdb":
+        from app.counters.lmdb import LmdbCounter
+
+        return LmdbCounter(rest, create=create)
+    if scheme in _REDIS_SCHEMES:
+        from app.counters.redis import RedisStore
+
+        return RedisStore(url)
+    if scheme in ("", "memory"):
+        raise CounterError("counts: memory: is the server's own, and cannot be read from here")
+    raise _unknown(scheme)
+
+
+def _unknown(scheme: str) -> CounterError:
+    return CounterError(f"counts: {scheme[:20]!r} is none of memory:, lmdb:DIR, redis://HOST/DB, rediss:// and unix://")
+
+
+def _default_journal() -> str:
+    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(state, "tally")

@@ -1,0 +1,150 @@
+"""What runs inside Redis, so that a batch of counts is applied whole, once, and answered with its numbers.
+
+A writer numbers its entries 1, 2, 3, ... and delivers them in order. Redis keeps the last number applied for each
+writer, so a batch that comes again, because its reply was lost, adds nothing; the numbers it got the first time are
+kept until the writer's next batch, and are returned again. All keys share a hash tag, and so one slot of a cluster.
+"""
+
+PREFIX = "{tally}:"
+FILES, DAYS, STATUSES = PREFIX + "files", PREFIX + "days", PREFIX + "statuses"
+WRITERS, SEEN, REPLIES, FORMAT_KEY = PREFIX + "writers", PREFIX + "seen", PREFIX + "replies", PREFIX + "format"
+KEYS = (FILES, DAYS, STATUSES, WRITERS, SEEN, REPLIES)
+FORMAT = "1"
+
+#: A writer that was never finished (its host vanished with its journal) is forgotten after this time.
+FORGET_AFTER_SECONDS = 30 * 86400
+#: A finished one is kept this long: a batch that the network held up must still find that it was applied.
+FORGET_FINISHED_SECONDS = 3600
+
+# ARGV: writer, number of the first entry, then four for each entry: operation, name, amount, time.
+#   full | partial | not_modified | resumed | head   path   1       seconds since the epoch
+#   status                                           code   count   0
+#   record                                           path   "full partial not_modified resumed head first last"  0
+#   day                                              "DAY path"  accesses  0
+# A file's value in FILES is the text of a record, as above.
+APPLY = """
+local files, days, statuses, writers, seen, replies = unpack(KEYS)
+local writer, first = ARGV[1], tonumber(ARGV[2])
+local known = redis.call('HGET', writers, writer)
+local last = tonumber(known or '0')
+local now = tonumber(redis.call('TIME')[1])
+if not known then
+  local old = redis.call('ZRANGEBYSCORE', seen, '-inf', now - FORGET, 'LIMIT', 0, 100)
+  for _, name in ipairs(old) do
+    redis.call('HDEL', writers, name)
+    redis.call('HDEL', replies, name)
+    redis.call('ZREM', seen, name)
+  end
+end
+local place = {full = 1, partial = 2, not_modified = 3, resumed = 4, head = 5}
+local function read(path)
+  local record = {0, 0, 0, 0, 0, 0, 0}
+  local text = redis.call('HGET', files, path)
+  if text then
+    local i = 1
+    for number in string.gmatch(text, '%d+') do
+      record[i] = tonumber(number)
+      i = i + 1
+    end
+  end
+  return record
+end
+local function write(path, record)
+  redis.call('HSET', files, path, string.format('%.0f %.0f %.0f %.0f %.0f %.0f %.0f', unpack(record)))
+end
+local function count(kind, path, time)
+  local record = read(path)
+  record[place[kind]] = record[place[kind]] + 1
+  local number = 0
+  if place[kind] <= 3 then
+    if record[6] == 0 or time < record[6] then record[6] = time end
+    if time > record[7] then record[7] = time end
+    redis.call('HINCRBY', days, string.format('%d %s', math.floor(time / 86400), path), 1)
+    number = record[1] + record[2] + record[3]
+  end
+  write(path, record)
+  return number
+end
+local function merge(path, text)
+  local record = read(path)
+  local i = 1
+  for word in string.gmatch(text, '%d+') do
+    local number = tonumber(word)
+    if i <= 5 then
+      record[i] = record[i] + number
+    elseif i == 6 then
+      if record[6] == 0 or (number > 0 and number < record[6]) then record[6] = number end
+    elseif number > record[7] then
+      record[7] = number
+    end
+    i = i + 1
+  end
+  write(path, record)
+end
+local numbers = {}
+local entries = (#ARGV - 2) / 4
+if first + entries - 1 <= last then
+  -- It came before. Its numbers are known if it was the writer's last batch.
+  local kept = redis.call('HGET', replies, writer)
+  local kept_first, kept_numbers = string.match(kept or '', '^(%d+):(.*)$')
+  if kept_first and tonumber(kept_first) == first then
+    for number in string.gmatch(kept_numbers, '%d+') do numbers[#numbers + 1] = tonumber(number) end
+    if #numbers == entries then return numbers end
+  end
+  numbers = {}
+  for i = 1, entries do numbers[i] = 0 end
+  return numbers
+end
+for i = 1, entries do
+  local at = 3 + (i - 1) * 4
+  local operation, name, amount, time = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  numbers[i] = 0
+  if first + i - 1 > last then
+    if operation == 'status' then
+      redis.call('HINCRBY', statuses, name, amount)
+    elseif operation == 'day' then
+      redis.call('HINCRBY', days, name, amount)
+    elseif operation == 'record' then
+      merge(name, amount)
+    else
+      numbers[i] = count(operation, name, tonumber(time))
+    end
+  end
+end
+redis.call('HSET', writers, writer, string.format('%.0f', first + entries - 1))
+if entries <= 64 then
+  redis.call('HSET', replies, writer, string.format('%.0f:', first) .. table.concat(numbers, ' '))
+else
+  redis.call('HDEL', replies, writer)
+end
+if not known or last % 1000 < 1 or entries > 64 then redis.call('ZADD', seen, now, writer) end
+return numbers
+""".replace("FORGET", str(FORGET_AFTER_SECONDS))
+
+# ARGV: the writers that deliver nothing any more.
+FINISH = """
+local writers, seen, replies = KEYS[4], KEYS[5], KEYS[6]
+local forget_at = tonumber(redis.call('TIME')[1]) - FORGET + KEEP
+for _, writer in ipairs(ARGV) do
+  if redis.call('HEXISTS', writers, writer) == 1 then redis.call('ZADD', seen, forget_at, writer) end
+  redis.call('HDEL', replies, writer)
+end
+return 0
+""".replace("FORGET", str(FORGET_AFTER_SECONDS)).replace("KEEP", str(FORGET_FINISHED_SECONDS))
+
+# ARGV: paths; without any, everything is forgotten. The writers stay: what they deliver again must still be known.
+RESET = """
+local files, days, statuses = KEYS[1], KEYS[2], KEYS[3]
+if #ARGV == 0 then redis.call('DEL', files, days, statuses) end
+for _, path in ipairs(ARGV) do
+  local text = redis.call('HGET', files, path)
+  if text then
+    local first, last = string.match(text, '(%d+) (%d+)$')
+    for day = math.floor(tonumber(first) / 86400), math.floor(tonumber(last) / 86400) do
+      redis.call('HDEL', days, string.format('%d %s', day, path))
+    end
+    redis.call('HDEL', files, path)
+  end
+end
+return 0
+"""

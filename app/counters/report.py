@@ -1,0 +1,109 @@
+"""Counts as a table, as CSV and as JSON; the JSON is complete, and is read back."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from io import StringIO
+from typing import Any
+
+from app.counters.record import CounterError, Counts, FileRecord, day_number, day_text
+
+FORMAT = 1
+_KINDS = ("full", "partial", "not_modified", "resumed", "head")
+_HEADINGS = ("accesses", *_KINDS, "first", "last", "path")
+
+
+def _time_text(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""
+
+
+def _rows(counts: Counts, paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    for path in paths:
+        record = counts.files[path]
+        numbers = (record.accesses, *(getattr(record, kind) for kind in _KINDS))
+        yield (*map(str, numbers), _time_text(record.first), _time_text(record.last), path)
+
+
+def _day_rows(counts: Counts, paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    by_day = sorted((day, path, number) for path in paths for day, number in counts.files[path].days.items())
+    for day, path, number in by_day:
+        yield day_text(day), str(number), path
+
+
+def as_table(counts: Counts, paths: Sequence[str], *, by_day: bool, statuses: bool) -> str:
+    """Return aligned columns for people, with the sum of the accesses."""
+    headings = ("day", "accesses", "path") if by_day else _HEADINGS
+    rows = [headings, *(_day_rows if by_day else _rows)(counts, paths)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width)
+            if cell.isdigit() or row is headings and name not in ("path", "day")
+            else cell.ljust(width)
+            for cell, width, name in zip(row, widths, headings, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    total = sum(counts.files[path].accesses for path in paths)
+    lines.append(f"{total} accesses to {len(paths)} files")
+    if statuses and counts.all_statuses():
+        answers = ", ".join(f"{status}: {number}" for status, number in counts.all_statuses().items())
+        lines.append(f"answers by status: {answers}")
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(counts: Counts, paths: Sequence[str], *, by_day: bool) -> str:
+    """Return one line for each file, or for each file and day, under a line of headings (RFC 4180)."""
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("day", "accesses", "path") if by_day else _HEADINGS)
+    writer.writerows((_day_rows if by_day else _rows)(counts, paths))
+    return text.getvalue()
+
+
+def as_json(counts: Counts, paths: Sequence[str]) -> str:
+    """Return everything about *paths*, and the answers by status. `from_json` reads it back without loss."""
+    document = {
+        "format": FORMAT,
+        "files": {path: _file_document(counts.files[path]) for path in paths},
+        "statuses": {str(status): number for status, number in counts.all_statuses().items()},
+        "other_statuses": {str(status): number for status, number in sorted(counts.other_statuses.items())},
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _file_document(record: FileRecord) -> dict[str, Any]:
+    return {
+        "accesses": record.accesses,
+        **{kind: getattr(record, kind) for kind in _KINDS},
+        "first": record.first,
+        "last": record.last,
+        "days": {day_text(day): accesses for day, accesses in sorted(record.days.items())},
+    }
+
+
+def from_json(text: str) -> Counts:
+    """Return the counts of a document that `as_json` wrote. Raises CounterError."""
+    try:
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise CounterError(f"counts: a document of format {document['format']}, this program knows {FORMAT}")
+        counts = Counts()
+        for path, kept in document["files"].items():
+            record = FileRecord(*(_whole(kept[name]) for name in (*_KINDS, "first", "last")))
+            record.days = {day_number(day): _whole(accesses) for day, accesses in kept["days"].items()}
+            if not path.startswith("/") or sum(record.days.values()) > record.accesses:
+                raise ValueError
+            counts.files[path] = record
+        for status, answers in document["other_statuses"].items():
+            counts.other_statuses[int(status)] = _whole(answers)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CounterError("counts: this is not a document that `export` wrote") from None
+    return counts
+
+
+def _whole(number: object) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**53:
+        raise ValueError
+    return number
