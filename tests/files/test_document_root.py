@@ -59,6 +59,7 @@ def test_the_root_vanishes_and_comes_back(site: Site, caplog: pytest.LogCaptureF
             site.root.unlink()
         away.rename(site.root)
         assert site.get("/a.txt").body == b"held"
+        assert len(caplog.records) == 2
         assert site.get("/missing").status == 404
         assert site.get("/a.txt").body == b"held"
     assert len(caplog.records) == 2

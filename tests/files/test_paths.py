@@ -307,6 +307,21 @@ def test_fifos_sockets_and_devices_neither_block_nor_answer(site: Site) -> None:
             assert site.get(path).status == 404, path
 
 
+def test_what_is_no_regular_file_is_not_even_opened(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(site.root / "fifo")
+    opened: list[object] = []
+    real_open = os.open
+
+    def recording_open(path: str | bytes, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        opened.append(path)
+        return real_open(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", recording_open)
+    assert site.get("/fifo").status == 404
+    assert opened
+    assert b"fifo" not in opened
+
+
 def test_a_fifo_that_takes_a_files_place_after_the_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     path = site.put("a.txt")
     regular = path.stat()
