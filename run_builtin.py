@@ -109,7 +109,10 @@ def _files(settings: Settings) -> Site:
     application = wsgi.make_app(settings)
 
     def load() -> "WSGIApplication":
-        application.open()
+        try:
+            application.open()
+        except wsgi.CounterError as error:
+            raise StartError(str(error)) from None
         return application
 
     watch = None if settings.root_grace is None else RootWatch(lambda: wsgi.root_problem(settings), settings.root_grace)
