@@ -31,12 +31,28 @@ _HOP_BY_HOP = frozenset(
     {"keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}  # RFC 9110 section 7.6.1
 )
 
-#: Fields that were found valid, as lines: applications send most of them again and again. Bounded, and without those
-#: that are long, or new in every answer.
+#: Fields that were found valid, as lines: applications send these again and again, and others anew in every answer.
 _lines: dict[tuple[str, str], str] = {}
-_LINES_REMEMBERED = 8192
+_LINES_REMEMBERED = 4096
 _LONGEST_REMEMBERED = 200
-_NEVER_REMEMBERED = frozenset({"set-cookie", "location"})
+_REMEMBERED = frozenset(
+    {
+        "accept-ranges",
+        "access-control-allow-origin",
+        "cache-control",
+        "content-encoding",
+        "content-language",
+        "content-security-policy",
+        "content-type",
+        "etag",
+        "last-modified",
+        "referrer-policy",
+        "strict-transport-security",
+        "vary",
+        "x-content-type-options",
+        "x-frame-options",
+    }
+)
 
 
 class ResponseHead:
@@ -85,7 +101,7 @@ class ResponseHead:
             self.lines.append(line)
             if folded == "server":
                 self.has_server = True
-            elif len(line) <= _LONGEST_REMEMBERED and folded not in _NEVER_REMEMBERED:
+            elif folded in _REMEMBERED and len(line) <= _LONGEST_REMEMBERED and "boundary=" not in value:
                 _remember(name, value, line)
 
     def _take_length(self, length: str) -> None:

@@ -102,7 +102,7 @@ class Host(Protocol):
         """Note that a call with such a body begins (1) or has ended (-1)."""
 
     def again(self, connection: "Connection") -> None:
-        """Have `advance` called once the others had their turn."""
+        """Have `advance` called once the others had their turn, unless the connection is busy then. From any thread."""
 
     def forget(self, connection: "Connection") -> None:
         """Drop a connection that is about to be closed."""
@@ -254,11 +254,14 @@ class Connection:
 
     def settle(self) -> bool:
         """Give the connection up after `perform` in a thread not the host's; False when it needs the host now."""
-        if self.phase is _IDLE and not self._receiver.buffered and not self.host.stopping:
-            self.busy = False
-            # The host sets `readable` before it looks at `busy`: one of both sides sees what arrived in between.
-            return not self.readable
-        return False
+        if self.phase is not _IDLE or self._receiver.buffered or self.host.stopping:
+            return False
+        self.busy = False
+        # From here on the host may go on with it. It sets `readable` before it looks at `busy`, so what arrives now is
+        # seen by one side or by both; `again` is for both.
+        if self.readable:
+            self.host.again(self)
+        return True
 
     def close(self) -> None:
         """Close at once, without a word."""

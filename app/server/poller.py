@@ -106,7 +106,9 @@ class Poller:
         self._accept_again()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         with self._lock:
-            self._add_thread()
+            # All of them from the start, so that the number of threads says nothing about the traffic so far.
+            for _ in range(self.options.threads + 1):
+                self._add_thread()
         self._finished.wait()
 
     def stop(self, linger: float) -> None:
@@ -175,6 +177,8 @@ class Poller:
 
     def again(self, connection: Connection) -> None:
         self._unfinished.append(connection)
+        # Only a leader that is asleep needs it, but another thread cannot tell whether it is.
+        os.eventfd_write(self._wake, 1)
 
     def forget(self, connection: Connection) -> None:
         self._connections.pop(connection.descriptor, None)

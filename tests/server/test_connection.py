@@ -2,7 +2,9 @@
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
@@ -76,6 +78,31 @@ def test_pipelined_behind_a_slow_call() -> None:
         client.sendall(get("/3"))
         gate.opened.set()
         assert [read_answer(client)[2] for _ in range(4)] == [b"/wait", b"/1", b"/2", b"/3"]
+
+
+def test_every_request_is_called_for_once_while_calls_change_threads() -> None:
+    calls: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        path = environ["PATH_INFO"]
+        with lock:
+            calls[path] += 1
+        if int(path.rpartition("/")[2]) % 40 == 0:
+            threading.Event().wait(0.012)  # long enough to be taken off the leader, and to have calls given to the pool
+        return plain(environ, start_response)
+
+    def ask(number: int) -> None:
+        with running.connect() as client:
+            for n in range(0, 200, 4):
+                paths = [f"/{number}/{n + ahead}" for ahead in range(4)]
+                client.sendall(b"".join(get(path) for path in paths))
+                assert [read_answer(client)[2].decode() for _ in paths] == paths
+
+    with serving(application, threads=4) as running, ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(8)))
+    assert len(calls) == 8 * 200
+    assert set(calls.values()) == {1}
 
 
 def large(environ: Environ, start_response: Any) -> Any:
