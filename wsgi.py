@@ -7,17 +7,23 @@ are closed at the end of the process, or by `Application.close`.
 
 import atexit
 import os
+import sys
 from collections.abc import Iterable
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from app import files
 from app.counters import CounterError, CountLog, open_counter
+from app.counters.deferred import DeferredCounter
 from app.counters.private_directory import PrivateDirectory
 from app.files import FileApplication
 from app.settings import Settings
 
 __all__ = ["Application", "CounterError", "PrivateDirectory", "app", "make_app", "root_problem", "start_problem"]
+
+_EACH_FOR_ITSELF = (
+    "tally: several processes serve and each counts for itself; TALLY_COUNTS=lmdb:DIR lets them count together"
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -36,16 +42,20 @@ class Application:
         self._log = _count_log(settings)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        return (self._files or self.open())(environ, start_response)
+        return (self._files or self.open(is_one_of_several=environ["wsgi.multiprocess"]))(environ, start_response)
 
-    def open(self) -> FileApplication:
-        """Open the counter now rather than at the first request. Raises CounterError."""
+    def open(self, *, is_one_of_several: bool = False) -> FileApplication:
+        """Open the counter now rather than at the first request.
+
+        One that does not open is no reason not to serve: it is told, and counting begins when it does open.
+        """
         with self._lock:
             if self._files is None:
                 settings = self._settings
-                # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was read.
-                counts = settings.counts or os.environ.get("TALLY_COUNTS", "")
-                self._counter = open_counter(counts, journal=settings.counts_journal)
+                counts = _counts(settings)
+                if is_one_of_several and not counts:
+                    print(_EACH_FOR_ITSELF, file=sys.stderr, flush=True)
+                self._counter = _counter(counts, settings.counts_journal)
                 atexit.register(self.close)
                 self._files = FileApplication(
                     settings.root,
@@ -99,6 +109,21 @@ def start_problem(settings: Settings) -> str | None:
     finally:
         log.close()
     return None
+
+
+def _counts(settings: Settings) -> str:
+    # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was read.
+    return settings.counts or os.environ.get("TALLY_COUNTS", "")
+
+
+def _counter(counts: str, journal: str) -> "Counter":
+    def open_store() -> "Counter":
+        return open_counter(counts, journal=journal)
+
+    try:
+        return open_store()
+    except CounterError as error:
+        return DeferredCounter(open_store, error)
 
 
 def _count_log(settings: Settings) -> CountLog:

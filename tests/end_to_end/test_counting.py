@@ -86,3 +86,12 @@ def test_gunicorn_workers_count_together_however_they_are_run(options: tuple[str
         for target in TARGETS:
             assert sorted(int(number) for path, _, _, number in lines if path == target) == list(range(1, 61))
         assert server.stop() == 0
+
+
+def test_several_processes_that_count_each_for_itself_are_told_of(tmp_path: Path) -> None:
+    fill(tmp_path)
+    # With another configuration file than ours.
+    with running(GUNICORN, "-w", "2", "-c", "/dev/null", root=tmp_path) as server:
+        assert fetch(server.port, "/a.txt").status == 200
+        assert server.stop() == 0
+    assert [line for line in server.err if "each counts for itself" in line] != []

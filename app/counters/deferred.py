@@ -1,0 +1,58 @@
+"""A store that did not open while the server runs: files are served, and counting begins as soon as it opens."""
+
+from collections.abc import Callable
+from threading import Lock
+
+from app.counters.counter import ACCESSES, Announce, Counter, Kind
+from app.counters.record import CounterError
+from app.counters.telling import Outage
+
+
+class DeferredCounter:
+    """Counts in what *open_store* returns, once that raises no CounterError any more; it is tried once a second.
+
+    *error* is why it did not open so far: told once, as is the number of accesses that went uncounted meanwhile.
+    """
+
+    def __init__(self, open_store: Callable[[], Counter], error: CounterError) -> None:
+        self._open_store = open_store
+        self._lock = Lock()
+        self._store: Counter | None = None
+        self._closed = False
+        self._outage = Outage()
+        self._outage.failed(error)
+
+    def count(self, path: str, kind: Kind, announce: Announce | None = None) -> int | None:
+        store = self._store or self._opened()
+        if store is not None:
+            return store.count(path, kind, announce)
+        if kind in ACCESSES:
+            self._outage.uncounted()
+            if announce is not None:
+                announce(None)
+        return None
+
+    def answered(self, status: int) -> None:
+        store = self._store or self._opened()
+        if store is not None:
+            store.answered(status)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._store is not None:
+                self._store.close()
+
+    def _opened(self) -> Counter | None:
+        if self._outage.is_waiting():
+            return None
+        with self._lock:
+            # Whoever waited for the lock finds it open, or the next attempt not due yet.
+            if self._store is None and not self._closed and not self._outage.is_waiting():
+                try:
+                    self._store = self._open_store()
+                except CounterError as error:
+                    self._outage.failed(error)
+                else:
+                    self._outage.ended()
+            return self._store

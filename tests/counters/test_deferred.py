@@ -1,0 +1,61 @@
+"""A store that does not open while the server runs."""
+
+from pathlib import Path
+
+import pytest
+
+from app.counters import CounterError, open_counter
+from app.counters.counter import Kind
+from app.counters.deferred import DeferredCounter
+from app.counters.memory import MemoryCounter
+from tests.waiting import wait_until
+
+
+def test_counting_begins_as_soon_as_the_store_opens(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / "counts"
+    directory.write_text("in the way")
+    url = f"lmdb:{directory}"
+    with pytest.raises(CounterError) as refused:
+        open_counter(url)
+    counter = DeferredCounter(lambda: open_counter(url), refused.value)
+    announced: list[int | None] = []
+    assert counter.count("/a", Kind.FULL, announced.append) is None
+    assert counter.count("/a", Kind.HEAD, announced.append) is None
+    counter.answered(404)
+    assert announced == [None]
+    directory.unlink()
+    assert wait_until(lambda: counter.count("/a", Kind.NOT_MODIFIED), message="a number") == 1
+    assert counter.count("/a", Kind.FULL, announced.append) == 2
+    assert announced[-1] == 2
+    counter.close()
+    counter.close()
+    first, last = capfd.readouterr().err.splitlines()
+    assert str(directory) in first
+    assert "not counted" in last
+
+
+def test_a_store_that_fails_is_left_alone_for_a_while() -> None:
+    attempts = []
+
+    def fail() -> MemoryCounter:
+        attempts.append(1)
+        raise CounterError("counts: out of order")
+
+    counter = DeferredCounter(fail, CounterError("counts: out of order"))
+    for _ in range(1000):
+        counter.count("/a", Kind.FULL)
+    assert len(attempts) <= 1
+
+
+def test_once_closed_it_opens_nothing() -> None:
+    opened = []
+
+    def open_store() -> MemoryCounter:
+        opened.append(MemoryCounter())
+        return opened[-1]
+
+    counter = DeferredCounter(open_store, CounterError("counts: out of order"))
+    counter.close()
+    counter._outage.retry_at = 0.0
+    assert counter.count("/a", Kind.FULL) is None
+    assert opened == []
