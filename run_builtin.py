@@ -109,10 +109,7 @@ def _files(settings: Settings) -> Site:
     application = wsgi.make_app(settings)
 
     def load() -> "WSGIApplication":
-        try:
-            application.open()
-        except wsgi.CounterError as error:
-            raise StartError(str(error)) from None
+        application.open()
         return application
 
     watch = None if settings.root_grace is None else RootWatch(lambda: wsgi.root_problem(settings), settings.root_grace)
