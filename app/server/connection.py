@@ -190,14 +190,17 @@ class Connection:
                     return
                 elif phase is _CLOSED or not self._read_request() or not self._begin_call():
                     return
-        except OSError as error:
-            # Whatever a socket may answer when its client is gone ends this connection and no other.
-            if error.errno not in _GONE:
-                log.error("a connection of %s failed: %s", self.address, error)
-            self._abort()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this connection and no other
+            self._fail(error)
 
     def expire(self) -> None:
         """Do what is due at `deadline`."""
+        try:
+            self._do_what_is_due()
+        except Exception as error:  # noqa: BLE001 - as in advance
+            self._fail(error)
+
+    def _do_what_is_due(self) -> None:
         host, phase = self.host, self.phase
         if phase is _HEAD:
             self._refuse(ProtocolError(408, "The request's head took too long."))
@@ -245,10 +248,8 @@ class Connection:
         except CutShortError:
             self._abort()
             return
-        except OSError as error:
-            if error.errno not in _GONE:
-                log.error("an answer to %s failed: %s", self.address, error)
-            self._abort()
+        except Exception as error:  # noqa: BLE001 - as in advance
+            self._fail(error)
             return
         self._answered(call)
 
@@ -428,7 +429,10 @@ class Connection:
 
     def _answered(self, call: Call) -> None:
         """Go on to the next request, or close, after a complete answer."""
-        call.close()
+        if not call.close():
+            # It may be the last word on what was sent, such as a file that has changed.
+            self._abort()
+            return
         if self._uploading:
             self._uploading = False
             self.host.uploading(-1)
@@ -514,6 +518,11 @@ class Connection:
                 self.close()
                 return
         self.host.again(self)
+
+    def _fail(self, error: Exception) -> None:
+        if not (isinstance(error, OSError) and error.errno in _GONE):
+            log.error("a connection of %s failed", self.address, exc_info=error)
+        self._abort()
 
     def _abort(self) -> None:
         """Cut the connection in the middle of an answer."""

@@ -183,8 +183,11 @@ class Call:
                 raise CutShortError from None
             return self._error_page(500, "The application failed.")
 
-    def close(self) -> None:
-        """Tell the application that its answer is done with, complete or not. Calls after the first do nothing."""
+    def close(self) -> bool:
+        """Tell the application that its answer is done with, complete or not; False when that fails.
+
+        Calls after the first do nothing.
+        """
         iterable, self._iterable, self._iterator = self._iterable, None, None
         close = None if type(iterable) is list else getattr(iterable, "close", None)
         if close is not None:
@@ -192,6 +195,8 @@ class Call:
                 close()
             except (Exception, SystemExit):
                 log.exception("the application failed at close(), %s %r", self.request.method, self.request.target)
+                return False
+        return True
 
     # What the application calls
 

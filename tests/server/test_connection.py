@@ -1,5 +1,6 @@
 """What slow, silent, greedy and vanishing clients cannot do: hold a thread, delay the others, stay for ever."""
 
+import random
 import socket
 import threading
 from collections import Counter
@@ -93,15 +94,20 @@ def test_every_request_is_called_for_once_while_calls_change_threads() -> None:
         return plain(environ, start_response)
 
     def ask(number: int) -> None:
+        delays = random.Random(number)
         with running.connect() as client:
-            for n in range(0, 200, 4):
-                paths = [f"/{number}/{n + ahead}" for ahead in range(4)]
-                client.sendall(b"".join(get(path) for path in paths))
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for n in range(0, 400, 8):
+                paths = [f"/{number}/{n + ahead}" for ahead in range(8)]
+                for path in paths:
+                    client.sendall(get(path))
+                    # The next one arrives while the call for this one ends.
+                    threading.Event().wait(delays.random() * 0.0003)
                 assert [read_answer(client)[2].decode() for _ in paths] == paths
 
     with serving(application, threads=4) as running, ThreadPoolExecutor(8) as pool:
         list(pool.map(ask, range(8)))
-    assert len(calls) == 8 * 200
+    assert len(calls) == 8 * 400
     assert set(calls.values()) == {1}
 
 
