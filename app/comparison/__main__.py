@@ -1,0 +1,87 @@
+"""`python -m app.comparison`: starts, loads and questions servers, and reports.
+
+Ends with status 0 when there is a report, 1 when no server could be measured or a load generator failed, 2 for a
+senseless command line, 130 after Ctrl-C and 143 after SIGTERM; in each case nothing that it started goes on running.
+"""
+
+import datetime
+import os
+import shlex
+import signal
+import sys
+from types import FrameType
+
+from . import machine
+from .documents import write_documents
+from .generators import GeneratorError, Generators
+from .measure import Measurement
+from .options import Options, read_options
+from .processes import Guard
+from .report_html import write_html
+from .report_json import write_json
+from .report_terminal import Progress, print_report
+from .results import Comparison
+from .wrk import WrkError
+
+
+def main(arguments: list[str]) -> int:
+    options = read_options(arguments)
+    machine.raise_descriptor_limit()
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    comparison = _empty(options, arguments)
+    try:
+        _measure(options, comparison)
+    except KeyboardInterrupt:
+        print("stopped: every server has ended", file=sys.stderr)
+        return 130
+    except (GeneratorError, WrkError, OSError) as error:
+        print(f"python -m app.comparison: {error}", file=sys.stderr)
+        return 1
+    print_report(comparison)
+    for path, write in ((options.json_path, write_json), (options.html_path, write_html)):
+        if path:
+            write(comparison, path)
+            print(f"written: {path}")
+    return 0 if comparison.measured else 1
+
+
+def _measure(options: Options, comparison: Comparison) -> None:
+    server_cores, generator_cores = machine.cores_apart()
+    with Guard() as guard, guard.temporary_directory() as scratch, Progress(options.plan.steps()) as progress:
+        documents = write_documents(os.path.join(scratch, "site"))
+        generators = Generators(options.wrk, guard, scratch, generator_cores)
+        measurement = Measurement(
+            options.plan, comparison, guard, scratch, generators, server_cores, progress, documents
+        )
+        try:
+            measurement.run()
+        finally:
+            measurement.close()
+
+
+def _empty(options: Options, arguments: list[str]) -> Comparison:
+    plan = options.plan
+    server_cores, generator_cores = machine.cores_apart()
+    described = machine.describe()
+    described["pinned"] = (
+        f"servers to core {min(server_cores)}, generator to core {min(generator_cores)}" if server_cores else "nothing"
+    )
+    return Comparison(
+        date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        command="python -m app.comparison " + shlex.join(arguments),
+        machine=described,
+        baseline=options.baseline,
+        rounds=plan.rounds,
+        seconds=plan.seconds,
+        connections=plan.connections,
+        generator="wrk" if options.wrk else "bundled",
+        workloads=[(workload.name, workload.title) for workload in plan.workloads],
+    )
+
+
+def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

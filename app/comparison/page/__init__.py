@@ -1,0 +1,1 @@
+"""The report as one page: no script, nothing fetched from elsewhere, light and dark, wide and narrow."""

@@ -1,0 +1,38 @@
+"""Everything that was measured, round by round, as JSON: for other programs, and for drawing it differently."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from .load import PERCENTILES
+from .results import Cell, Comparison, Figure
+
+
+def as_document(comparison: Comparison) -> dict[str, Any]:
+    """Return *comparison* with its medians and ratios, as JSON types."""
+    document = asdict(comparison)
+    document["format"] = 1
+    document["percentiles"] = list(PERCENTILES)
+    for cell, told in zip(comparison.cells, document["cells"], strict=True):
+        told["median"] = _medians(comparison, cell)
+    return document
+
+
+def write_json(comparison: Comparison, path: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(as_document(comparison), file, indent=1)
+        file.write("\n")
+
+
+def _medians(comparison: Comparison, cell: Cell) -> dict[str, Any]:
+    baseline = comparison.cell(comparison.baseline, cell.workload)
+    figures: dict[str, Figure | None] = {
+        "requests_per_second": cell.rate,
+        "p50_milliseconds": cell.latency(50.0),
+        "p99_milliseconds": cell.latency(99.0),
+        "cpu_microseconds_per_request": cell.cpu,
+        "pss_bytes": cell.pss,
+        "cpu_ratio_to_baseline": cell.cpu_ratio(baseline) if baseline else None,
+        "rate_ratio_to_baseline": cell.rate_ratio(baseline) if baseline else None,
+    }
+    return {name: asdict(figure) if figure else None for name, figure in figures.items()}

@@ -1,0 +1,17 @@
+"""Servers for the comparison that are broken on purpose."""
+
+import os
+import sys
+
+from app.comparison.servers import Server, Site
+
+FAULTY_SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "faulty_server.py")
+
+
+def faulty(fault: str, after: int = 0) -> Server:
+    """A server as `app.comparison.servers` has them, that does *fault* after so many answers."""
+
+    def command(site: Site) -> list[str]:
+        return [sys.executable, "-S", FAULTY_SERVER, str(site.port), site.root, fault, str(after)]
+
+    return Server(name=f"faulty-{fault}", title=f"Faulty: {fault}", command=command)
