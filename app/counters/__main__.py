@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (CounterError, OSError) as error:
-        text = str(error) if isinstance(error, CounterError) else f"{error.filename or 'counts'}: {error.strerror}"
-        print(f"app.counters: {text}", file=sys.stderr)
+        text = str(error) if isinstance(error, CounterError) else f"{error.filename or 'output'}: {error.strerror}"
+        print(f"app.counters: {text.removeprefix('counts: ')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -67,7 +67,7 @@ def _export(store: Store, options: argparse.Namespace) -> int:
 
 def _import(store: Store, options: argparse.Namespace) -> int:
     added = _read_source(options.source)
-    if not options.add and (kept := store.counts()) and (kept.files or kept.other_statuses):
+    if not options.add and store.counts() != Counts():
         raise CounterError("counts: this store has counts already; --add adds to them, reset forgets them")
     store.add(added)
     accesses = sum(record.accesses for record in added.files.values())
@@ -151,8 +151,8 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run: object, description: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=description, description=description, allow_abbrev=False)
         added.set_defaults(run=run)
-        added.add_argument("--counts", metavar="URL", default=os.environ.get("TALLY_COUNTS", ""),
-                           help="lmdb:DIR, redis://HOST/DB, rediss://... or unix://PATH (default: $TALLY_COUNTS)")  # fmt: skip
+        where = "lmdb:DIR, redis://HOST/DB, rediss://... or unix://PATH (default: $TALLY_COUNTS)"
+        added.add_argument("--counts", metavar="URL", default=os.environ.get("TALLY_COUNTS", ""), help=where)
         return added
 
     for name, run, description in (

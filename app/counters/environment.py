@@ -390,11 +390,31 @@ def _copy_file(source: str, target: str) -> None:
     os.replace(beside, target)
 
 
+# A fork waits for the transactions of other threads: an environment that one of them is in could not be dropped in the
+# child.
+_held_for_fork: list[Environment] = []
+
+
+def _hold_all() -> None:
+    _registry_lock.acquire()
+    for environment in list(_in_process):
+        environment._lock.acquire()
+        environment._reading.acquire()
+        _held_for_fork.append(environment)
+
+
+def _let_all_go() -> None:
+    while _held_for_fork:
+        environment = _held_for_fork.pop()
+        environment._reading.release()
+        environment._lock.release()
+    _registry_lock.release()
+
+
 def _begin_all_in_child() -> None:
-    global _registry_lock
-    _registry_lock = Lock()
-    for environment in _in_process:
-        environment._begin_in_child()
+    while _held_for_fork:
+        _held_for_fork.pop()._begin_in_child()
+    _registry_lock.release()
 
 
-os.register_at_fork(after_in_child=_begin_all_in_child)
+os.register_at_fork(before=_hold_all, after_in_parent=_let_all_go, after_in_child=_begin_all_in_child)

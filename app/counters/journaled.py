@@ -297,9 +297,11 @@ class JournaledCounter:
         return self._remote.counts()
 
     def add(self, counts: Counts) -> None:
+        self._submit_statuses()
         self._remote.add(counts)
 
     def reset(self, paths: Iterable[str] | None = None) -> None:
+        self._submit_statuses()
         self._remote.reset(paths)
 
     def close(self) -> None:

@@ -198,9 +198,7 @@ def decoded(rows: Iterable[tuple[bytes, bytes]]) -> Counts:
     for key, value in rows:
         mark = key[:1]
         if mark in (b"/", _DIGEST):
-            full, partial, not_modified, resumed, head, first, last, day, today = RECORD.unpack(value)
-            of_day = {day: today} if today else {}
-            by_key[key] = FileRecord(full, partial, not_modified, resumed, head, first, last, of_day)
+            by_key[key] = _record(value)
         elif mark == _DAYS:
             days.append((key[1:], ONE.unpack(value)[0]))
         elif mark == _STATUS:
@@ -216,12 +214,18 @@ def decoded(rows: Iterable[tuple[bytes, bytes]]) -> Counts:
     return counts
 
 
+def _record(value: bytes) -> FileRecord:
+    full, partial, not_modified, resumed, head, first, last, day, today = RECORD.unpack(value)
+    return FileRecord(full, partial, not_modified, resumed, head, first, last, {day: today} if today else {})
+
+
 def _read_record(transaction: Transaction, key: bytes) -> FileRecord:
     value = transaction.get(key)
-    rows = [(key, value)] if value is not None else []
-    rows += [(day_key, accesses) for day_key, accesses in _day_rows(transaction, key)]
-    record = decoded(rows).files
-    return next(iter(record.values()), FileRecord())
+    record = FileRecord() if value is None else _record(value)
+    for day_key, accesses in _day_rows(transaction, key):
+        (day,) = DAY.unpack(day_key[-DAY.size :])
+        record.days[day] = record.days.get(day, 0) + ONE.unpack(accesses)[0]
+    return record
 
 
 def _day_rows(transaction: Transaction, key: bytes) -> list[tuple[bytes, bytes]]:

@@ -1,7 +1,7 @@
 """Counts of every host behind a load balancer, in Redis or Valkey: what is asked of the server, and nothing else.
 
-Who asks is `journaled.py`, which keeps what the server does not take. Each question raises `RemoteAwayError` when there is
-no answer or a refusal, with a text that holds no credentials.
+Who asks is `journaled.py`, which keeps what the server does not take. Each question raises `RemoteAwayError` when there
+is no answer or a refusal, with a text that holds no credentials.
 """
 
 import json
@@ -35,7 +35,7 @@ class RemoteRefusedError(CounterError):
 
 
 class RedisStore:
-    """The counts in the Redis that *url* names, as redis-py reads it. Connects at the first use. Safe from any thread."""
+    """The counts in the Redis that *url* names (redis-py's forms). Connects at the first use. Safe from any thread."""
 
     def __init__(self, url: str, *, timeout: float = ANSWER_SECONDS) -> None:
         try:
@@ -69,7 +69,7 @@ class RedisStore:
     # ------------------------------------------------------------------ counting
 
     def check(self, *, quick: bool = False) -> None:
-        """See that the server takes writes of ours, and soon if *quick*. Raises RemoteAwayError or RemoteRefusedError."""
+        """See that the server takes writes of ours, soon if *quick*. Raises RemoteAwayError or RemoteRefusedError."""
         client = self._quick if quick else self._patient
         if self._ask(client, "SETNX", redis_script.FORMAT_KEY, redis_script.FORMAT):
             return

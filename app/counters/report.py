@@ -39,7 +39,7 @@ def as_table(counts: Counts, paths: Sequence[str], *, by_day: bool, statuses: bo
     lines = [
         "  ".join(
             cell.rjust(width)
-            if cell.isdigit() or row is headings and name not in ("path", "day")
+            if cell.isdigit() or (row is headings and name not in ("path", "day"))
             else cell.ljust(width)
             for cell, width, name in zip(row, widths, headings, strict=True)
         ).rstrip()
@@ -91,8 +91,11 @@ def from_json(text: str) -> Counts:
             raise CounterError(f"counts: a document of format {document['format']}, this program knows {FORMAT}")
         counts = Counts()
         for path, kept in document["files"].items():
-            record = FileRecord(*(_whole(kept[name]) for name in (*_KINDS, "first", "last")))
-            record.days = {day_number(day): _whole(accesses) for day, accesses in kept["days"].items()}
+            full, partial, not_modified, resumed, head, first, last = (
+                _whole(kept[name]) for name in (*_KINDS, "first", "last")
+            )
+            days = {day_number(day): _whole(accesses) for day, accesses in kept["days"].items()}
+            record = FileRecord(full, partial, not_modified, resumed, head, first, last, days)
             if not path.startswith("/") or sum(record.days.values()) > record.accesses:
                 raise ValueError
             counts.files[path] = record

@@ -1,0 +1,82 @@
+"""The stores under test, each fresh, and opened as often as a test asks."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.counters import open_counter
+from app.counters.store import CountingStore
+from tests.counters.redis_server import RedisServer
+
+Open = Callable[[], CountingStore]
+
+
+@pytest.fixture(scope="session")
+def _shared_redis() -> Iterator[RedisServer]:
+    # A Unix socket's path is limited to 107 bytes, which pytest's own directories may exceed.
+    directory = tempfile.mkdtemp(prefix="tally-redis-")
+    server = RedisServer(directory, "--appendfsync", "no")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def redis_server(request: pytest.FixtureRequest) -> RedisServer:
+    """One server for many tests, empty at the start of each."""
+    server: RedisServer = request.getfixturevalue("_shared_redis")
+    server.ask("FLUSHALL")
+    return server
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A server that the test may stop and start."""
+    directory = tempfile.mkdtemp(prefix="tally-redis-")
+    server = RedisServer(directory)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(params=["lmdb", "redis"])
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store that several processes can share."""
+    if request.param == "lmdb":
+        return f"lmdb:{tmp_path / 'counts'}"
+    return str(request.getfixturevalue("redis_server").url)
+
+
+@pytest.fixture
+def open_shared(shared_url: str, tmp_path: Path) -> Iterator[Open]:
+    """Opens the shared store once more."""
+    opened: list[CountingStore] = []
+
+    def once_more() -> CountingStore:
+        opened.append(open_counter(shared_url, journal=str(tmp_path / "journal")))
+        return opened[-1]
+
+    yield once_more
+    for counter in opened:
+        counter.close()
+
+
+@pytest.fixture(params=["memory", "lmdb", "redis"])
+def counter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CountingStore]:
+    """An empty counter of each backend."""
+    if request.param == "memory":
+        url = "memory:"
+    elif request.param == "lmdb":
+        url = f"lmdb:{tmp_path / 'counts'}"
+    else:
+        url = request.getfixturevalue("redis_server").url
+    opened = open_counter(url, journal=str(tmp_path / "journal"))
+    yield opened
+    opened.close()

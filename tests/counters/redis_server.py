@@ -1,0 +1,60 @@
+"""A real redis-server in a directory of the test's own, which can be stopped and started again with its data."""
+
+import os
+import signal
+import socket
+import subprocess
+
+from tests.programs import program
+from tests.waiting import wait_until
+
+
+class RedisServer:
+    """Listens on a Unix socket in *directory*, and keeps its data there."""
+
+    def __init__(self, directory: str, *options: str) -> None:
+        self._program = program("redis-server", "valkey-server")
+        self._directory = directory
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.path = os.path.join(directory, "socket")
+        self.url = f"unix://{self.path}?db=0"
+
+    def start(self) -> "RedisServer":
+        self._process = subprocess.Popen(
+            [self._program, "--port", "0", "--unixsocket", self.path, "--dir", self._directory, "--save", "",
+             "--appendonly", "yes", *self._options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_until(self._answers, message="redis-server")
+        return self
+
+    def stop(self) -> None:
+        """End it at once, as a crash would; what it answered is in its file."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            os.unlink(self.path)
+
+    def pause(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def ask(self, *words: str) -> bytes:
+        """Return the reply to one command, as it came."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(self.path)
+            client.sendall(" ".join(words).encode() + b"\r\n")
+            return client.recv(65536)
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("PING") == b"+PONG\r\n"
+        except OSError:
+            return False
