@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
-from .load import LoadOrder, LoadReport
+from .load_order import LoadOrder, LoadReport
 from .processes import Guard, ProcessTree
 from .servers import PROJECT
 from .wrk import run_wrk

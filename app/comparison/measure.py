@@ -17,7 +17,7 @@ from .behaviour import Verdict, observe
 from .documents import Documents
 from .expectations import TOPICS
 from .generators import GeneratorError, Generators
-from .load import LoadOrder, LoadReport
+from .load_order import LoadOrder, LoadReport
 from .processes import Guard
 from .results import Cell, Comparison, Round, Subject
 from .servers import Server

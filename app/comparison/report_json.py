@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from .load import PERCENTILES
+from .load_order import PERCENTILES
 from .results import Cell, Comparison, Figure
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .behaviour import Verdict
-from .load import PERCENTILES
+from .load_order import PERCENTILES
 
 State = Literal["measured", "not installed", "did not start", "crashed"]
 
@@ -26,7 +26,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Round:
-    """One load of one server. *latency* is in milliseconds at load.PERCENTILES; *pss* in bytes, at its end."""
+    """One load of one server. *latency* is in milliseconds at load_order.PERCENTILES; *pss* in bytes, at its end."""
 
     requests: int
     seconds: float

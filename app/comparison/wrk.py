@@ -10,7 +10,7 @@ import resource
 import signal
 import time
 
-from .load import PERCENTILES, LoadOrder, LoadReport
+from .load_order import PERCENTILES, LoadOrder, LoadReport
 from .processes import Guard, ProcessTree
 
 _SCRIPT = """

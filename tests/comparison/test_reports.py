@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from app.comparison.behaviour import Verdict
-from app.comparison.load import PERCENTILES
+from app.comparison.load_order import PERCENTILES
 from app.comparison.report_html import as_page
 from app.comparison.report_json import as_document
 from app.comparison.report_terminal import print_report

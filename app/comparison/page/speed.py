@@ -2,13 +2,14 @@
 
 from html import escape
 
-from ..load import PERCENTILES
+from ..load_order import PERCENTILES
 from ..results import Cell, Comparison, Subject
 from ..servers import SERVERS
 from ..wording import count, duration, mebibytes, microseconds, ratio, spread, verdict_of
 from .charts import Bar, Curve, bars, latency_curves
 
 _TONES = 14
+_SHOWN = (50.0, 90.0, 99.0, 99.9)  # percentiles
 
 
 def tone(subject: Subject) -> str:
@@ -135,18 +136,17 @@ def _latency(entries: list[tuple[Subject, Cell]]) -> str:
     ]
     rows = "".join(
         f"<tr>{_name(s)}"
-        + "".join(
-            f"<td>{duration(figure.median) if (figure := c.latency(p)) else ''}</td>" for p in (50.0, 90.0, 99.0, 99.9)
-        )
+        + "".join(f"<td>{duration(figure.median) if (figure := c.latency(p)) else ''}</td>" for p in _SHOWN)
         + f"<td>{mebibytes(c.pss.median) if c.pss else ''}</td></tr>"
         for s, c in entries
         if c.told
     )
+    heads = "".join(f"<th>p{percent:g}</th>" for percent in _SHOWN)
     return (
         '<div class="pair second"><div class="card"><h3>Latency, ms by percentile</h3>'
         f"{latency_curves(curves)}</div>"
-        '<div class="card scroll"><h3>Latency, ms, and memory</h3><table><thead><tr><th>server</th>'
-        f"<th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>PSS, MiB</th></tr></thead><tbody>{rows}</tbody></table></div></div>"
+        '<div class="card scroll"><h3>Latency, ms, and memory</h3>'
+        f"<table><thead><tr><th>server</th>{heads}<th>PSS, MiB</th></tr></thead><tbody>{rows}</tbody></table></div></div>"
     )
 
 
