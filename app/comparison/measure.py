@@ -215,7 +215,7 @@ class Measurement:
         assert cell is not None
         assert ready is not None
         tree = running.tree
-        before = set(tree.members())
+        before = set(tree.living())
         pss = tree.pss_bytes()
         cpu = tree.cpu_seconds()
 
@@ -241,7 +241,7 @@ class Measurement:
         cell.rounds.append(
             Round(report.requests, report.seconds, report.latency, used, tree.pss_bytes(), report.cpu_share)
         )
-        gone = before - set(tree.members())
+        gone = before - set(tree.living())
         if tree.exit_status() is None and gone and not workload.crowd:
             cell.add_fault("crashed", len(gone), f"{len(gone)} of its processes ended during the load")
         self._note_crash(contestant, cell)

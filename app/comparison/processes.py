@@ -157,17 +157,18 @@ class ProcessTree:
     def stop(self, patience: float = 2.0) -> None:
         """End the tree, by SIGKILL where SIGTERM does not within *patience* seconds. Later calls do nothing."""
         for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 2.0)):
-            groups = {_group_of(pid) for pid in self._living()} - {0}
+            groups = {_group_of(pid) for pid in self.living()} - {0}
             for group in groups:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(group, number)
             deadline = time.monotonic() + seconds
-            while self._living() and time.monotonic() < deadline:
+            while self.living() and time.monotonic() < deadline:
                 time.sleep(0.005)
         self._process.poll()
         self._guard.ended(self.pid)
 
-    def _living(self) -> list[int]:
+    def living(self) -> list[int]:
+        """Return the members that have not ended."""
         self._process.poll()  # reaps the first process
         return [pid for pid in self.members() if _stat_fields(pid)[:1] not in ([], ["Z"])]
 

@@ -73,12 +73,12 @@ def _server(comparison: Comparison, subject: Subject) -> str:
 
 
 _METHOD = """
-<p>All servers run at once and one is loaded at a time, in another order each round. Figures are medians, the thin lines
-reach from the least to the greatest round, ratios are taken within a round. One process and eight threads where a server
-has them, no access log (http.server has no such switch), all else as its authors chose. CPU time is read from each
-process's CPU clock; memory is the proportional set size of the tree (PSS).</p>
-<p>Beside a crowd, 400 small GETs a second are sent, a new connection for every tenth; the latency includes connecting.
-A figure with &gt; is what the generator managed, not the server.</p>
+<p>All servers run at once and one is loaded at a time, in another order each round. Figures are medians, the
+thin lines reach from the least to the greatest round, ratios are taken within a round. One process and eight
+threads where a server has them, no access log (http.server has no such switch), all else as its authors chose.
+CPU time is read from each process's CPU clock; memory is the proportional set size of the tree (PSS).</p>
+<p>Beside a crowd, 400 small GETs a second are sent, a new connection for every tenth; the latency includes
+connecting. A figure with &gt; is what the generator managed, not the server.</p>
 """
 
 
@@ -88,5 +88,6 @@ def _method(comparison: Comparison) -> str:
         f"<p>{comparison.rounds} rounds of {comparison.seconds:g} s for each server and workload, with "
         f"{comparison.connections} connections (4 for <code>large</code>). "
         f"{escape(GENERATOR_NOTE[comparison.generator])}</p>{_METHOD}"
-        f"<p>The run took {comparison.took / 60:.1f} minutes. Repeat it with:</p><pre>{escape(comparison.command)}</pre>"
+        f"<p>The run took {comparison.took / 60:.1f} minutes. Repeat it with:</p>"
+        f"<pre>{escape(comparison.command)}</pre>"
     )

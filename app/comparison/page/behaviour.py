@@ -29,7 +29,7 @@ def behaviour_section(comparison: Comparison) -> str:
     rows = columns[0][1]
     topics = list(dict.fromkeys(verdict.topic for verdict in rows))
     details = "".join(_topic(topic, columns) for topic in topics)
-    key = "".join(f"<span>{_mark(outcome, text)}{text}</span>" for outcome, text in _KEY.items())
+    key = "".join(f"<span>{_mark(outcome)}{text}</span>" for outcome, text in _KEY.items())
     return (
         f'<h2 id="behaviour">Behaviour</h2><p>{len(rows)} requests, each sent to every server on a raw '
         "socket and judged by what RFC 9110, 9112 and 3986 require of the answer. "
@@ -64,7 +64,10 @@ def _topic(topic: str, columns: Sequence[tuple[str, list[Verdict]]]) -> str:
     heads = "".join(f"<th>{escape(title)}</th>" for title, _verdicts in chosen)
     body = "".join(
         f"<tr><td>{escape(row.name)}<small>{row.level}, {escape(row.section)}: {escape(row.requires)}</small></td>"
-        + "".join(f"<td>{_mark(verdicts[i].outcome, _tooltip(title, verdicts[i]))}</td>" for title, verdicts in chosen)
+        + "".join(
+            f"<td>{_mark(verdicts[i].outcome, f'{title}: {verdicts[i].said}' if verdicts[i].said else '')}</td>"
+            for title, verdicts in chosen
+        )
         + "</tr>"
         for i, row in enumerate(rows)
     )
@@ -99,10 +102,8 @@ def _wrong(verdict: Verdict) -> bool:
     return verdict.outcome in ("deviates", "error")
 
 
-def _tooltip(title: str, verdict: Verdict) -> str:
-    return f"{title}: {verdict.said or _KEY[verdict.outcome]}"
-
-
-def _mark(outcome: str, tooltip: str) -> str:
+def _mark(outcome: str, tooltip: str = "") -> str:
+    """Short markup: there are thousands on a page. Only what differs has something to say."""
     kind, sign = _MARKS[outcome]
-    return f'<span class="mark {kind}" title="{escape(tooltip)}">{sign}</span>'
+    title = f' title="{escape(tooltip)}"' if tooltip else ""
+    return f"<b class=mark-{kind}{title}>{sign}</b>"

@@ -146,7 +146,8 @@ def _latency(entries: list[tuple[Subject, Cell]]) -> str:
         '<div class="pair second"><div class="card"><h3>Latency, ms by percentile</h3>'
         f"{latency_curves(curves)}</div>"
         '<div class="card scroll"><h3>Latency, ms, and memory</h3>'
-        f"<table><thead><tr><th>server</th>{heads}<th>PSS, MiB</th></tr></thead><tbody>{rows}</tbody></table></div></div>"
+        f"<table><thead><tr><th>server</th>{heads}<th>PSS, MiB</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div></div>"
     )
 
 
