@@ -241,6 +241,8 @@ class Poller:
         if not connection.settle():
             self._returned.append(connection)
             os.eventfd_write(self._wake, 1)
+        if self._finished.is_set():
+            self._close_all(self._returned)
 
     def _watch(self) -> None:
         seen: object = None
@@ -438,4 +440,12 @@ class Poller:
         with self._lock:
             self._finished.set()
             self._work.notify_all()
+        self._close_all(self._queue)
+        self._close_all(self._returned)
         self._watchdog_call.release()
+
+    def _close_all(self, connections: deque[Connection]) -> None:
+        """Close what nobody leads any more; also called by the threads whose calls end after the server."""
+        with suppress(IndexError):
+            while True:
+                connections.popleft().close()
