@@ -2,6 +2,7 @@
 
 import dataclasses
 import posixpath
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -117,6 +118,16 @@ def test_every_option_is_documented(document: str) -> None:
     flags = ["--" + name.replace("_", "-") for name in OPTIONS]
     assert [flag for flag in flags if flag not in text] == []
     assert [variable_of(flag) for flag in flags if variable_of(flag) not in text] == []
+
+
+def test_every_module_that_the_documents_run_exists() -> None:
+    documents = [PROJECT / "README.md", *PAGES]
+    text = "\n".join(document.read_text(encoding="utf-8") for document in documents)
+    modules = set(re.findall(r"python -m ((?:app|tests)(?:\.\w+)+)", text))
+    assert {"app.comparison", "app.counters"} <= modules
+    for module in modules:
+        path = PROJECT / module.replace(".", "/")
+        assert (path / "__main__.py").is_file() or path.with_suffix(".py").is_file(), module
 
 
 @pytest.mark.parametrize("ending", ["run_builtin.py", "-m pytest"])
