@@ -147,6 +147,21 @@ def test_an_application_that_asks_to_close_is_heard() -> None:
     assert not ResponseHead("200 OK", [("Connection", "keep-alive")]).closes
 
 
+def test_a_remembered_line_is_sent_again_as_it_was() -> None:
+    fields = [("ETag", '"one"'), ("Content-Type", "text/plain")]
+    assert ResponseHead("200 OK", fields).lines == ResponseHead("200 OK", fields).lines
+
+
+def test_the_code_of_a_status() -> None:
+    assert ResponseHead("404 Not Found", []).code == 404
+
+
+def test_lines_beyond_those_remembered_are_sent_as_well() -> None:
+    for number in range(5000):
+        head = ResponseHead("200 OK", [("ETag", f'"{number}"')])
+        assert head.lines[-1] == f'ETag: "{number}"\r\n'
+
+
 def test_names_beyond_those_remembered_are_still_checked() -> None:
     for number in range(1100):
         ResponseHead("200 OK", [(f"X-{number}", "x")])
