@@ -103,7 +103,7 @@ class ServingProcess:
         self._server = Server(service.listeners, application, service.options, service.access_log)
         ready()
         try:
-            return self._server.run()
+            return _wait_for_signals_and(self._server.run)
         finally:
             if service.access_log:
                 service.access_log.close()
@@ -132,8 +132,9 @@ class ServingProcess:
                 self._server.stop_now()
             elif command == RETIRE:
                 # Clients that hold an idle connection may be about to use it: each gets one more answer, which says
-                # Connection: close, so that no request meets a closed connection.
-                self._server.stop(linger=self._service.options.graceful_timeout)
+                # Connection: close, so that no request meets a closed connection. The other half of the time is for
+                # requests that come at the last moment.
+                self._server.stop(linger=self._service.options.graceful_timeout / 2)
             else:
                 self._server.stop()
             if not command:
@@ -156,13 +157,47 @@ class ServingProcess:
         if self._terminal.is_gone():
             self._stop(number, frame)
             return
+        systemd.notify_reloading()
         self._service.reload()
+        systemd.notify("READY=1")
 
 
 def tell(line: str) -> None:
     """Write one line to standard error, all at once; safe in a signal handler, where `sys.stderr` is not."""
     with suppress(OSError):
         os.write(2, f"{line}\n".encode("utf-8", "backslashreplace"))
+
+
+def _wait_for_signals_and(run: Callable[[], int]) -> int:
+    """Call *run* in another thread, while this one, the main one, is there for signal handlers; return what it returns.
+
+    A handler runs when the main thread gets to it. A signal that comes just before a wait for a lock would be seen
+    when that wait is over, perhaps never; a read of the wake-up descriptor ends at once.
+    """
+    wake_up, woken = socket.socketpair()
+    wake_up.setblocking(False)
+    results: list[int | BaseException] = []
+
+    def call() -> None:
+        try:
+            results.append(run())
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            results.append(error)
+        finally:
+            wake_up.send(b"\0")
+
+    former = signal.set_wakeup_fd(wake_up.fileno(), warn_on_full_buffer=False)
+    try:
+        threading.Thread(target=call, name="server", daemon=True).start()
+        while b"\0" not in woken.recv(64):  # other bytes are signals
+            pass
+    finally:
+        signal.set_wakeup_fd(former)
+        wake_up.close()
+        woken.close()
+    if isinstance(results[0], BaseException):
+        raise results[0]
+    return results[0]
 
 
 def serve(service: Service, ready: Callable[[], object] = lambda: None) -> int:

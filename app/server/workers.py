@@ -188,6 +188,8 @@ class Supervisor:
         work(self._service, self._terminal, channel, _SIGNALS)
 
     def _forget_supervision(self) -> None:
+        # What the service manager hears comes from the supervisor alone.
+        os.environ.pop("NOTIFY_SOCKET", None)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
@@ -316,7 +318,7 @@ class Supervisor:
         oldest_first = sorted(self._active(), key=lambda one: (one.generation, one.started))
         for worker in oldest_first[: max(0, len(oldest_first) - self._count)]:
             worker.retiring = True
-            worker.kill_at = monotonic() + 2 * self._service.options.graceful_timeout + _KILL_MARGIN
+            worker.kill_at = monotonic() + self._service.options.graceful_timeout + _KILL_MARGIN
             worker.tell(RETIRE)
 
     # Ending

@@ -129,6 +129,9 @@ def test_systemd_hands_over_sockets_and_is_told_what_goes_on(workers: str, root:
             assert manager.recv(1000) == b"READY=1"
             for one in (first, second):
                 assert fetch(one.getsockname()[1], "/a.txt").body == b"hello"
+            server.send_signal(signal.SIGHUP)
+            assert manager.recv(1000).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+            assert manager.recv(1000) == b"READY=1"
             server.send_signal(signal.SIGTERM)
             assert manager.recv(1000) == b"STOPPING=1"
             assert server.wait(10) == 0

@@ -166,7 +166,7 @@ def test_control_c_while_workers_start() -> None:
         "tests.server.slow_to_load:app",
     ]
     with started(command) as server:
-        wait_until(lambda: "loading" in server.out, message="a worker to load")
+        wait_until(lambda: "loading" in server.printed(), message="a worker to load")
         os.killpg(server.process.pid, signal.SIGINT)
         assert server.wait() == 0
         assert server.err == []
