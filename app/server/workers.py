@@ -109,6 +109,9 @@ class Supervisor:
                 with suppress(OSError):
                     os.kill(worker.pid, signal.SIGKILL)
                     os.waitpid(worker.pid, 0)
+            self._selector.close()
+            self._wake_up.close()
+            self._woken.close()
 
     # Signals
 
@@ -168,8 +171,11 @@ class Supervisor:
         try:
             pid = os.fork()
             if pid == 0:
-                ours.close()
-                self._work(theirs)
+                try:
+                    ours.close()
+                    self._work(theirs)
+                finally:
+                    os._exit(LOAD_FAILED)  # never back into the supervisor's loop
         except OSError as error:
             ours.close()
             tell(f"cannot start a worker: {(error.strerror or '').lower()}")

@@ -381,8 +381,9 @@ def ended(*options: str, **environ: str) -> LiveServer:
     return server
 
 
-@BOTH
-@pytest.mark.parametrize(("app", "status", "said"), BROKEN)
+@pytest.mark.parametrize(
+    ("app", "status", "said", "workers"), [*((*row, "1") for row in BROKEN), *((*row, "2") for row in BROKEN[:1])]
+)
 def test_an_application_that_is_not_there_is_one_line(app: str, status: int, said: str, workers: str) -> None:
     server = ended("--app", app, "-w", workers)
     assert (server.process.returncode, server.out, len(server.err)) == (status, [], 1), server.printed()
