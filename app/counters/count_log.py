@@ -59,8 +59,7 @@ class CountLog:
 
     def _begin_in_child(self) -> None:
         # What still waits here is the parent's to write.
-        if self._descriptor > 2:
-            os.close(self._descriptor)
+        self._close_descriptor()
         self._waiting.clear()
         self._dropped = 0
         self._begin()

@@ -26,11 +26,13 @@ import lmdb.verify
 from app.counters.record import CounterError
 from app.counters.telling import tell
 
-__all__ = ["Environment", "Transaction", "rows_of_file", "verified_problem"]
+__all__ = ["Environment", "Transaction", "has_meta_page", "rows_of_file", "verified_problem"]
 
 FIRST_SIZE = 1 << 20
 LARGEST_STEP = 256 << 20
-DATA, RESIZE_LOCK, USERS_LOCK, SNAPSHOT = "data.mdb", "resize.lock", "users.lock", "snapshot.mdb"
+#: LMDB's lock file, room for 254 readers.
+LOCK_SIZE = 16384
+DATA, LOCK, RESIZE_LOCK, USERS_LOCK, SNAPSHOT = "data.mdb", "lock.mdb", "resize.lock", "users.lock", "snapshot.mdb"
 FORMAT_KEY = b"\0format"
 #: Raised whenever a program of before would misread what is written now.
 FORMAT = 1
@@ -128,6 +130,9 @@ class Environment:
             except lmdb.MapResizedError:
                 self._resize(opened, grow=False)
             except (lmdb.Error, OSError) as error:
+                # What LMDB finds wrong with an open file it may find for good. The next attempt opens anew, and checks.
+                with self._reading:
+                    self._close()
                 raise self._problem(error) from None
 
     def read(self, work: Callable[[Transaction], T]) -> T:
@@ -164,15 +169,15 @@ class Environment:
         with self._reading:
             return int(self._opened.info()["last_txnid"]) if self._opened is not None else 0
 
-    def release(self) -> bool:
-        """Close the process's environment when this was its last user. Returns True when no process has it open."""
+    def release(self) -> None:
+        """Close the process's environment when this was its last user."""
         with _registry_lock:
             self._references -= 1
             if self._references:
-                return False
+                return
             _by_directory.pop(self.directory, None)
         with self._lock, self._reading:
-            return self._close()
+            self._close()
 
     # ------------------------------------------------------------------ opening
 
@@ -186,8 +191,7 @@ class Environment:
         try:
             os.makedirs(self.directory, self._mode, exist_ok=True)
             with self._file_lock(RESIZE_LOCK):
-                # The master of several workers holds their directory without opening what is in it.
-                alone = self._join_users() or not os.path.exists(self._path(DATA))
+                alone = self._join_users()
                 try:
                     self._opened = self._open_alone() if alone else self._open_shared()
                 except BaseException:
@@ -217,8 +221,10 @@ class Environment:
                 raise CounterError(f"counts: {self.directory}: {newer}")
             if problem := verified_problem(path):
                 self._recover(path, snapshot, problem)
+        # Only now may this process open and close the lock file: closing it later would drop LMDB's own locks on it.
+        self._allocate(LOCK, 0, LOCK_SIZE)
         opened = self._open_file()
-        self._allocate(0, os.path.getsize(path))
+        self._allocate(DATA, 0, os.path.getsize(path))
         with opened.begin(write=True) as transaction:
             before = _check_format(self.directory, transaction)
             self.may_be_stale = before not in (None, _boot())
@@ -227,7 +233,7 @@ class Environment:
 
     def _open_shared(self) -> lmdb.Environment:
         path = self._path(DATA)
-        if not _has_meta_page(path):
+        if not has_meta_page(path):
             raise CounterError(f"counts: {path} is damaged, and another process has it open; stop that one first")
         opened = self._open_file()
         with opened.begin() as transaction:
@@ -264,13 +270,13 @@ class Environment:
                 size, mapped = os.path.getsize(self._path(DATA)), int(opened.info()["map_size"])
                 if grow and size <= mapped:
                     size = mapped + min(mapped, LARGEST_STEP)
-                    self._allocate(mapped, size - mapped)
+                    self._allocate(DATA, mapped, size - mapped)
                 opened.set_mapsize(size)
         except (lmdb.Error, OSError) as error:
             raise self._problem(error) from None
 
-    def _allocate(self, offset: int, length: int) -> None:
-        descriptor = os.open(self._path(DATA), os.O_RDWR | os.O_CLOEXEC)
+    def _allocate(self, name: str, offset: int, length: int) -> None:
+        descriptor = os.open(self._path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode & 0o666)
         try:
             before = os.fstat(descriptor).st_size
             try:
@@ -284,20 +290,12 @@ class Environment:
 
     # ------------------------------------------------------------------ small things
 
-    def _close(self) -> bool:
+    def _close(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
             opened.close()
         descriptor, self._users_descriptor = self._users_descriptor, -1
-        if descriptor < 0:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        else:
-            return True
-        finally:
+        if descriptor >= 0:
             os.close(descriptor)
 
     def _path(self, name: str) -> str:
@@ -345,7 +343,8 @@ def _meta_words(path: str) -> tuple[int, int]:
     return struct.unpack_from("=II", head, 16) if len(head) == 24 else (0, 0)
 
 
-def _has_meta_page(path: str) -> bool:
+def has_meta_page(path: str) -> bool:
+    """Return True when *path* begins as an LMDB file of our version does."""
     return _meta_words(path) == (_LMDB_MAGIC, _LMDB_VERSION)
 
 

@@ -71,7 +71,7 @@ class JournaledCounter:
             raise CounterError(f"counts: {directory}: {error.strerror}") from None
         self._begin()
         try:
-            remote.check()
+            remote.check(quick=True)
         except RemoteRefusedError:
             self._journal.close()
             raise
@@ -94,7 +94,7 @@ class JournaledCounter:
         # The courier.
         self._courier: Thread | None = None
         self._wake = Event()
-        self._ending = False
+        self._end = Event()
 
     def _begin_in_child(self) -> None:
         writer = self._writer
@@ -204,7 +204,7 @@ class JournaledCounter:
             except (OSError, CounterError):
                 return False
             self._writer, self._stream, self._next = writer, 1, 1
-        if self._courier is None and not self._ending:
+        if self._courier is None and not self._end.is_set():
             self._courier = Thread(target=self._run, name="count-courier", daemon=True)
             try:
                 self._courier.start()
@@ -216,7 +216,7 @@ class JournaledCounter:
 
     def _run(self) -> None:
         adopt_at = 0.0
-        while not self._ending:
+        while not self._end.is_set():
             if self._away:
                 self._return()
             if not self._away:
@@ -226,10 +226,10 @@ class JournaledCounter:
                     adopt_at = monotonic() + _ADOPT_SECONDS
             self._submit_statuses()
             if self._away:
-                Event().wait(self._retry)
+                self._end.wait(self._retry)
             else:
                 self._wake.wait(_ADOPT_SECONDS)
-                Event().wait(_STATUS_SECONDS)
+                self._end.wait(_STATUS_SECONDS)
             self._wake.clear()
 
     def _return(self) -> None:
@@ -309,7 +309,7 @@ class JournaledCounter:
         if self._closed:
             return
         self._closed = True
-        self._ending = True
+        self._end.set()
         self._wake.set()
         courier = self._courier
         if courier is not None:

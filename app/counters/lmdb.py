@@ -17,7 +17,7 @@ from time import time
 
 from app.counters.counter import Announce, Kind
 from app.counters.environment import DATA, FIRST_SIZE, SNAPSHOT, Environment, Transaction, rows_of_file
-from app.counters.private_directory import is_private, remove_private
+from app.counters.private_directory import is_private, remove_unused
 from app.counters.record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
 from app.counters.snapshots import INTERVAL_SECONDS, Snapshots
 from app.counters.telling import Outage
@@ -69,11 +69,12 @@ class LmdbCounter:
         if outage.retry_at and outage.is_waiting():
             self._uncounted(kind, announce)
             return None
+        key = path.encode("utf-8", "surrogatepass")
         try:
             if announce is None or kind is RESUMED or kind is Kind.HEAD:
-                number = self._environment.transact(self._count_in, path, kind)
+                number = self._environment.transact(self._count_in, key, kind)
             else:
-                number = self._environment.transact_in_order(announce, self._count_in, path, kind)
+                number = self._environment.transact_in_order(announce, self._count_in, key, kind)
         except CounterError as error:
             outage.failed(error)
             self._uncounted(kind, announce)
@@ -84,9 +85,8 @@ class LmdbCounter:
             self._snapshots.begin()
         return number
 
-    def _count_in(self, transaction: Transaction, path: str, kind: Kind) -> int | None:
-        key = path.encode("utf-8", "surrogatepass")
-        if len(key) > _LONGEST_PATH or not path.startswith("/"):
+    def _count_in(self, transaction: Transaction, key: bytes, kind: Kind) -> int | None:
+        if len(key) > _LONGEST_PATH or key[:1] != b"/":
             key = _digest_key(transaction, key)
         value = transaction.get(key)
         if value is None:
@@ -157,9 +157,9 @@ class LmdbCounter:
         self._closed = True
         if not self._private:
             self._snapshots.end()
-        was_last = self._environment.release()
-        if self._private and was_last:
-            remove_private(self._environment.directory)
+        self._environment.release()
+        if self._private:
+            remove_unused(self._environment.directory)
 
     def _raise_to_snapshot(self) -> None:
         """After a power failure, values of the live file that are behind the snapshot's are taken from that."""

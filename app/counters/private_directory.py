@@ -1,23 +1,27 @@
 """A directory for the counts of one server with several processes, which goes when the server has gone.
 
-Whoever has it in use, the master that made it and the workers that count there, holds `users.lock` in it shared. The
-last one out removes it. What a killed server left behind is removed by the next server of the same user that starts.
+A master holds `owners.lock` in it, and every process that counts there holds `users.lock` (`environment.py`). Whoever
+leaves and finds both free removes it. What a killed server left behind is removed by the next server of the same user
+that starts.
 """
 
 import fcntl
 import os
 import shutil
 import tempfile
+import weakref
 
 from app.counters.record import CounterError
 
 _PREFIX = "tally-counts-"
 _MARK = "private"
-USERS_LOCK = "users.lock"
+_OWNERS_LOCK, _USERS_LOCK = "owners.lock", "users.lock"
+
+_held: "weakref.WeakSet[PrivateDirectory]" = weakref.WeakSet()
 
 
 class PrivateDirectory:
-    """Holds a private directory for the process that made or joined it. A forked child's copy does nothing."""
+    """Holds a private directory for the process that made or joined it. A forked child's copy holds nothing."""
 
     @classmethod
     def make(cls) -> "PrivateDirectory":
@@ -48,7 +52,7 @@ class PrivateDirectory:
     def __init__(self, path: str, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
-        self._pid = os.getpid()
+        _held.add(self)
 
     @property
     def url(self) -> str:
@@ -57,15 +61,13 @@ class PrivateDirectory:
 
     def close(self) -> None:
         """Leave it, and remove it if nobody else has it in use. Calls after the first do nothing."""
-        if self._descriptor < 0 or self._pid != os.getpid():
-            return
+        if self._descriptor >= 0:
+            self._let_go()
+            remove_unused(self.path)
+
+    def _let_go(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_private(self.path)
-        except OSError:
-            pass  # someone else's to remove
-        finally:
+        if descriptor >= 0:
             os.close(descriptor)
 
 
@@ -74,10 +76,20 @@ def is_private(directory: str) -> bool:
     return os.path.exists(os.path.join(directory, _MARK))
 
 
-def remove_private(directory: str) -> None:
-    """Remove a private directory, never another one."""
-    if is_private(directory):
-        shutil.rmtree(directory, ignore_errors=True)
+def remove_unused(directory: str) -> None:
+    """Remove a private directory that nobody has in use, never another one."""
+    held = []
+    try:
+        if is_private(directory) and os.stat(directory).st_uid == os.getuid():
+            for name in (_OWNERS_LOCK, _USERS_LOCK):
+                held.append(os.open(os.path.join(directory, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(directory, ignore_errors=True)
+    except OSError:
+        return  # in use, or gone already
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 def _parent() -> str:
@@ -86,10 +98,9 @@ def _parent() -> str:
 
 
 def _hold(path: str) -> int:
-    # Not inherited by another program; a forked worker holds it too, and so outlives its master's removal.
-    descriptor = os.open(os.path.join(path, USERS_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(os.path.join(path, _OWNERS_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
-    if not os.path.exists(os.path.join(path, USERS_LOCK)):
+    if os.fstat(descriptor).st_nlink == 0:
         os.close(descriptor)
         raise FileNotFoundError(2, "the private directory has gone with its server")
     return descriptor
@@ -97,17 +108,14 @@ def _hold(path: str) -> int:
 
 def _sweep(parent: str) -> None:
     for name in os.listdir(parent):
-        path = os.path.join(parent, name)
-        if not name.startswith(_PREFIX) or not is_private(path) or os.stat(path).st_uid != os.getuid():
-            continue
-        try:
-            descriptor = os.open(os.path.join(path, USERS_LOCK), os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_private(path)
-        except OSError:
-            continue  # a server runs on it
-        finally:
-            os.close(descriptor)
+        if name.startswith(_PREFIX):
+            remove_unused(os.path.join(parent, name))
+
+
+def _let_go_in_child() -> None:
+    # A worker that outlives its master must not hold for it what it then could not remove.
+    for directory in _held:
+        directory._let_go()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from hashlib import sha1, sha256
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -21,6 +22,7 @@ Entry = tuple[str, str, str, str]
 
 #: An answer that takes longer is not waited for: the file goes out, and the access into the journal.
 ANSWER_SECONDS = 0.25
+CONNECT_SECONDS = 1.0
 PATIENT_SECONDS = 5.0
 _CHUNK = 500
 _KINDS = ("full", "partial", "not_modified", "resumed", "head")
@@ -40,6 +42,9 @@ class RedisStore:
     def __init__(self, url: str, *, timeout: float = ANSWER_SECONDS) -> None:
         try:
             options = cast(dict[str, Any], parse_url(url))  # type: ignore[no-untyped-call]
+            parts = urlsplit(url)
+            if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
+                raise ValueError  # redis-py would take database 0
         except (ValueError, TypeError):
             raise CounterError("counts: not a Redis URL; try redis://HOST:6379/0 or unix:///PATH?db=0") from None
         self._url = url
@@ -63,7 +68,10 @@ class RedisStore:
     def _client(self, timeout: float) -> "redis.Redis":
         # No retry of its own: one that was cut off is repeated here, knowingly.
         return redis.Redis.from_url(
-            self._url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+            self._url,
+            socket_timeout=timeout,
+            socket_connect_timeout=max(timeout, CONNECT_SECONDS),
+            retry=Retry(NoBackoff(), 0),
         )
 
     # ------------------------------------------------------------------ counting

@@ -135,7 +135,7 @@ return 0
 # ARGV: paths; without any, everything is forgotten. The writers stay: what they deliver again must still be known.
 RESET = """
 local files, days, statuses = KEYS[1], KEYS[2], KEYS[3]
-if #ARGV == 0 then redis.call('DEL', files, days, statuses) end
+if #ARGV == 0 then redis.call('UNLINK', files, days, statuses) end
 for _, path in ipairs(ARGV) do
   local text = redis.call('HGET', files, path)
   if text then

@@ -12,6 +12,7 @@ from app.counters.record import CounterError, Counts, FileRecord, day_number, da
 FORMAT = 1
 _KINDS = ("full", "partial", "not_modified", "resumed", "head")
 _HEADINGS = ("accesses", *_KINDS, "first", "last", "path")
+_TEXT_HEADINGS = ("day", "first", "last", "path")
 
 
 def _time_text(seconds: int) -> str:
@@ -39,7 +40,7 @@ def as_table(counts: Counts, paths: Sequence[str], *, by_day: bool, statuses: bo
     lines = [
         "  ".join(
             cell.rjust(width)
-            if cell.isdigit() or (row is headings and name not in ("path", "day"))
+            if cell.isdigit() or (row is headings and name not in _TEXT_HEADINGS)
             else cell.ljust(width)
             for cell, width, name in zip(row, widths, headings, strict=True)
         ).rstrip()

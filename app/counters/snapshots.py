@@ -11,7 +11,7 @@ import struct
 from threading import Event, Lock, Thread
 from time import time
 
-from app.counters.environment import SNAPSHOT, Environment
+from app.counters.environment import SNAPSHOT, Environment, has_meta_page
 from app.counters.record import CounterError
 from app.counters.telling import tell
 
@@ -90,6 +90,8 @@ class Snapshots:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        if not has_meta_page(beside):
+            raise CounterError("the live file is damaged")
         os.replace(beside, path)
         directory = os.open(self._environment.directory, os.O_RDONLY | os.O_CLOEXEC)
         try:

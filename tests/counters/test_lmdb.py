@@ -1,0 +1,267 @@
+"""What LMDB counts must survive: kills, damage, growth, full disks, midnight, newer programs."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.counters import CounterError, open_counter
+from app.counters.counter import Kind
+from app.counters.environment import FORMAT_KEY, Environment, verified_problem
+from app.counters.lmdb import LmdbCounter
+from tests.counters.test_contract import numbers_of
+from tests.waiting import wait_until
+
+DAY = 86400
+MIDNIGHT = 20_000 * DAY
+
+
+def counting(directory: Path, *, threads: int = 1) -> "subprocess.Popen[str]":
+    """Start a process that counts until it is killed."""
+    command = [sys.executable, "-m", "tests.counters.counting_process", f"lmdb:{directory}", "", "0", str(threads)]
+    return subprocess.Popen([*command, "/a", "/b"], stdout=subprocess.PIPE, text=True)
+
+
+def test_kills_in_mid_write_lose_and_double_nothing(tmp_path: Path) -> None:
+    answered: list[str] = []
+    processes = [counting(tmp_path, threads=1 + turn % 2) for turn in range(4)]
+    for turn in range(6):
+        killed = processes[turn % 4]
+        assert killed.stdout is not None
+        wait_until(lambda out=killed.stdout: out.readline(), message="a count")  # type: ignore[misc]
+        answered += [line for line in _kill(killed) if line.endswith("\n")]
+        processes[turn % 4] = counting(tmp_path)
+    for process in processes:
+        answered += [line for line in _kill(process) if line.endswith("\n")]
+    # Alone now, so the file is checked from end to end.
+    counter = open_counter(f"lmdb:{tmp_path}")
+    counts = counter.counts()
+    counter.close()
+    numbers = numbers_of(answered)
+    for path in ("/a", "/b"):
+        seen = numbers[path]
+        assert len(set(seen)) == len(seen), "no number twice"
+        # Not seen here: the line that was read to know that it counts, and what was under way at each kill.
+        assert 0 <= counts.files[path].accesses - len(seen) <= 6 + 10 * 2
+        assert max(seen) <= counts.files[path].accesses
+    assert not list(tmp_path.glob("*.damaged-*"))
+
+
+def _kill(process: "subprocess.Popen[str]") -> list[str]:
+    process.kill()
+    assert process.stdout is not None
+    with process.stdout:
+        lines = process.stdout.readlines()
+    process.wait()
+    return lines
+
+
+def test_the_map_grows_under_several_processes(tmp_path: Path) -> None:
+    counter = LmdbCounter(str(tmp_path), first_size=65536)
+    command = [sys.executable, "-m", "tests.counters.counting_process", f"lmdb:{tmp_path}", "", "1200", "2"]
+    processes = [
+        subprocess.Popen([*command, *(f"/{own}/{name}" for name in range(1200))], stdout=subprocess.DEVNULL)
+        for own in range(2)
+    ]
+    for name in range(1200):
+        assert counter.count(f"/own/{name}", Kind.FULL) == 1
+    assert [process.wait() for process in processes] == [0, 0]
+    counts = counter.counts()
+    assert sum(record.accesses for record in counts.files.values()) == 1200 + 2 * 2 * 1200
+    assert len(counts.files) == 3 * 1200
+    counter.close()
+    assert verified_problem(str(tmp_path / "data.mdb")) == ""
+    assert os.path.getsize(tmp_path / "data.mdb") > 65536
+
+
+def test_midnight_divides_the_accesses_of_two_days(tmp_path: Path) -> None:
+    now = [MIDNIGHT - 2.0]
+    first = LmdbCounter(str(tmp_path), clock=lambda: now[0])
+    second = LmdbCounter(str(tmp_path), clock=lambda: now[0] - 1.5)  # a clock that is a little behind
+    for _ in range(4):
+        first.count("/f", Kind.FULL)
+        second.count("/f", Kind.NOT_MODIFIED)
+        second.count("/f", Kind.RESUMED)
+        now[0] += 1.0
+    record = first.counts().files["/f"]
+    # first: -2 -1 | 0 1; second: -3.5 -2.5 -1.5 -0.5
+    assert record.days == {19_999: 6, 20_000: 2}
+    assert (record.first, record.last) == (MIDNIGHT - 2, MIDNIGHT + 1)
+    now[0] = MIDNIGHT - 10 * DAY  # the clock is set back
+    first.count("/f", Kind.FULL)
+    now[0] = MIDNIGHT + 40 * DAY
+    first.count("/f", Kind.FULL)
+    record = first.counts().files["/f"]
+    assert record.days == {19_990: 1, 19_999: 6, 20_000: 2, 20_040: 1}
+    assert record.accesses == sum(record.days.values()) == 10
+    assert record.last == MIDNIGHT + 40 * DAY
+    first.close()
+    second.close()
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A directory that 300 files were counted in, and closed, so that there is a snapshot."""
+    counter = LmdbCounter(str(tmp_path / "counts"))
+    for name in range(300):
+        counter.count(f"/{name}", Kind.FULL)
+    counter.count("/0", Kind.FULL)
+    counter.close()
+    return tmp_path / "counts"
+
+
+def _overwrite(path: Path) -> None:
+    path.write_bytes(b"garbage " * 5000)
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, 5 * 4096)
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _zero_the_middle(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(bytes(os.path.getsize(path) - 2 * 4096))
+
+
+def _mix_pages(path: Path) -> None:
+    pages = path.read_bytes()
+    path.write_bytes(pages[: 2 * 4096] + pages[3 * 4096 :] + pages[2 * 4096 : 3 * 4096])
+
+
+@pytest.mark.parametrize("damage", [_overwrite, _truncate, _empty, _zero_the_middle, _mix_pages, Path.unlink])
+def test_a_damaged_file_is_set_aside_and_the_snapshot_used(
+    kept: Path, damage: object, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(damage)
+    damage(kept / "data.mdb")
+    counter = open_counter(f"lmdb:{kept}")
+    assert counter.count("/0", Kind.FULL) == 3
+    assert counter.count("/299", Kind.FULL) == 2
+    counter.close()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "snapshot" in line
+    assert len(list(kept.glob("data.mdb.damaged-*"))) == (damage is not Path.unlink)
+
+
+def test_damage_without_a_snapshot_is_told_and_counts_begin_anew(kept: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    _overwrite(kept / "data.mdb")
+    _overwrite(kept / "snapshot.mdb")
+    counter = open_counter(f"lmdb:{kept}")
+    assert counter.count("/0", Kind.FULL) == 1
+    counter.close()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "begin at 0" in line
+
+
+def test_damage_under_another_process_is_refused(kept: Path) -> None:
+    process = counting(kept)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGSTOP)
+    with (kept / "data.mdb").open("r+b") as file:
+        file.write(b"garbage " * 16)
+    with pytest.raises(CounterError, match="damaged"):
+        open_counter(f"lmdb:{kept}")
+    _kill(process)
+
+
+def test_snapshots_are_taken_while_counting_and_only_when_something_changed(tmp_path: Path) -> None:
+    counter = LmdbCounter(str(tmp_path), snapshot_interval=0.02)
+    counter.count("/f", Kind.FULL)
+    snapshot = tmp_path / "snapshot.mdb"
+    wait_until(snapshot.exists, message="a snapshot")
+    assert verified_problem(str(snapshot)) == ""
+    before = snapshot.stat().st_ino
+    counter._snapshots.take(due_after=0.0)
+    assert snapshot.stat().st_ino == before
+    counter.count("/f", Kind.FULL)
+    wait_until(lambda: snapshot.stat().st_ino != before, message="the next snapshot")
+    counter.close()
+
+
+def test_after_another_boot_no_value_is_behind_the_snapshot(kept: Path) -> None:
+    # As if a power failure had left the file as it was some seconds before the snapshot.
+    environment = Environment.shared(str(kept))
+    older = LmdbCounter(str(kept))
+    older.reset(["/0"])
+    environment.transact(lambda transaction: transaction.put(FORMAT_KEY, b"1 another-boot"))
+    environment.release()
+    older._snapshots._pid = 0  # it ends without a last snapshot
+    older.close()
+    counter = open_counter(f"lmdb:{kept}")
+    assert counter.count("/0", Kind.FULL) == 3
+    assert counter.count("/1", Kind.FULL) == 2
+    counter.close()
+
+
+def test_a_newer_format_is_refused_and_left_as_it_is(kept: Path) -> None:
+    environment = Environment.shared(str(kept))
+    environment.transact(lambda transaction: transaction.put(FORMAT_KEY, b"2 boot"))
+    environment.release()
+    before = (kept / "data.mdb").read_bytes()
+    with pytest.raises(CounterError, match="format 2") as refused:
+        open_counter(f"lmdb:{kept}")
+    assert "\n" not in str(refused.value)
+    assert (kept / "data.mdb").read_bytes() == before
+
+
+def test_a_newer_lmdb_is_refused_and_left_as_it_is(kept: Path) -> None:
+    with (kept / "data.mdb").open("r+b") as file:
+        head = bytearray(file.read(24))
+        head[20:24] = (3).to_bytes(4, sys.byteorder)
+        file.seek(0)
+        file.write(head)
+    with pytest.raises(CounterError, match="newer version of LMDB"):
+        open_counter(f"lmdb:{kept}")
+    assert not list(kept.glob("*.damaged-*"))
+
+
+@pytest.mark.parametrize("url", ["lmdb:", "lmdb:/dev/null/counts", "lmdb:/proc/counts", "nothing:", "lmdb"])
+def test_what_cannot_be_used_is_refused_in_one_line(url: str) -> None:
+    with pytest.raises(CounterError) as refused:
+        open_counter(url)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_disk_that_is_full_costs_counts_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    counter = LmdbCounter(str(tmp_path), first_size=65536)
+    announced: list[int | None] = []
+    room = [False]
+    allocate = os.posix_fallocate
+
+    def posix_fallocate(descriptor: int, offset: int, length: int) -> None:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        allocate(descriptor, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", posix_fallocate)
+    numbers = [counter.count(f"/{name}", Kind.FULL, announced.append) for name in range(2000)]
+    assert announced == numbers
+    uncounted = numbers.count(None)
+    assert 0 < uncounted < 2000
+    assert counter.count("/0", Kind.HEAD, announced.append) is None
+    room[0] = True
+    counter._outage.retry_at = 0.01  # the next attempt is due
+    assert counter.count("/0", Kind.FULL) == 2
+    counter.close()
+    first, last = capfd.readouterr().err.splitlines()
+    assert "No space left" in first
+    assert f"{uncounted} accesses were not counted" in last
+
+
+def test_a_directory_that_goes_while_it_runs_is_no_reason_to_fail(tmp_path: Path) -> None:
+    counter = open_counter(f"lmdb:{tmp_path / 'counts'}")
+    counter.count("/f", Kind.FULL)
+    os.rename(tmp_path / "counts", tmp_path / "elsewhere")
+    assert counter.count("/f", Kind.FULL) == 2
+    counter.close()
