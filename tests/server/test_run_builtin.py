@@ -1,5 +1,6 @@
 """The command: where it listens, what it says, when it ends."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -114,7 +115,8 @@ def test_systemd_hands_over_sockets_and_is_told_what_goes_on(workers: str, root:
     # LISTEN_PID names the process itself, so a shell sets it and becomes the server.
     script = 'LISTEN_PID=$$ LISTEN_FDS=2 exec "$@" 3<&"$FIRST" 4<&"$SECOND"'
     with manager, socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
-        descriptors = [first.fileno(), second.fileno()]
+        # Numbers well above 3 and 4, where the shell puts them
+        descriptors = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 100) for one in (first, second)]
         environ = {
             **os.environ,
             "FIRST": str(descriptors[0]),
@@ -138,6 +140,8 @@ def test_systemd_hands_over_sockets_and_is_told_what_goes_on(workers: str, root:
         finally:
             server.kill()
             server.wait()
+            for descriptor in descriptors:
+                os.close(descriptor)
 
 
 def test_a_port_that_is_given_is_had_again_at_once(root: Path) -> None:
