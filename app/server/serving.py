@@ -103,7 +103,7 @@ class ServingProcess:
         self._server = Server(service.listeners, application, service.options, service.access_log)
         ready()
         try:
-            return _wait_for_signals_and(self._server.run)
+            return wait_for_signals_and(self._server.run)
         finally:
             if service.access_log:
                 service.access_log.close()
@@ -168,7 +168,7 @@ def tell(line: str) -> None:
         os.write(2, f"{line}\n".encode("utf-8", "backslashreplace"))
 
 
-def _wait_for_signals_and(run: Callable[[], int]) -> int:
+def wait_for_signals_and(run: Callable[[], int]) -> int:
     """Call *run* in another thread, while this one, the main one, is there for signal handlers; return what it returns.
 
     A handler runs when the main thread gets to it. A signal that comes just before a wait for a lock would be seen

@@ -453,3 +453,33 @@ def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
     finally:
         server.kill()
         server.wait()
+
+
+# Signals at the worst moment
+
+EARLY_SIGNALS = """
+import os, signal, threading
+from app.server.serving import wait_for_signals_and
+for _ in range(100):
+    handled = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: handled.set())
+    def run():
+        os.kill(os.getpid(), signal.SIGTERM)  # while the main thread is on its way to its wait
+        return 0 if handled.wait(5) else 1
+    assert wait_for_signals_and(run) == 0, "a signal was not handled"
+"""
+
+
+def test_a_signal_that_comes_while_the_main_thread_begins_to_wait_is_handled() -> None:
+    subprocess.run([sys.executable, "-c", EARLY_SIGNALS], cwd=HOME, timeout=25, check=True)
+
+
+def test_what_the_server_raises_ends_the_process_with_its_traceback(tmp_path: Path) -> None:
+    code = (
+        "from app.server.serving import wait_for_signals_and\n"
+        "def run(): raise RuntimeError('broken')\n"
+        "wait_for_signals_and(run)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=HOME, timeout=20, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "RuntimeError: broken" in ended.stderr
