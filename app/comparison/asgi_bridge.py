@@ -5,4 +5,4 @@ import os
 
 _module, _, _name = os.environ["COMPARISON_APPLICATION"].partition(":")
 # Imported by name: the package is there only on machines where this comparison is asked for.
-app = importlib.import_module("a2wsgi").WSGIMiddleware(getattr(importlib.import_module(_module), _name), workers=8)
+app = importlib.import_module("a2wsgi").WSGIMiddleware(getattr(importlib.import_module(_module), _name))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 _GATHERING = 4.0  # seconds at most to connect them all
+_NOTHING_NEW = 1.5  # seconds without another one in place: the server takes no more
 _SETTLING = 0.5
 
 
@@ -58,8 +59,10 @@ class Crowd:
         with contextlib.closing(select.epoll()) as poller:
             for descriptor in waiting:
                 poller.register(descriptor, event)
-            while waiting and time.monotonic() < deadline:
+            latest = time.monotonic()
+            while waiting and latest + _NOTHING_NEW > time.monotonic() < deadline:
                 for descriptor, _events in poller.poll(0.05):
+                    latest = time.monotonic()
                     poller.unregister(descriptor)
                     opened = waiting.pop(descriptor)
                     with contextlib.suppress(OSError):

@@ -114,6 +114,8 @@ class Generator:
             now = time.perf_counter()
             self._stopping = self._stopping or now >= end
             if self._stopping and (not self._asked() or now >= end + self._order.patience):
+                # Whoever has not answered by now has had its time since the last request.
+                self._give_up_on_silent(float("inf"))
                 return
             if sum(self._faults.values()) >= _MOST_FAULTS:
                 return

@@ -28,6 +28,8 @@ from .wrk import WrkError
 _MOST_RESTARTS = 3
 _CROWD_RATE = 400.0  # requests a second beside a crowd: far below what any server manages alone
 _SAMPLE = 40
+_LARGE = 10_000_000
+_PATIENCE_WITH_LARGE = 20.0
 _COLD = 500  # more requests than a sample warms: the server is loaded a moment before it is measured
 
 
@@ -161,11 +163,12 @@ class Measurement:
                 self._watcher.step(f"{workload.name}, round {number + 1}: {contestant.subject.title}")
                 if contestant.running is not None and contestant.script is not None:
                     self._load(contestant, workload)
+        last = workload is self._plan.workloads[-1]
         for contestant in self._contestants:
             if workload.crowd:
                 # What a crowd has done to a server is not carried into the next; nor is its end waited for.
                 self._stop(contestant, patience=0.1)
-            if contestant.running is None and contestant.subject.state == "measured":
+            if contestant.running is None and contestant.subject.state == "measured" and not last:
                 self._start(contestant)
 
     def _turns(self, number: int) -> Iterator[_Contestant]:
@@ -201,13 +204,18 @@ class Measurement:
     def _fit(self, ready: Script, port: int) -> tuple[Script, Complaint | None]:
         """Leave out what this server does not offer and need not, put in the lengths only it knows; or complain."""
         while True:
-            complaint, lengths = check_sample(_sample(ready), self._documents, port, self._plan.patience * 2)
+            complaint, lengths = check_sample(_sample(ready), self._documents, port, self._patience_for(ready))
             if complaint is None:
                 return _with_lengths(ready, lengths), None
             without = tuple(index for index in ready.order if ready.asks[index].status != complaint.status)
             if complaint.kind != "not offered" or not without:
                 return ready, complaint
             ready = Script(ready.asks, without)
+
+    def _patience_for(self, ready: Script) -> float:
+        """A file of 100 MB takes the slower servers seconds."""
+        large = any(ask.length > _LARGE for ask in ready.asks)
+        return self._plan.patience * 2 + (_PATIENCE_WITH_LARGE if large else 0.0)
 
     def _load(self, contestant: _Contestant, workload: Workload) -> None:
         running, cell, ready = contestant.running, contestant.cell, contestant.script
@@ -246,7 +254,8 @@ class Measurement:
             cell.add_fault("crashed", len(gone), f"{len(gone)} of its processes ended during the load")
         self._note_crash(contestant, cell)
         if contestant.running is not None and not workload.crowd:
-            complaint, _ = check_sample(_sample(ready)[:8], self._documents, running.site.port, self._plan.patience * 2)
+            port = running.site.port
+            complaint, _ = check_sample(_sample(ready)[:8], self._documents, port, self._patience_for(ready))
             if complaint:
                 cell.add_fault(complaint.kind, 1, complaint.detail)
 
@@ -266,14 +275,20 @@ class Measurement:
             asks=[(ask.head.decode("latin-1"), ask.status, ask.length) for ask in contestant.script.asks],
             order=list(contestant.script.order),
             cookie=COOKIE.decode(),
-            patience=max(self._plan.patience, 1.0) * 2,
+            patience=self._patience_for(contestant.script),
             small_path="/small.html",
             large_path="/large.bin",
         )
         if workload.crowd:
             size = self._plan.crowd_sizes[workload.crowd]
             order = replace(
-                order, connections=4, rate=_CROWD_RATE, reuse=10, crowd=workload.crowd, crowd_size=size, patience=2.0
+                order,
+                patience=self._plan.patience,
+                connections=4,
+                rate=_CROWD_RATE,
+                reuse=10,
+                crowd=workload.crowd,
+                crowd_size=size,
             )
         return self._generators.run(order, workload.bundled_only, gathered)
 

@@ -73,10 +73,11 @@ def _server(comparison: Comparison, subject: Subject) -> str:
 
 
 _METHOD = """
-<p>All servers run at once and one is loaded at a time, in another order each round. Figures are medians, the
-thin lines reach from the least to the greatest round, ratios are taken within a round. One process and eight
-threads where a server has them, no access log (http.server has no such switch), all else as its authors chose.
-CPU time is read from each process's CPU clock; memory is the proportional set size of the tree (PSS).</p>
+<p>All servers run at once and one is loaded at a time, in another order each round. Figures are medians, the thin
+lines reach from the least to the greatest round, ratios are taken within a round. One process that serves, eight
+threads where their number is the user's to choose, no access log (http.server has no such switch), limits that
+allow the connections asked for, all else as the authors chose. CPU time is read from each process's CPU clock;
+memory is the proportional set size of the tree (PSS).</p>
 <p>Beside a crowd, 400 small GETs a second are sent, a new connection for every tenth; the latency includes
 connecting. A figure with &gt; is what the generator managed, not the server.</p>
 """

@@ -157,18 +157,16 @@ def _print_behaviour(comparison: Comparison, console: Console) -> None:
         box=SIMPLE_HEAD,
         title_style="",
     )
-    table.add_column("topic")
     names = [subject.name for subject in comparison.subjects if subject.name in comparison.verdicts]
+    topics = list(dict.fromkeys(verdict.topic for verdict in comparison.verdicts[names[0]]))
+    table.add_column("server")
+    for heading in ("MUST", "SHOULD", *topics):
+        table.add_column(heading, justify="right")
     for name in names:
-        table.add_column(name, justify="right")
-    topics = dict.fromkeys(verdict.topic for verdict in comparison.verdicts[names[0]])
-    for topic in topics:
-        table.add_row(topic, *(tally([v for v in comparison.verdicts[name] if v.topic == topic]) for name in names))
-    for level in ("MUST", "SHOULD"):
-        table.add_row(
-            f"[bold]{level}[/bold]",
-            *(tally([v for v in comparison.verdicts[name] if v.level == level]) for name in names),
-        )
+        verdicts = comparison.verdicts[name]
+        groups = [[v for v in verdicts if v.level == level] for level in ("MUST", "SHOULD")]
+        groups += [[v for v in verdicts if v.topic == topic] for topic in topics]
+        table.add_row(name, *(tally(group).replace(" of ", "/") for group in groups))
     console.print(table)
     if len(names) <= 6:
         _print_differences(comparison, names, console)

@@ -45,7 +45,6 @@ def caddy_file(root: str, port: int, scratch: str, codings: bool) -> str:
         f"""{{
   admin off
   auto_https off
-  persist_config off
   storage file_system {scratch}/caddy
 }}
 http://:{port} {{

@@ -1,7 +1,7 @@
 """How each server is started: one row a server, with what it needs and the command line it gets.
 
-One rule for all: one process (nginx's and gunicorn's supervisors apart), eight threads where there are threads, no
-access log, and everything else as the server's authors chose it. A server is known by its command line only.
+One rule for all: one process that serves, eight threads where their number is chosen by the user, no access log, and
+everything else as the server's authors chose it. A server is known by its command line only.
 """
 
 import importlib.metadata
@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .server_files import caddy_file, lighttpd_file, nginx_file
 
@@ -51,8 +51,6 @@ class Server:
     files: tuple[str, ...] = ()  # of the project
     application: str = ""  # "wsgi:app" or ours for WhiteNoise; empty: serves files by itself
     version_of: str = ""  # a distribution, or a program and its argument
-    note: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     def missing(self) -> str:
         """Return what is not installed, or an empty text."""
@@ -64,7 +62,8 @@ class Server:
     def variables(self, site: Site) -> dict[str, str]:
         """Return the environment variables that the server gets beside the inherited ones."""
         if not self.application:
-            return dict(self.environment)
+            # Caddy keeps files of its own where these point.
+            return {"XDG_CONFIG_HOME": site.scratch, "XDG_DATA_HOME": site.scratch} if self.name == "caddy" else {}
         return {
             "PYTHONPATH": PROJECT,
             "COMPARISON_ROOT": site.root,
@@ -73,13 +72,12 @@ class Server:
             "TALLY_ROOT": site.root,
             "TALLY_COUNT_LOG": os.path.join(site.scratch, "counts.log"),
             "TALLY_PRECOMPRESSED": "1" if site.codings else "0",
-            **self.environment,
         }
 
     def version(self) -> str:
         """Return the version as the package or the program tells it, or an empty text."""
         if self.version_of == "python":
-            return sys.version.split()[0]
+            return f"Python {sys.version.split()[0]}"
         program, _, argument = self.version_of.partition(" ")
         if argument:
             return _ask_version(find_program(program), argument)
@@ -143,7 +141,7 @@ def _cheroot(site: Site, application: str) -> list[str]:
 
 def _granian(site: Site, application: str) -> list[str]:
     where = ["--host", "127.0.0.1", "--port", str(site.port)]
-    return _python("-m", "granian", "--interface", "wsgi", *where, "--blocking-threads", THREADS, application)
+    return _python("-m", "granian", "--interface", "wsgi", *where, application)
 
 
 def _bjoern(site: Site, application: str) -> list[str]:
@@ -176,14 +174,16 @@ def _http_server(site: Site) -> list[str]:
 
 
 def _eggserve(site: Site) -> list[str]:
-    return [find_program("eggserve"), "--quiet", "--addr", site.address, "--directory", site.root]
+    # By default it serves 64 connections and 32 files at a time: fewer than it is asked for here.
+    limits = ["--max-connections", "4096", "--max-file-streams", "1024", "--max-in-flight-requests", "1024"]
+    return [find_program("eggserve"), "--quiet", "--addr", site.address, "--directory", site.root, *limits]
 
 
 _BUILTIN_FILES = ("run_builtin.py", "wsgi.py")
 #: name, title, module that must be there, command, distribution that has the version
 _WSGI_SERVERS: tuple[tuple[str, str, str, Callable[[Site, str], list[str]], str], ...] = (
     ("builtin", "Built-in", "", _builtin(), "python"),
-    ("builtin-threads-0", "Built-in, a thread per connection", "", _builtin("--threads", "0"), "python"),
+    ("builtin-threads-0", "Built-in --threads 0", "", _builtin("--threads", "0"), "python"),
     ("gunicorn-gthread", "gunicorn gthread", "gunicorn", _gunicorn("-k", "gthread", "--threads", THREADS), "gunicorn"),
     ("gunicorn-sync", "gunicorn sync", "gunicorn", _gunicorn("-k", "sync", "--threads", "1"), "gunicorn"),
     ("waitress", "waitress", "waitress", _waitress, "waitress"),

@@ -9,7 +9,7 @@ from app.comparison.processes import Guard
 from app.comparison.report_html import as_page
 from app.comparison.results import Comparison
 from app.comparison.servers import Server
-from app.comparison.workloads import WORKLOADS, Workload
+from app.comparison.workloads import WORKLOADS
 from tests.comparison.contestants import faulty
 from tests.programs import program
 
@@ -22,11 +22,18 @@ class Silent:
 
 
 def compare(
-    guard: Guard, scratch: str, documents: Documents, *servers: Server, wrk: str = "", workload: Workload | None = None
+    guard: Guard,
+    scratch: str,
+    documents: Documents,
+    *servers: Server,
+    wrk: str = "",
+    loads: tuple[str, ...] = ("small",),
 ) -> Comparison:
-    workloads = (workload or WORKLOADS["small"],)
+    workloads = tuple(WORKLOADS[name] for name in loads)
     plan = Plan(servers, workloads, rounds=1, seconds=0.25, connections=8, patience=0.5, starts=1, behaviour=False)
-    comparison = Comparison("today", "test", {}, servers[0].name, 1, 0.25, 8, "bundled", [("small", "Small")])
+    comparison = Comparison(
+        "today", "test", {}, servers[0].name, 1, 0.25, 8, "bundled", [(name, name) for name in loads]
+    )
     measurement = Measurement(
         plan, comparison, guard, scratch, Generators(wrk, guard, scratch, frozenset()), frozenset(), Silent(), documents
     )
@@ -91,8 +98,9 @@ def test_bad_framing_under_load_is_a_wrong_length(fault: str, guard: Guard, scra
 def test_a_server_that_crashes_is_started_again_and_its_last_lines_kept(
     guard: Guard, scratch: str, documents: Documents
 ) -> None:
-    comparison = compare(guard, scratch, documents, faulty("crash", UNDER_LOAD))
+    comparison = compare(guard, scratch, documents, faulty("crash", UNDER_LOAD), loads=("small", "close"))
     (subject,) = comparison.subjects
+    assert [list(cell.faults) for cell in comparison.cells] == [["no answer", "crashed"]] * 2
     assert subject.last_lines == ["the last words of a server"]
     assert "ended with status 3" in subject.reason
     assert len(subject.start_milliseconds) == 2
