@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
 
 # Third-party packages, and the only modules that may import them.
 PACKAGES: dict[str, set[str]] = {
-    "lmdb": {"app.counters.environment"},
+    "lmdb": {"app.counters.environment", "app.counters.data_file"},
     "redis": {"app.counters.redis"},
     "werkzeug": {"app.server.proxies"},
     "rich": {"app.comparison"},

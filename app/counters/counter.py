@@ -48,9 +48,10 @@ class Counter(Protocol):
         """
 
     def answered(self, status: int) -> None:
-        """Record one answer by its status code, for an answer that `count` was not called for. Never raises.
+        """Record one answer by its status code. Never raises.
 
-        `count` itself stands for 200 (FULL, HEAD), 206 (PARTIAL, RESUMED) or 304.
+        For every answer but those whose kind tells it to `count`: 200 (FULL), 206 (PARTIAL, RESUMED) and
+        304 (NOT_MODIFIED). A HEAD's status is told here too.
         """
 
     def close(self) -> None:

@@ -12,21 +12,20 @@ and never waits for the disk; what outlives a power failure is the snapshot (`sn
 
 import fcntl
 import os
-import struct
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import lmdb
-import lmdb.verify
 
+from app.counters.data_file import copy_file, has_meta_page, newer_lmdb, verified_problem
 from app.counters.record import CounterError
 from app.counters.telling import tell
 
-__all__ = ["Environment", "Transaction", "has_meta_page", "rows_of_file", "verified_problem"]
+__all__ = ["Environment", "Transaction"]
 
 FIRST_SIZE = 1 << 20
 LARGEST_STEP = 256 << 20
@@ -36,8 +35,6 @@ DATA, LOCK, RESIZE_LOCK, USERS_LOCK, SNAPSHOT = "data.mdb", "lock.mdb", "resize.
 FORMAT_KEY = b"\0format"
 #: Raised whenever a program of before would misread what is written now.
 FORMAT = 1
-#: The data version of LMDB 0.9. Its place in the file is the meta page's, behind the page header.
-_LMDB_MAGIC, _LMDB_VERSION = 0xBEEFC0DE, 1
 
 if TYPE_CHECKING:
     Transaction: TypeAlias = lmdb.Transaction[bytes]
@@ -217,7 +214,7 @@ class Environment:
         path, snapshot = self._path(DATA), self._path(SNAPSHOT)
         size = os.path.getsize(path) if os.path.exists(path) else 0
         if size or os.path.exists(snapshot):
-            if size and (newer := _newer_lmdb(path)):
+            if size and (newer := newer_lmdb(path)):
                 raise CounterError(f"counts: {self.directory}: {newer}")
             if problem := verified_problem(path):
                 self._recover(path, snapshot, problem)
@@ -255,7 +252,7 @@ class Environment:
         where = f"set aside as {os.path.basename(aside)}" if aside else "missing"
         if os.path.exists(snapshot) and not verified_problem(snapshot):
             age = max(0, round(time.time() - os.path.getmtime(snapshot)))
-            _copy_file(snapshot, path)
+            copy_file(snapshot, path)
             tell(f"counts: {path} {where} ({problem}); counting goes on from the snapshot of {age} s ago")
         else:
             tell(f"counts: {path} {where} ({problem}); there is no snapshot that can be used: counts begin at 0")
@@ -315,49 +312,6 @@ class Environment:
         return CounterError(f"counts: {self.directory}: {reason}".replace("\n", " "))
 
 
-def verified_problem(path: str) -> str:
-    """Return what is wrong with an LMDB file that nobody has open, or "" when it is sound."""
-    try:
-        problems = cast(list[str], lmdb.verify.verify(path, subdir=False))  # type: ignore[no-untyped-call]
-    except (lmdb.verify.VerifyError, OSError, struct.error, ValueError, IndexError) as error:
-        return str(error) or type(error).__name__
-    return problems[0] if problems else ""
-
-
-def rows_of_file(path: str) -> list[tuple[bytes, bytes]]:
-    """Return the rows of a file that nobody writes to, such as a snapshot; none when it is damaged."""
-    if verified_problem(path):
-        return []
-    environment = lmdb.open(path, subdir=False, readonly=True, lock=False, lib_version=0)
-    try:
-        with environment.begin() as transaction:
-            return list(transaction.cursor())
-    finally:
-        environment.close()
-
-
-def _meta_words(path: str) -> tuple[int, int]:
-    """Return magic and data version of an LMDB 0.9 file's first page."""
-    with open(path, "rb") as file:
-        head = file.read(24)
-    return struct.unpack_from("=II", head, 16) if len(head) == 24 else (0, 0)
-
-
-def has_meta_page(path: str) -> bool:
-    """Return True when *path* begins as an LMDB file of our version does."""
-    return _meta_words(path) == (_LMDB_MAGIC, _LMDB_VERSION)
-
-
-def _newer_lmdb(path: str) -> str:
-    with open(path, "rb") as file:
-        head = file.read(64)
-    for offset in range(0, max(0, len(head) - 7), 4):
-        magic, version = struct.unpack_from("=II", head, offset)
-        if magic == _LMDB_MAGIC and _LMDB_VERSION < version < 256:
-            return f"written by a newer version of LMDB (data version {version})"
-    return ""
-
-
 def _check_format(directory: str, transaction: Transaction) -> bytes | None:
     """Return the identity of the boot that the store was last opened in. Raises CounterError for another format."""
     value = transaction.get(FORMAT_KEY)
@@ -376,17 +330,6 @@ def _boot() -> bytes:
             return file.read().strip()
     except OSError:
         return b"?"
-
-
-def _copy_file(source: str, target: str) -> None:
-    """Put a copy of *source* into *target*'s place, whole and on the disk or not at all."""
-    beside = f"{target}.new"
-    with open(source, "rb") as file, open(beside, "wb") as copy:
-        while block := file.read(1 << 20):
-            copy.write(block)
-        copy.flush()
-        os.fsync(copy.fileno())
-    os.replace(beside, target)
 
 
 # A fork waits for the transactions of other threads: an environment that one of them is in could not be dropped in the

@@ -16,7 +16,8 @@ from hashlib import sha256
 from time import time
 
 from app.counters.counter import Announce, Kind
-from app.counters.environment import DATA, FIRST_SIZE, SNAPSHOT, Environment, Transaction, rows_of_file
+from app.counters.data_file import rows_of_file
+from app.counters.environment import DATA, FIRST_SIZE, SNAPSHOT, Environment, Transaction
 from app.counters.private_directory import is_private, remove_unused
 from app.counters.record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
 from app.counters.snapshots import INTERVAL_SECONDS, Snapshots
@@ -52,6 +53,7 @@ class LmdbCounter:
         self._outage = Outage()
         self._environment = Environment.shared(directory, first_size=first_size)
         self._private = is_private(directory)
+        self._counts_here = create  # who only reads what a killed server left must find it again
         self._snapshots = Snapshots(self._environment, interval=snapshot_interval)
         self._closed = False
         try:
@@ -158,7 +160,7 @@ class LmdbCounter:
         if not self._private:
             self._snapshots.end()
         self._environment.release()
-        if self._private:
+        if self._private and self._counts_here:
             remove_unused(self._environment.directory)
 
     def _raise_to_snapshot(self) -> None:

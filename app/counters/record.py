@@ -8,8 +8,8 @@ from app.counters.counter import Kind
 
 SECONDS_PER_DAY = 86400
 
-#: The status that goes without saying when `Counter.count` is called with a kind.
-STATUS_OF_KIND = {Kind.FULL: 200, Kind.PARTIAL: 206, Kind.NOT_MODIFIED: 304, Kind.RESUMED: 206, Kind.HEAD: 200}
+#: The status that goes without saying when `Counter.count` is called with a kind. HEAD may be 200 or 304.
+STATUS_OF_KIND = {Kind.FULL: 200, Kind.PARTIAL: 206, Kind.NOT_MODIFIED: 304, Kind.RESUMED: 206}
 
 
 class CounterError(Exception):
@@ -63,7 +63,7 @@ class FileRecord:
 
 @dataclass(slots=True)
 class Counts:
-    """Everything a store holds: the files by path, and the answers by status code that are no file's."""
+    """Everything a store holds: the files by path, and the answers by status code that no kind stands for."""
 
     files: dict[str, FileRecord] = field(default_factory=dict)
     #: What `Counter.answered` recorded. `all_statuses` has the files' answers too.

@@ -11,7 +11,8 @@ import struct
 from threading import Event, Lock, Thread
 from time import time
 
-from app.counters.environment import SNAPSHOT, Environment, has_meta_page
+from app.counters.data_file import has_meta_page
+from app.counters.environment import SNAPSHOT, Environment
 from app.counters.record import CounterError
 from app.counters.telling import tell
 

@@ -112,7 +112,7 @@ class FileApplication:
         fields = [*answer.fields, ("Date", date_header())]
         if answer.file is not None and answer.kind is not None:
             self._count(environ, answer.file, answer.kind, fields)
-        else:
+        if answer.file is None or answer.kind in (None, Kind.HEAD):  # the other kinds tell their status
             self._counter.answered(answer.status)
         start_response(STATUS_LINES[answer.status], fields)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else answer.body

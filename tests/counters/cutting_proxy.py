@@ -6,13 +6,13 @@ from threading import Thread
 
 
 class CuttingProxy:
-    """Passes everything on, but drops the replies that are due when `cut_replies` is above 0, with the connection."""
+    """Passes everything on; as often as `cut_replies` says, it drops a batch's reply and the connection with it."""
 
     def __init__(self, target: str, path: str) -> None:
         self._target = target
         self.path = path
         self.cut_replies = 0
-        #: What went on to the server and got its reply, which was then dropped.
+        #: How many replies were dropped so far.
         self.cut = 0
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
@@ -36,16 +36,26 @@ class CuttingProxy:
 
     def _pass_on(self, client: socket.socket) -> None:
         with client, socket.socket(socket.AF_UNIX) as server:
-            server.connect(self._target)
             try:
-                # The client sends a command and waits for its reply: neither side is ever behind.
-                while request := client.recv(1 << 20):
-                    server.sendall(request)
-                    reply = server.recv(1 << 20)
-                    if self.cut_replies and b"EVALSHA" in request:
+                server.connect(self._target)
+                requests = Thread(target=self._pass_requests, args=(client, server), daemon=True)
+                requests.start()
+                while reply := server.recv(1 << 20):
+                    # A reply that is an array is the numbers of a batch.
+                    if self.cut_replies > 0 and reply.startswith(b"*"):
                         self.cut_replies -= 1
                         self.cut += 1
-                        return
+                        break
                     client.sendall(reply)
+                for end in (client, server):
+                    end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return
+
+    def _pass_requests(self, client: socket.socket, server: socket.socket) -> None:
+        try:
+            while request := client.recv(1 << 20):
+                server.sendall(request)
+            server.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return

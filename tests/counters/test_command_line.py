@@ -56,7 +56,7 @@ def test_show(store: str, capsys: pytest.CaptureFixture[str]) -> None:
         "       4     2        1             1        1     1  2024-10-03T23:59:59Z  2024-10-04T00:00:00Z  /a",
         '       5     5        0             0        0     0  2024-10-04T00:00:00Z  2024-10-04T00:00:00Z  /b,"c"',
         "9 accesses to 2 files",
-        "answers by status: 200: 8, 206: 2, 304: 1, 404: 1",
+        "answers by status: 200: 7, 206: 2, 304: 1, 404: 1",
     ]
 
 

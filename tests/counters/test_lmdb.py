@@ -10,7 +10,8 @@ import pytest
 
 from app.counters import CounterError, open_counter
 from app.counters.counter import Kind
-from app.counters.environment import FORMAT_KEY, Environment, verified_problem
+from app.counters.data_file import verified_problem
+from app.counters.environment import FORMAT_KEY, Environment
 from app.counters.lmdb import LmdbCounter
 from tests.counters.test_contract import numbers_of
 from tests.waiting import wait_until

@@ -10,6 +10,7 @@ import pytest
 from app.counters import open_counter
 from app.counters import private_directory as module
 from app.counters.counter import Kind
+from app.counters.open_counter import open_store
 from app.counters.private_directory import PrivateDirectory
 from app.counters.record import CounterError
 
@@ -84,6 +85,18 @@ def test_what_a_killed_server_left_is_swept_and_what_is_in_use_is_not(parent: Pa
     assert sorted(os.listdir(parent)) == sorted(os.path.basename(made.path) for made in (one, other))
     one.close()
     other.close()
+
+
+def test_who_only_reads_removes_nothing(parent: Path) -> None:
+    directory = PrivateDirectory.make()
+    counter = open_counter(directory.url)
+    counter.count("/f", Kind.FULL)
+    directory._let_go()  # as if both were killed
+    reader = open_store(directory.url, create=False)
+    counter._environment.release()  # type: ignore[attr-defined]
+    assert reader.counts().files["/f"].accesses == 1
+    reader.close()
+    assert os.path.exists(directory.path)
 
 
 def test_it_takes_no_snapshots() -> None:
