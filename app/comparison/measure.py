@@ -29,6 +29,7 @@ _MOST_RESTARTS = 3
 _CROWD_RATE = 400.0  # requests a second beside a crowd: far below what any server manages alone
 _SAMPLE = 40
 _LARGE = 10_000_000
+_DYING = 0.3
 _PATIENCE_WITH_LARGE = 20.0
 _COLD = 500  # more requests than a sample warms: the server is loaded a moment before it is measured
 
@@ -295,9 +296,12 @@ class Measurement:
     def _note_crash(self, contestant: _Contestant, cell: Cell) -> None:
         """Record that the server has ended, if it has, and start it anew for the other workloads."""
         running = contestant.running
-        if running is None or running.tree.exit_status() is None:
+        if running is None:
             return
-        status = running.tree.exit_status()
+        # Its connections are closed a moment before the process has ended.
+        status = running.tree.wait(_DYING if cell.faults else 0.0)
+        if status is None:
+            return
         lines = running.tree.last_lines()
         cell.add_fault("crashed", 1, f"ended with status {status}")
         contestant.subject.last_lines = lines

@@ -164,7 +164,8 @@ class ProcessTree:
             deadline = time.monotonic() + seconds
             while self.living() and time.monotonic() < deadline:
                 time.sleep(0.005)
-        self._process.poll()
+        # A first thread that has ended looks like a zombie while others of its process still go.
+        self.wait(2)
         self._guard.ended(self.pid)
 
     def living(self) -> list[int]:

@@ -14,7 +14,7 @@ from tests.comparison.contestants import faulty
 from tests.programs import program
 
 #: More answers than the look before the load takes: the fault begins under load.
-UNDER_LOAD = 150
+UNDER_LOAD = 20
 
 
 class Silent:
@@ -101,7 +101,7 @@ def test_a_server_that_crashes_is_started_again_and_its_last_lines_kept(
     comparison = compare(guard, scratch, documents, faulty("crash", UNDER_LOAD), loads=("small", "close"))
     (subject,) = comparison.subjects
     assert [list(cell.faults) for cell in comparison.cells] == [["no answer", "crashed"]] * 2
-    assert subject.last_lines == ["the last words of a server"]
+    assert set(subject.last_lines) == {"the last words of a server"}
     assert "ended with status 3" in subject.reason
     assert len(subject.start_milliseconds) == 2
     assert subject.reason in as_page(comparison)
