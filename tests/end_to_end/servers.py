@@ -103,7 +103,8 @@ def command_of(kind: str, *options: str, application: str = "") -> list[str]:
         return [sys.executable, "run_builtin.py", *(("--app", application) if application else ()), *options]
     # Not `-m gunicorn`: at USR2 it starts what it was started as, and its own modules would hide the library's.
     gunicorn = Path(sys.executable).with_name("gunicorn")
-    return [str(gunicorn), "--no-control-socket", *options, application or "wsgi:app"]
+    # A worker that is told to stop in its first moments does not hear it, and is killed after this time.
+    return [str(gunicorn), "--no-control-socket", "--graceful-timeout", "5", *options, application or "wsgi:app"]
 
 
 @contextmanager
