@@ -59,8 +59,8 @@ def _plan(given: argparse.Namespace, servers: tuple[Server, ...]) -> Plan:
     return Plan(
         servers=servers,
         workloads=tuple(chosen(given.workloads)),
-        rounds=given.rounds or (2 if quick else 5),
-        seconds=given.seconds or (0.3 if quick else 2.0),
+        rounds=given.rounds or (2 if quick else 10),
+        seconds=given.seconds or (0.3 if quick else 1.0),
         connections=given.connections,
         patience=1.0 if quick else 2.0,
         starts=1 if quick else 3,
@@ -102,8 +102,8 @@ def _parser() -> _Parser:
     add("--baseline", default="", metavar="NAME", help="the server that ratios refer to (default: the first)")
     add("--workloads", type=_workloads, default=CHOICES, metavar="NAME,...|none", help="which loads (default: all)")
     add("--behaviour", action=argparse.BooleanOptionalAction, default=True, help="send the list of behaviour requests")
-    add("--rounds", type=_number(int, 1, 100), metavar="N", help="how often each server is loaded (5; quick: 2)")
-    add("--seconds", type=_number(float, 0.2, 60), metavar="S", help="how long each time (2; quick: 0.3)")
+    add("--rounds", type=_number(int, 1, 100), metavar="N", help="how often each server is loaded (10; quick: 2)")
+    add("--seconds", type=_number(float, 0.2, 60), metavar="S", help="how long each time (1; quick: 0.3)")
     add("--connections", type=_number(int, 1, 1000), default=64, metavar="N", help="at the same time (64)")
     add("--generator", choices=("auto", "wrk", "bundled"), default="auto",
         help="what loads: wrk where it is installed (auto), or the bundled one")  # fmt: skip
