@@ -3,8 +3,10 @@
 import socket
 from typing import TYPE_CHECKING
 
-from app.server.connection import Connection, Host
+from app.server.connection import Connection
 from app.server.gateway import Environ
+from app.server.host import Host
+from app.server.stream import Stream
 
 if TYPE_CHECKING:
     from app.server.listeners import Listener
@@ -16,12 +18,9 @@ def admit(host: Host, sock: socket.socket, address: object, listener: "Listener"
     # An IPv4 client of a socket for both versions
     name = name.removeprefix("::ffff:")
     sock.setblocking(False)
-    if not listener.is_unix:
-        # MSG_MORE keeps a head and its file's first bytes together; nothing else should wait for an acknowledgement.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if listener.tls is None:
-        return Connection(host, sock, name, port, base)
+        return Connection(host, Stream(sock), name, port, base)
     # Imported where it is used: ssl takes as long to load as all the rest of a plain server.
-    from app.server.tls_connection import TLSConnection
+    from app.server.tls_stream import TLSStream
 
-    return TLSConnection(host, sock, name, port, base, listener.tls)
+    return Connection(host, TLSStream(sock, listener.tls), name, port, base)

@@ -4,41 +4,34 @@
                     │ nothing to read: return          │ client takes no more: return
                     └──────────── the host calls again when the socket is ready, or at `deadline`: expire
 
-The host (a poller, or a thread of the connection's own) owns readiness, threads and time; a connection holds the state
-that lies between two of its calls. `busy` is True while an application call owns it: then nobody else touches it, apart
-from setting `readable`. Readiness is edge-triggered: `readable` stays True until a read has found nothing more.
+The connection holds the state that lies between two calls of its host. `busy` is True while an application call owns
+it: then nobody else touches it, apart from noting what epoll says. Times are the host's, in monotonic seconds.
 """
 
 import errno
-import fcntl
 import logging
 import select
-import socket
-import struct
-import termios
 from collections import deque
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from enum import Enum
+from socket import MSG_MORE
 from time import monotonic, time
-from typing import Protocol
 
-from app.http11 import END_OF_MESSAGE, ProtocolError, Receiver, Request
+from app.http11 import EndOfMessage, ProtocolError, Receiver, Request
 from app.http11.response import CONTINUE, Framing
-from app.server.access_log import AccessLog, Exchange
-from app.server.gateway import Call, ClientError, CutShortError, Environ, Gateway, make_environ, refusal
-from app.server.options import ServerOptions
-from app.server.sendfile import FileSpan
+from app.server.access_log import Exchange
+from app.server.gateway import Call, ClientError, CutShortError, Environ, make_environ, refusal
+from app.server.host import Host
+from app.server.stream import Stream, StreamChangedError
 
 log = logging.getLogger("tally.server")
 
-_READ_SIZE = 65536
-#: What an answer may send before other connections get their turn.
-_TURN = 4 << 20
 #: A body is collected up to this size, or this long, before the application is called: a slow upload needs no thread.
 _COLLECTED = 65536
 _PATIENCE = 1.0
-#: An unread body up to this size is read and thrown away, so that the connection can go on.
+#: An unread body is read and thrown away up to this size, or this long, so that the connection can go on.
 _DRAINED = 65536
+_DRAIN_TIME = 5.0
 #: After an answer that closes, what the client still sends is read and thrown away, since a reset could destroy the
 #: answer: until it pauses this long, and this long at most.
 _LINGER_PAUSE = 2.0
@@ -65,121 +58,93 @@ class Phase(Enum):
 
 
 # Looked up for every request; a member of an enumeration is ten times as far away.
-_IDLE, _HEAD, _BODY, _DRAIN, _ANSWER, _LINGER, _CLOSED = (
-    Phase.IDLE,
-    Phase.HEAD,
-    Phase.BODY,
-    Phase.DRAIN,
-    Phase.ANSWER,
-    Phase.LINGER,
-    Phase.CLOSED,
-)
-#: Nothing is lost when a connection in one of these is closed.
+_IDLE, _HEAD, _BODY, _DRAIN = Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.DRAIN
+_ANSWER, _LINGER, _CLOSED = Phase.ANSWER, Phase.LINGER, Phase.CLOSED
+
+#: No request has come, or the answer to the last one has left: nothing is lost when such a connection is closed.
 RESTING = (Phase.FIRST, Phase.IDLE)
+#: Nothing has come that could be answered.
+UNASKED = (*RESTING, Phase.HANDSHAKE, Phase.HEAD)
 
 
-class Host(Protocol):
-    """What a connection asks of whoever runs it."""
+class Upload:
+    """The body of one request while it arrives: collected before the call, read by the call, drained after it."""
 
-    gateway: Gateway
-    options: ServerOptions
-    access_log: AccessLog | None
-    now: float  # monotonic seconds, as of the last readiness
+    __slots__ = ("continued", "counted", "ended", "pieces", "progress", "size")
 
-    @property
-    def stopping(self) -> bool: ...
+    def __init__(self, now: float) -> None:
+        self.pieces: deque[bytes] = deque()  # arrived, and not yet asked for
+        self.size = 0  # bytes that arrived
+        self.ended = False
+        self.progress = now  # when the last of it arrived
+        self.continued = False  # 100 (Continue) was sent
+        self.counted = False  # its call began before it had arrived
 
-    def run_call(self, connection: "Connection") -> bool:
-        """Have `connection.perform` run. False: another thread has it, or will; it is not the caller's any more."""
-
-    def aside(self, connection: "Connection") -> AbstractContextManager[None]:
-        """Enclose a wait of the application's own for its client: it does not count as a running call."""
-
-    def may_upload(self) -> bool:
-        """Tell whether one more call may begin whose body has not arrived in full."""
-
-    def uploading(self, change: int) -> None:
-        """Note that a call with such a body begins (1) or has ended (-1)."""
-
-    def again(self, connection: "Connection") -> None:
-        """Have `advance` called once the others had their turn, unless the connection is busy then. From any thread."""
-
-    def forget(self, connection: "Connection") -> None:
-        """Drop a connection that is about to be closed."""
+    def take(self, event: bytes | EndOfMessage, now: float) -> None:
+        if isinstance(event, EndOfMessage):
+            self.ended = True
+        else:
+            self.pieces.append(event)
+            self.size += len(event)
+            self.progress = now
 
 
 class Connection:
+    """For the host's thread, or while `busy` for the thread that runs its call."""
+
     __slots__ = (
-        "_body",
-        "_body_ended",
-        "_body_since",
-        "_collected",
-        "_continued",
+        "_fed",
         "_linger_until",
-        "_pending",
-        "_queued",
         "_receiver",
         "_request",
         "_started",
-        "_uploading",
+        "_upload",
         "address",
         "base",
         "busy",
         "call",
         "deadline",
-        "descriptor",
         "host",
-        "hung_up",
         "phase",
         "port",
-        "readable",
-        "socket",
+        "sends_files",
+        "stream",
     )
-    sends_files = True
 
-    def __init__(self, host: Host, sock: socket.socket, address: str, port: str, base: Environ) -> None:
+    def __init__(self, host: Host, stream: Stream, address: str, port: str, base: Environ) -> None:
         # For the connection
         self.host = host
-        self.socket = sock
-        self.descriptor = sock.fileno()
+        self.stream = stream
         self.address = address
         self.port = port
         self.base = base  # the listener's part of each environ
-        self.phase = Phase.FIRST
+        self.phase = Phase.FIRST if stream.established else Phase.HANDSHAKE
         self.deadline = host.now + host.options.header_timeout
-        self.readable = False
-        self.hung_up = False
         self.busy = False
+        self.sends_files = stream.sends_files
         self._receiver = Receiver(host.options.limits)
+        self._fed = False  # the receiver may have another event
         self._linger_until = 0.0
         # For the request
         self._request: Request | None = None
-        self._body: deque[bytes] | None = None  # arrived, and not yet asked for
-        self._body_ended = True
-        self._body_since = 0.0
-        self._collected = 0
-        self._continued = False
-        self._uploading = False
+        self._upload: Upload | None = None
         # For the answer
         self.call: Call | None = None
-        self._pending: memoryview | FileSpan | None = None
-        self._queued = 0  # bytes in the kernel at the last look
         self._started = 0.0
 
     # What the host calls
 
     def ready(self, events: int) -> None:
         """Note what epoll says, and go on."""
-        if events != select.EPOLLOUT:
-            self.readable = True
-            if events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
-                self.hung_up = True
+        self.stream.note(events)
         if not self.busy:
             self.advance()
 
     def advance(self) -> None:
         """Go as far as it goes without waiting. Only for the thread that owns the connection."""
         try:
+            if self.phase is Phase.HANDSHAKE and not self._shake_hands():
+                return
             while True:
                 phase = self.phase
                 if phase is _ANSWER:
@@ -200,52 +165,21 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - as in advance
             self._fail(error)
 
-    def _do_what_is_due(self) -> None:
-        host, phase = self.host, self.phase
-        if phase is _HEAD:
-            self._refuse(ProtocolError(408, "The request's head took too long."))
-        elif phase is _BODY:
-            if host.now - self._body_since >= host.options.body_timeout:
-                self._refuse(ProtocolError(408, "The request's body took too long."))
-            elif host.may_upload():
-                if self._begin_call():
-                    self.advance()
-            else:
-                self.deadline = host.now + _PATIENCE
-        elif phase is _ANSWER:
-            # The kernel reports room only after much of it has gone; a slow reader is seen in what it still holds.
-            before = self._queued
-            self._await_reader()
-            if self._queued >= before:
-                self._abort()
-        else:
-            self.close()
-
     def perform(self) -> None:
         """Run the application's call, and send, until the answer is complete or the client takes no more."""
-        call = self.call
+        call, stream = self.call, self.stream
         assert call is not None
         try:
-            while self._flush() and not call.complete:
+            while self._flush(call) and not call.complete:
                 output = call.next_output()
                 if output is None:
                     break
-                if type(output) is bytes:
-                    flags = socket.MSG_MORE if call.span is not None else 0
-                    try:
-                        sent = self._send(output, flags)
-                    except BlockingIOError:
-                        sent = 0
-                    call.wire += sent
-                    if sent != len(output):
-                        self._pending = memoryview(output)[sent:]
-                elif type(output) is FileSpan:
-                    self._pending = output
-            if self._pending is not None:
+                call.wire += stream.begin(output, MSG_MORE if call.span is not None else 0)
+            if not stream.flushed:
                 self.phase = _ANSWER
                 self._await_reader()
                 return
-        except CutShortError:
+        except (CutShortError, StreamChangedError):
             self._abort()
             return
         except Exception as error:  # noqa: BLE001 - as in advance
@@ -258,118 +192,107 @@ class Connection:
         if self.phase is not _IDLE or self._receiver.buffered or self.host.stopping:
             return False
         self.busy = False
-        # From here on the host may go on with it. It sets `readable` before it looks at `busy`, so what arrives now is
-        # seen by one side or by both; `again` is for both.
-        if self.readable:
+        # From here on the host may go on with it. It notes what epoll says before it looks at `busy`, so what arrives
+        # now is seen by one side or by both; `again` is for both.
+        if self.stream.readable:
             self.host.again(self)
         return True
 
     def close(self) -> None:
         """Close at once, without a word."""
-        if self.phase is not _CLOSED:
-            self.phase = _CLOSED
-            self.host.forget(self)
-            self._pending = None
-            self._shut()
+        self._close()
 
     # Reading
+
+    def _shake_hands(self) -> bool:
+        """Return True when requests may follow."""
+        try:
+            if not self.stream.handshake():
+                return False
+        except OSError:
+            # A scanner, a client that trusts nobody, plain HTTP: nothing that the operator could mend.
+            self._close()
+            return False
+        self.phase = Phase.FIRST
+        return True
 
     def _read_request(self) -> bool:
         """Return True when a request is ready to be called for."""
         receiver = self._receiver
         try:
             while True:
-                event = receiver.next_event()
+                event = receiver.next_event() if self._fed else None
                 if event is None:
-                    if not self.readable:
-                        self._await_more()
+                    if not self._feed():
                         return False
-                    data = self._receive()
-                    if data is None:
-                        self._await_more()
-                        return False
-                    if not data:
-                        self.close()
-                        return False
-                    receiver.feed(data)
-                elif type(event) is Request:
+                elif isinstance(event, Request):
+                    self._fed = receiver.buffered > 0
                     self._request = event
                     if not event.has_body:
                         return True
                     self._expect_body()
                     if event.expects_continue and self.host.may_upload():
                         return True
-                elif self.phase is _DRAIN:
-                    if not self._drain(event):
-                        return False
-                elif self._collect(event):
+                elif self._take_body(event):
                     return True
+                elif self.phase is _LINGER or self.phase is _CLOSED:
+                    return False
         except ProtocolError as error:
             self._refuse(error)
             return False
 
-    def _receive(self) -> bytes | None:
-        """Return what has arrived, b"" at the end, None when there is nothing."""
-        try:
-            data = self.socket.recv(_READ_SIZE)
-        except BlockingIOError:
-            self.readable = False
-            return None
-        # A read that is not filled has emptied the socket; only the end of the stream may be behind it (epoll(7)).
-        if len(data) < _READ_SIZE and not self.hung_up:
-            self.readable = False
-        return data
-
-    def _await_more(self) -> None:
-        host = self.host
-        if self.phase in RESTING and self._receiver.buffered:
+    def _feed(self) -> bool:
+        """Give the receiver what has arrived; False when there is nothing now, or never again."""
+        self._fed = False
+        data = self.stream.receive() if self.stream.readable else None
+        if data:
+            self._receiver.feed(data)
+            self._fed = True
+            return True
+        if data is not None:
+            self._close()
+        elif self.phase in RESTING and self._receiver.buffered:
             # From the first byte on, the whole head has to come in time, however often a byte arrives.
             self.phase = _HEAD
-            self.deadline = host.now + host.options.header_timeout
+            self.deadline = self.host.now + self.host.options.header_timeout
+        return False
 
     def _expect_body(self) -> None:
         self.phase = _BODY
-        self._body = deque()
-        self._body_ended = False
-        self._collected = 0
-        self._continued = False
-        self._body_since = self.host.now
-        self.deadline = self._body_since + min(_PATIENCE, self.host.options.body_timeout)
+        self._fed = True  # at least its end is to be asked for
+        self._upload = Upload(self.host.now)
+        self.deadline = self.host.now + min(_PATIENCE, self.host.options.body_timeout)
 
-    def _collect(self, event: object) -> bool:
-        """Keep a piece of the body; True when the application may be called."""
-        if event is END_OF_MESSAGE:
-            self._body_ended = True
-            return True
-        assert isinstance(event, bytes)
-        assert self._body is not None
-        self._body.append(event)
-        self._collected += len(event)
-        self._body_since = self.host.now
-        return self._collected >= _COLLECTED and self.host.may_upload()
-
-    def _drain(self, event: object) -> bool:
-        if event is END_OF_MESSAGE:
-            self._body_ended = True
-            self.phase = _IDLE
-            self.deadline = self.host.now + self.host.options.keep_alive
-            return True
-        assert isinstance(event, bytes)
-        self._collected += len(event)
-        if self._collected <= _DRAINED:
-            return True
-        self._end()
+    def _take_body(self, event: bytes | EndOfMessage) -> bool:
+        """Collect or drain a piece of the body; True when the application may be called."""
+        upload = self._upload
+        assert upload is not None
+        upload.take(event, self.host.now)
+        if self.phase is _BODY:
+            return upload.ended or (upload.size >= _COLLECTED and self.host.may_upload())
+        upload.pieces.clear()
+        if upload.ended:
+            self._rest()
+        elif upload.size > _DRAINED:
+            self._end()
         return False
+
+    def _rest(self) -> None:
+        if self._upload is not None:
+            self._upload = None
+            self._fed = True  # the call may have read beyond the body
+        self.phase = _IDLE
+        self.deadline = self.host.now + self.host.options.keep_alive
 
     # Answering
 
     def _begin_call(self) -> bool:
-        host, request = self.host, self._request
+        host, request, upload = self.host, self._request, self._upload
         assert request is not None
         self._request = None
         self.phase = _ANSWER
-        if not self._body_ended:
-            self._uploading = True
+        if upload is not None and not upload.ended:
+            upload.counted = True
             host.uploading(1)
         environ = make_environ(self.base, request, self.address, self.port)
         self.call = Call(host.gateway, request, environ, self)
@@ -383,8 +306,8 @@ class Connection:
         assert call is not None
         before = call.wire
         try:
-            flushed = self._flush()
-        except CutShortError:
+            flushed = self._flush(call)
+        except StreamChangedError:
             self._abort()
             return False
         if call.wire != before:
@@ -396,36 +319,22 @@ class Connection:
         self._answered(call)
         return True
 
-    def _flush(self) -> bool:
+    def _flush(self, call: Call) -> bool:
         """Send what is pending; False when the client takes no more for now, or others should have their turn."""
-        pending, call = self._pending, self.call
-        if pending is None:
+        stream = self.stream
+        if stream.flushed:
             return True
-        assert call is not None
         try:
-            if isinstance(pending, FileSpan):
-                turn = call.wire + _TURN
-                while pending.remaining:
-                    sent = pending.send(self.descriptor)
-                    if not sent:
-                        raise CutShortError
-                    call.wire += sent
-                    if call.wire >= turn and pending.remaining:
-                        self.host.again(self)
-                        return False
-            else:
-                while pending:
-                    sent = self._send(pending, socket.MSG_MORE if call.span is not None else 0)
-                    call.wire += sent
-                    pending = pending[sent:]
-                    self._pending = pending
+            call.wire += stream.flush(MSG_MORE if call.span is not None else 0)
         except BlockingIOError:
             return False
-        self._pending = None
-        return True
+        if not stream.flushed:
+            self.host.again(self)
+        return stream.flushed
 
-    def _send(self, data: bytes | memoryview, flags: int) -> int:
-        return self.socket.send(data, flags)
+    def _await_reader(self) -> None:
+        self.deadline = self.host.now + self.host.options.write_timeout
+        self.stream.taken_since()
 
     def _answered(self, call: Call) -> None:
         """Go on to the next request, or close, after a complete answer."""
@@ -433,26 +342,30 @@ class Connection:
             # It may be the last word on what was sent, such as a file that has changed.
             self._abort()
             return
-        if self._uploading:
-            self._uploading = False
-            self.host.uploading(-1)
+        upload = self._upload
+        ended = upload is None or upload.ended
+        if upload is not None:
+            self._count_out(upload)
         self._record(call, aborted=False)
         self.call = None
         # Also while the server stops: a client that was promised another answer may be asking for it already.
-        if not call.keep_alive:
-            if self._body_ended and not call.request.keep_alive and not self._receiver.buffered and not self.readable:
-                self.close()  # the client has said that nothing more comes
-            else:
-                self._end()
-        elif self._body_ended:
-            self._body = None
-            self.phase = _IDLE
-            self.deadline = self.host.now + self.host.options.keep_alive
-        else:
-            self._body = None
-            self._collected = 0
+        if call.keep_alive and ended:
+            self._rest()
+        elif call.keep_alive and upload is not None:
+            upload.size = 0
+            upload.pieces.clear()
+            self._fed = True
             self.phase = _DRAIN
-            self.deadline = self.host.now + self.host.options.body_timeout
+            self.deadline = self.host.now + min(_DRAIN_TIME, self.host.options.body_timeout)
+        elif ended and not call.request.keep_alive and not self._receiver.buffered and not self.stream.readable:
+            self._close()  # the client has said that nothing more comes
+        else:
+            self._end()
+
+    def _count_out(self, upload: Upload) -> None:
+        if upload.counted:
+            upload.counted = False
+            self.host.uploading(-1)
 
     def _record(self, call: Call, *, aborted: bool) -> None:
         access_log = self.host.access_log
@@ -478,44 +391,60 @@ class Connection:
 
     # Ending
 
+    def _do_what_is_due(self) -> None:
+        host, phase, upload = self.host, self.phase, self._upload
+        if phase is _HEAD:
+            self._refuse(ProtocolError(408, "The request's head took too long."))
+        elif phase is _BODY and upload is not None:
+            if host.now - upload.progress >= host.options.body_timeout:
+                self._refuse(ProtocolError(408, "The request's body took too long."))
+            elif not host.may_upload():
+                self.deadline = host.now + _PATIENCE
+            elif self._begin_call():
+                self.advance()
+        elif phase is _ANSWER and self.stream.taken_since():
+            self.deadline = host.now + host.options.write_timeout
+        elif phase is _ANSWER:
+            self._abort()
+        else:
+            self._close()
+
     def _refuse(self, error: ProtocolError) -> None:
         """Answer what is not a request, and close."""
-        answer = refusal(error)
+        head, page = refusal(error)
         with suppress(OSError):
-            self._send(answer, 0)  # into an empty send buffer: it fits
-        access_log = self.host.access_log
-        if access_log is not None:
-            access_log.write(Exchange(self.address, "", time(), "", error.status, len(answer), 0.0, "", "", False, ""))
+            self.stream.send(head + page)  # into an empty send buffer: it fits
+        if self.host.access_log is not None:
+            self.host.access_log.write(
+                Exchange(self.address, "", time(), "", error.status, len(page), 0.0, "", "", False, "")
+            )
         self._end(_LINGER_PAUSE)
 
     def _end(self, patience: float = _LINGER_TIME) -> None:
         """Close after the last answer, so that it arrives even while the client is still sending."""
-        if self.hung_up:
-            self.close()
+        try:
+            if not self.stream.hung_up:
+                self.stream.end_output()
+        except OSError:
+            self.stream.hung_up = True
+        if self.stream.hung_up:
+            self._close()
             return
         self.phase = _LINGER
         self._linger_until = self.host.now + patience
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.close()
-            return
-        self.readable = True
         self._linger()
 
     def _linger(self) -> None:
         self.deadline = min(self.host.now + _LINGER_PAUSE, self._linger_until)
         for _ in range(_LINGER_READS):
-            if not self.readable:
-                return
             try:
-                data = self._receive()
+                data = self.stream.receive()
             except OSError:
                 data = b""
             if data is None:
                 return
             if not data:
-                self.close()
+                self._close()
                 return
         self.host.again(self)
 
@@ -527,92 +456,79 @@ class Connection:
     def _abort(self) -> None:
         """Cut the connection in the middle of an answer."""
         call, self.call = self.call, None
-        if self._uploading:
-            self._uploading = False
-            self.host.uploading(-1)
+        if self._upload is not None:
+            self._count_out(self._upload)
         if call is not None:
             call.close()
             self._record(call, aborted=True)
-            if call.framing is Framing.UNTIL_CLOSE:
-                # A clean close would be read as the end of the body.
-                with suppress(OSError):
-                    self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close()
+        # A clean close would be read as the end of a body that has no other.
+        self._close(reset=call is not None and call.framing is Framing.UNTIL_CLOSE)
 
-    def _shut(self) -> None:
-        self.socket.close()
-
-    def _await_reader(self) -> None:
-        self.deadline = self.host.now + self.host.options.write_timeout
-        try:
-            self._queued = struct.unpack("i", fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
-        except OSError:
-            self._queued = 0
+    def _close(self, *, reset: bool = False) -> None:
+        if self.phase is not _CLOSED:
+            self.phase = _CLOSED
+            self.host.forget(self)
+            self.stream.shut(reset=reset)
 
     # What a call asks of its channel, in the application's thread
 
     def may_persist(self) -> bool:
         """Tell whether the connection can go on after the answer that is about to begin."""
-        host, call = self.host, self.call
+        host, call, upload = self.host, self.call, self._upload
         if host.stopping or not host.options.keep_alive or call is None or not call.request.keep_alive:
             return False
-        if self._body_ended:
+        if upload is None or upload.ended:
             return True
         # A client that waits for 100 may send its body or not: what comes next is uncertain (RFC 9110 10.1.1).
-        waits = call.request.expects_continue and not self._continued
-        return not waits and call.request.content_length - self._collected <= _DRAINED
+        waits = call.request.expects_continue and not upload.continued
+        return not waits and call.request.content_length - upload.size <= _DRAINED
 
     def receive_body(self) -> bytes:
         """Return the next piece of the request's body, b"" at its end. Raises ClientError."""
-        if self._body:
-            return self._body.popleft()
-        while not self._body_ended:
+        upload = self._upload
+        assert upload is not None
+        while not upload.pieces and not upload.ended:
             try:
                 event = self._receiver.next_event()
             except ProtocolError as error:
                 raise ClientError(error.status, error.reason) from error
-            if event is END_OF_MESSAGE:
-                self._body_ended = True
-            elif isinstance(event, bytes):
-                self._collected += len(event)
-                return event
-            else:
-                self._receiver.feed(self._await_body())
-        return b""
+            if event is None:
+                self._receiver.feed(self._await_body(upload))
+            elif not isinstance(event, Request):
+                upload.take(event, self.host.now)
+        return upload.pieces.popleft() if upload.pieces else b""
 
     def transmit(self, data: bytes) -> None:
         """Send all of *data*, waiting as long as the client makes progress. Raises ClientError."""
         rest = memoryview(data)
         while rest:
             try:
-                rest = rest[self._send(rest, 0) :]
+                rest = rest[self.stream.send(rest) :]
             except BlockingIOError:
                 self._wait(select.POLLOUT, self.host.options.write_timeout)
             except OSError as error:
                 raise ClientError(0, "the client is gone") from error
 
-    def _await_body(self) -> bytes:
+    def _await_body(self, upload: Upload) -> bytes:
         call = self.call
         assert call is not None
-        if call.request.expects_continue and not self._continued and not self._receiver.buffered and not call.wire:
-            self._continued = True
+        if call.request.expects_continue and not upload.continued and not upload.size and not call.wire:
+            upload.continued = True
             self.transmit(CONTINUE)
         while True:
             try:
-                data = self._receive()
+                data = self.stream.receive()
             except OSError as error:
                 raise ClientError(0, "the client is gone") from error
             if data:
                 return data
             if data is not None:
-                self.hung_up = True
+                self.stream.hung_up = True
                 raise ClientError(400, "The request's body is shorter than it was declared to be.")
             self._wait(select.POLLIN, self.host.options.body_timeout)
 
-    def _wait(self, events: int, timeout: float) -> None:
-        poll = select.poll()
-        poll.register(self.descriptor, events)
+    def _wait(self, events: int, seconds: float) -> None:
         with self.host.aside(self):
-            ready = poll.poll(timeout * 1000)
+            ready = self.stream.wait(events, seconds)
         if not ready:
             raise ClientError(408, "The client took too long.")

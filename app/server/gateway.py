@@ -350,7 +350,7 @@ def error_answer(status: int, reason: str) -> tuple[ResponseHead, bytes]:
     return ResponseHead(f"{status} {phrase}", fields), page
 
 
-def refusal(error: ProtocolError) -> bytes:
-    """Return the whole answer to bytes that are no request; the connection closes after it."""
+def refusal(error: ProtocolError) -> tuple[bytes, bytes]:
+    """Return head and body of the answer to bytes that are no request; the connection closes after it."""
     head, page = error_answer(error.status, error.reason)
-    return encode_head(head, Framing.LENGTH, len(page), date_header(), "HTTP/1.1", False, SERVER) + page
+    return encode_head(head, Framing.LENGTH, len(page), date_header(), "HTTP/1.1", False, SERVER), page

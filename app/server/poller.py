@@ -26,7 +26,7 @@ from time import monotonic
 
 from app.server.access_log import AccessLog
 from app.server.admission import admit
-from app.server.connection import RESTING, Connection, Phase
+from app.server.connection import RESTING, UNASKED, Connection, Phase
 from app.server.gateway import Environ, Gateway
 from app.server.listeners import Listener
 from app.server.options import ServerOptions
@@ -181,7 +181,7 @@ class Poller:
         os.eventfd_write(self._wake, 1)
 
     def forget(self, connection: Connection) -> None:
-        self._connections.pop(connection.descriptor, None)
+        self._connections.pop(connection.stream.descriptor, None)
 
     # Threads
 
@@ -344,7 +344,7 @@ class Poller:
             self._finish()
             return True
         if self.stopping and now >= self._close_at:
-            for connection in [c for c in self._connections.values() if c.phase in RESTING and not c.busy]:
+            for connection in [c for c in self._connections.values() if c.phase in UNASKED and not c.busy]:
                 connection.close()
         for connection in [c for c in list(self._connections.values()) if c.deadline <= now and not c.busy]:
             connection.expire()
@@ -358,7 +358,8 @@ class Poller:
 
     def _accept(self, descriptor: int) -> None:
         listener = self._listeners[descriptor]
-        for _ in range(1 if self.options.multiprocess and not self.stopping else _ACCEPTED_IN_A_ROW):
+        in_a_row = 1 if self.options.multiprocess else _ACCEPTED_IN_A_ROW
+        for _ in range(self._max_connections if self.stopping else in_a_row):
             try:
                 sock, address = listener.socket.accept()
             except BlockingIOError:
@@ -380,8 +381,8 @@ class Poller:
         except OSError:
             sock.close()
             return
-        self._connections[connection.descriptor] = connection
-        self._epoll.register(connection.descriptor, _EVENTS)
+        self._connections[connection.stream.descriptor] = connection
+        self._epoll.register(connection.stream.descriptor, _EVENTS)
 
     def _make_room(self) -> bool:
         """Close the connections that have been idle longest, then those that have sent nothing yet; False: none."""

@@ -47,6 +47,7 @@ class ThreadPerConnection:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.stopping = False
         self.cut = False
+        self.crowded = False  # clients wait for a place: connections without a request give theirs up
         self.close_at = 0.0
 
     def run(self) -> None:
@@ -78,7 +79,8 @@ class ThreadPerConnection:
 
     def _accept(self, descriptor: int) -> None:
         listener = self._listeners[descriptor]
-        if not self._places.acquire(timeout=_TICK):
+        self.crowded = not self._places.acquire(timeout=_TICK)
+        if self.crowded:
             return
         try:
             sock, address = listener.socket.accept()
@@ -124,9 +126,9 @@ class OwnThread:
     def _serve(self, sock: socket.socket, address: object, listener: Listener, base: Environ) -> None:
         try:
             connection = admit(self, sock, address, listener, base)
-            connection.readable = True
+            connection.stream.readable = True
             poll = select.poll()
-            poll.register(connection.descriptor, select.POLLIN)
+            poll.register(connection.stream.descriptor, select.POLLIN)
             while True:
                 connection.advance()
                 if connection.phase is Phase.CLOSED or not self._wait(connection, poll):
@@ -140,18 +142,17 @@ class OwnThread:
     def _wait(self, connection: Connection, poll: select.poll) -> bool:
         """Wait until the connection can go on; False when the server ends."""
         answering = connection.phase in (Phase.ANSWER, Phase.HANDSHAKE)
-        poll.modify(connection.descriptor, select.POLLOUT if answering else select.POLLIN)
+        poll.modify(connection.stream.descriptor, select.POLLOUT if answering else select.POLLIN)
         if connection.phase is Phase.HANDSHAKE:
-            poll.modify(connection.descriptor, select.POLLIN)
+            poll.modify(connection.stream.descriptor, select.POLLIN)
         while connection.phase is not Phase.CLOSED:
             ready = poll.poll(max(0.0, min(connection.deadline - self.now, _TICK)) * 1000)
             self.now = monotonic()
             if ready:
-                connection.readable = True
+                connection.stream.readable = True
                 return True
-            if self._server.cut or (
-                self.stopping and connection.phase in RESTING and self.now >= self._server.close_at
-            ):
+            over = self.stopping and self.now >= self._server.close_at
+            if self._server.cut or ((over or self._server.crowded) and connection.phase in RESTING):
                 connection.close()
                 return False
             if connection.deadline <= self.now:

@@ -1,0 +1,143 @@
+"""A client's socket that never waits: what can be read, what is still to be sent, and whether the client takes it.
+
+Readiness is edge-triggered: `readable` stays True until a read has found nothing more. Not known here: HTTP.
+"""
+
+import fcntl
+import select
+import socket
+import struct
+import termios
+from contextlib import suppress
+
+from app.server.sendfile import FileSpan
+
+_READ_SIZE = 65536
+#: What is sent in a row before other connections get their turn.
+_TURN = 4 << 20
+
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class StreamChangedError(Exception):
+    """What is being sent cannot be completed: the file behind it has become another."""
+
+
+class Stream:
+    """A non-blocking socket with at most one thing that is being sent. For one thread at a time."""
+
+    __slots__ = ("_pending", "_queued", "descriptor", "hung_up", "readable", "socket")
+
+    #: Whether the kernel can send files by itself; not where the bytes have to be encrypted first.
+    sends_files = True
+    #: Whether bytes mean what they say from the first one on; else `handshake` comes first.
+    established = True
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self.descriptor = sock.fileno()
+        self.readable = False
+        self.hung_up = False  # the client sends no more, or is gone
+        self._pending: memoryview | FileSpan | None = None
+        self._queued = 0  # bytes that the kernel held at the last look
+
+    def note(self, events: int) -> None:
+        """Note what epoll says."""
+        if events != select.EPOLLOUT:
+            self.readable = True
+            if events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
+                self.hung_up = True
+
+    def handshake(self) -> bool:
+        """Go on with the handshake; True when it is done. Raises OSError."""
+        return True
+
+    def receive(self) -> bytes | None:
+        """Return what has arrived, b"" at the end, None when there is nothing. Raises OSError."""
+        try:
+            data = self.socket.recv(_READ_SIZE)
+        except BlockingIOError:
+            self.readable = False
+            return None
+        # A read that is not filled has emptied the socket; only the end of the stream may be behind it (epoll(7)).
+        if len(data) < _READ_SIZE and not self.hung_up:
+            self.readable = False
+        return data
+
+    def send(self, data: bytes | memoryview, flags: int = 0) -> int:
+        """Send what the kernel takes, and return how much. Raises BlockingIOError for nothing, and other OSErrors."""
+        return self.socket.send(data, flags)
+
+    def begin(self, output: bytes | FileSpan, flags: int) -> int:
+        """Send what goes at once, and keep the rest for `flush`; return the bytes sent."""
+        if isinstance(output, FileSpan):
+            self._pending = output
+            return 0
+        try:
+            sent = self.send(output, flags)
+        except BlockingIOError:
+            sent = 0
+        if sent != len(output):
+            self._pending = memoryview(output)[sent:]
+        return sent
+
+    @property
+    def flushed(self) -> bool:
+        """Whether nothing is left of what was begun."""
+        return self._pending is None
+
+    def flush(self, flags: int) -> int:
+        """Send more of what was begun, a turn's worth at the most, and return how much.
+
+        Raises BlockingIOError when the client takes nothing, StreamChangedError, and other OSErrors.
+        """
+        pending = self._pending
+        total = 0
+        try:
+            while pending is not None and total < _TURN:
+                if isinstance(pending, FileSpan):
+                    sent = pending.send(self.descriptor)
+                    if not sent:
+                        raise StreamChangedError
+                    left = pending.remaining
+                else:
+                    sent = self.send(pending, flags)
+                    self._pending = pending = pending[sent:]
+                    left = len(pending)
+                total += sent
+                if not left:
+                    self._pending = pending = None
+        except BlockingIOError:
+            if not total:
+                raise
+        return total
+
+    def taken_since(self) -> bool:
+        """Tell whether the client has taken something since the last call, if only from the kernel's buffer.
+
+        The kernel reports room only after much of it has gone; a slow reader is seen in what it still holds.
+        """
+        before = self._queued
+        try:
+            self._queued = struct.unpack("i", fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+        except OSError:
+            self._queued = 0
+        return self._queued < before
+
+    def wait(self, events: int, seconds: float) -> bool:
+        """Wait, in a thread that may, until poll's *events*; False when *seconds* have passed."""
+        poll = select.poll()
+        poll.register(self.descriptor, events)
+        return bool(poll.poll(seconds * 1000))
+
+    def end_output(self) -> None:
+        """Tell the client that nothing more comes. Raises OSError when it is gone."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def shut(self, *, reset: bool = False) -> None:
+        """Close; with *reset* so that the client cannot take the end for that of a body."""
+        self._pending = None
+        if reset:
+            with suppress(OSError):
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.socket.close()

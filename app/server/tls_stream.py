@@ -1,0 +1,58 @@
+"""A stream whose bytes are encrypted: the handshake, and reads and writes that may each want the other direction."""
+
+import errno
+import socket
+import ssl
+from contextlib import suppress
+
+from app.server.stream import Stream
+
+_RECORD = 65536
+
+
+class TLSStream(Stream):
+    """Like its plain sibling, it never waits: not for the handshake either."""
+
+    __slots__ = ("_tls", "established")
+    sends_files = False
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        self._tls = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        super().__init__(self._tls)
+        self.established = False
+
+    def handshake(self) -> bool:
+        try:
+            self._tls.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        self.established = True
+        self.readable = True
+        return True
+
+    def receive(self) -> bytes | None:
+        # The TLS layer holds whole records: only its own word tells that nothing is left.
+        try:
+            return self._tls.recv(_RECORD)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self.readable = False
+            return None
+        except ssl.SSLEOFError:
+            return b""
+        except ssl.SSLError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "the TLS stream is broken") from error
+
+    def send(self, data: bytes | memoryview, flags: int = 0) -> int:  # noqa: ARG002 - records are sent as they are
+        try:
+            return self._tls.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
+            raise BlockingIOError from error
+        except ssl.SSLError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "the TLS stream is broken") from error
+
+    def shut(self, *, reset: bool = False) -> None:
+        if self.established and not reset:
+            # Says that the stream ends here on purpose; the client's own word is not waited for.
+            with suppress(OSError, ValueError):
+                self._tls.unwrap()
+        super().shut(reset=reset)
