@@ -84,6 +84,8 @@ class Load:
     def __init__(self, port: int, requests: int) -> None:
         self.requests = requests
         self.numbers: dict[int, list[int]] = defaultdict(list)
+        self.may_lack_numbers = False  # while a remote store is away
+        self.unnumbered: dict[int, int] = defaultdict(int)
         self.unanswered = 0
         self.wrong: list[bytes] = []
         self._asked = 0
@@ -131,6 +133,8 @@ class Load:
         number = _COUNT.search(head)
         if head[9:12] == b"200" and number:
             self.numbers[client.file].append(int(number[1]))
+        elif head[9:12] == b"200" and self.may_lack_numbers:
+            self.unnumbered[client.file] += 1
         else:
             self.wrong.append(head[:200])
         if b"connection: close" in head.lower():
