@@ -2,8 +2,8 @@
 
 Two servers, each with a journal of its own as on two hosts, count into one real redis-server under load. Redis is
 killed, and started again with its data after five seconds; in the meantime one of the servers is killed and started
-again. Every answer must be a 200, no number may come twice, and afterwards the totals must be those of the answers; only
-accesses that were in flight at the kill may be counted without an answer.
+again. Every answer must be a 200, no number may come twice, and afterwards the totals must be those of the answers:
+only accesses that were in flight at the kill may be counted without an answer.
 """
 
 import argparse
