@@ -219,6 +219,7 @@ class JournaledCounter:
         while not self._end.is_set():
             if self._away:
                 self._return()
+                adopt_at = 0.0
             if not self._away:
                 self._deliver_own()
                 if monotonic() >= adopt_at:

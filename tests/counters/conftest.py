@@ -38,7 +38,8 @@ def redis_server(request: pytest.FixtureRequest) -> RedisServer:
 def own_redis() -> Iterator[RedisServer]:
     """A server that the test may stop and start."""
     directory = tempfile.mkdtemp(prefix="tally-redis-")
-    server = RedisServer(directory)
+    # With less than this a Redis that is killed may forget what it has answered.
+    server = RedisServer(directory, "--appendfsync", "always")
     try:
         yield server.start()
     finally:

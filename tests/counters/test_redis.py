@@ -18,7 +18,6 @@ from app.counters.redis import RedisStore
 from app.counters.store import CountingStore
 from tests.counters.cutting_proxy import CuttingProxy
 from tests.counters.redis_server import RedisServer
-from tests.counters.test_contract import numbers_of
 from tests.waiting import wait_until
 
 Connect = Callable[..., JournaledCounter]
@@ -130,42 +129,29 @@ def test_killed_during_an_outage(own_redis: RedisServer, connect: Connect, tmp_p
     command = [sys.executable, "-m", "tests.counters.counting_process", own_redis.url, str(journal), "0", "2", "/f"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    process.stdout.readline()
+    lines = [process.stdout.readline()]
     own_redis.stop()
-    while "None" not in process.stdout.readline():
-        pass
-    for _ in range(100):
-        process.stdout.readline()
+    while "None" not in lines[-1]:
+        lines.append(process.stdout.readline())
+    lines += [process.stdout.readline() for _ in range(100)]
     process.kill()
     with process.stdout:
-        answered = numbers_without_none(process.stdout.readlines())
+        lines += [line for line in process.stdout.readlines() if line.endswith("\n")]
     process.wait()
-    assert answered is not None
     own_redis.start()
     if survivor is None:
         survivor = connect(own_redis.url)
-    elif survivor.count("/g", Kind.FULL) is None:
-        wait_until(lambda: survivor.count("/g", Kind.FULL), message="numbers again")
-    survivor.answered(204)
-    at_least = 103
-
-    def delivered() -> bool:
-        survivor._wake.set()
-        return accesses(own_redis.url).get("/f", 0) >= at_least and not tokens(journal, survivor)
-
-    wait_until(delivered, message="the dead process's entries")
-    total = accesses(own_redis.url)["/f"]
-    survivor.close()
-    assert accesses(own_redis.url)["/f"] == total, "delivered once"
+    wait_until(lambda: survivor.count("/g", Kind.FULL), message="numbers again")
+    wait_until(lambda: not tokens(journal, survivor), message="the dead process's entries")
+    # Two threads may have counted what they did not come to tell.
+    assert len(lines) <= accesses(own_redis.url)["/f"] <= len(lines) + 2
+    known = [line for line in lines if "None" not in line]
+    assert len(set(known)) == len(known), "no number twice"
 
 
 def tokens(journal: Path, survivor: JournaledCounter) -> list[Path]:
     own = survivor._writer.token if survivor._writer else ""
     return [path for path in journal.glob("*/*.writer") if path.stem != own]
-
-
-def numbers_without_none(lines: list[str]) -> dict[str, list[int]]:
-    return numbers_of([line for line in lines if line.endswith("\n") and "None" not in line])
 
 
 def test_exactly_what_was_answered_is_delivered_after_a_kill(
