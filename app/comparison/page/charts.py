@@ -29,16 +29,16 @@ def bars(rows: Sequence[Bar], write: Callable[[float], str]) -> str:
 
 
 def _bar(row: Bar, most: float, write: Callable[[float], str]) -> str:
-    label = f"<div>{escape(row.label)}</div>"
+    label = f'<div class="row"><div>{escape(row.label)}</div>'
     if row.figure is None:
-        return f'{label}<div class="bar"></div><div class="value wrong">{escape(row.note)}</div>'
+        return f'{label}<div class="bar"></div><div class="value wrong">{escape(row.note)}</div></div>'
     to, low, high = (f"{value / most * 100:.2f}%" for value in (row.figure.median, row.figure.low, row.figure.high))
     title = f"{row.label}: {write(row.figure.median)} ({write(row.figure.low)} to {write(row.figure.high)})"
     return (
         f'{label}<div class="bar" title="{escape(title)}" '
         f'style="--to:{to};--low:{low};--high:{high};--tone:{row.tone}">'
         f'<i></i><b></b></div><div class="value">{escape(row.prefix + write(row.figure.median))}'
-        f"<small>{escape(row.note)}</small></div>"
+        f"<small>{escape(row.note)}</small></div></div>"
     )
 
 
