@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple
 
 import lmdb
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 else:
     Transaction = lmdb.Transaction
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _in_process: "weakref.WeakSet[Environment]" = weakref.WeakSet()
 _by_directory: "weakref.WeakValueDictionary[str, Environment]" = weakref.WeakValueDictionary()
@@ -92,36 +92,29 @@ class Environment:
 
     # ------------------------------------------------------------------ reading and writing
 
-    def transact(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def transact(self, work: Callable[[Transaction, *Ts], T], *arguments: *Ts) -> T:
         """Return what *work* returned in one write transaction. Raises CounterError, and then nothing was written.
 
         *work* runs again when the map had to grow, so it changes nothing but the transaction.
         """
         with self._lock:
-            return self._transact(work, *args, **kwargs)
+            return self._transact(work, *arguments)
 
     def transact_in_order(
-        self, announce: Callable[[T], object], work: Callable[Concatenate[Transaction, P], T], *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:  # fmt: skip
+        self, announce: Callable[[T], object], work: Callable[[Transaction, *Ts], T], *arguments: *Ts
+    ) -> T:
         """Do as `transact`, and call *announce* with the result before this process's next transaction begins."""
         with self._lock:
-            result = self._transact(work, *args, **kwargs)
+            result = self._transact(work, *arguments)
             announce(result)
             return result
 
-    def _transact(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _transact(self, work: Callable[[Transaction, *Ts], T], *arguments: *Ts) -> T:
         while True:
             opened = self._opened or self._open()
             try:
-                transaction = Transaction(opened, None, None, True)
-                try:
-                    result = work(transaction, *args, **kwargs)
-                    transaction.commit()
-                except BaseException:
-                    transaction.abort()
-                    raise
-                return result
+                with Transaction(opened, None, None, True) as transaction:
+                    return work(transaction, *arguments)
             except lmdb.MapFullError:
                 self._resize(opened, grow=True)
             except lmdb.MapResizedError:

@@ -23,7 +23,9 @@ from app.counters.record import SECONDS_PER_DAY, CounterError, Counts, FileRecor
 from app.counters.snapshots import INTERVAL_SECONDS, Snapshots
 from app.counters.telling import Outage
 
-FULL, PARTIAL, NOT_MODIFIED, RESUMED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED, Kind.RESUMED
+# A member of an enumeration is ten times as far away as a name of the module.
+FULL, PARTIAL, NOT_MODIFIED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED
+RESUMED, HEAD = Kind.RESUMED, Kind.HEAD
 
 #: full, partial, not modified, resumed, head, first access, last access, day, accesses of that day.
 RECORD = struct.Struct("<9Q")
@@ -73,7 +75,7 @@ class LmdbCounter:
             return None
         key = path.encode("utf-8", "surrogatepass")
         try:
-            if announce is None or kind is RESUMED or kind is Kind.HEAD:
+            if announce is None or kind is RESUMED or kind is HEAD:
                 number = self._environment.transact(self._count_in, key, kind)
             else:
                 number = self._environment.transact_in_order(announce, self._count_in, key, kind)
@@ -133,7 +135,7 @@ class LmdbCounter:
             self._outage.failed(error)
 
     def _uncounted(self, kind: Kind, announce: Announce | None) -> None:
-        if kind is not RESUMED and kind is not Kind.HEAD:
+        if kind is not RESUMED and kind is not HEAD:
             self._outage.uncounted()
             if announce is not None:
                 announce(None)
