@@ -71,19 +71,24 @@ class ResponseHead:
         append, remembered = self.lines.append, _lines.get
         for field in fields:
             line = remembered(field)
-            if line is None:
-                self._take(*field)
-            else:
+            if line is not None:
                 append(line)
+            elif field[0] == "Content-Length" and self.content_length is None:
+                self.content_length = _decimal(field[1])
+            else:
+                self._take(field)
 
     @property
     def code(self) -> int:
         return int(self.status[:3])
 
-    def _take(self, name: str, value: str) -> None:
+    def _take(self, field: tuple[str, str]) -> None:
+        name, value = field
         folded = name.lower()
         if folded == "content-length":
-            self._take_length(value.strip())
+            if self.content_length not in (None, _decimal(value)):
+                raise ValueError("two Content-Length fields that differ")
+            self.content_length = _decimal(value)
             return
         # The quick answer for nearly every value; the pattern decides about the rest.
         if not (value.isascii() and value.isprintable()) and not _FIELD_VALUE.fullmatch(value):
@@ -102,20 +107,20 @@ class ResponseHead:
             if folded == "server":
                 self.has_server = True
             elif folded in _REMEMBERED and len(line) <= _LONGEST_REMEMBERED and "boundary=" not in value:
-                _remember(name, value, line)
-
-    def _take_length(self, length: str) -> None:
-        if not (length.isascii() and length.isdigit()):
-            raise ValueError(f"Content-Length {length!r} is not a number")
-        if self.content_length not in (None, int(length)):
-            raise ValueError("two Content-Length fields that differ")
-        self.content_length = int(length)
+                _remember(field, line)
 
 
-def _remember(name: str, value: str, line: str) -> None:
+def _decimal(value: str) -> int:
+    value = value.strip(" \t")
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError(f"Content-Length {value!r} is not a number")
+    return int(value)
+
+
+def _remember(field: tuple[str, str], line: str) -> None:
     if len(_lines) >= _LINES_REMEMBERED:
         _lines.clear()
-    _lines[name, value] = line
+    _lines[field] = line
 
 
 @lru_cache(maxsize=256)
