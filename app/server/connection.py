@@ -10,28 +10,28 @@ it: then nobody else touches it, apart from noting what epoll says. Times are th
 
 import errno
 import logging
-import select
-from collections import deque
 from contextlib import suppress
 from enum import Enum
 from socket import MSG_MORE
 from time import monotonic, time
 
-from app.http11 import EndOfMessage, ProtocolError, Receiver, Request
-from app.http11.response import CONTINUE, Framing
+from app.http11 import EndOfMessage, ProtocolError, Request
+from app.http11.response import Framing
 from app.server.access_log import Exchange
-from app.server.gateway import Call, ClientError, CutShortError, Environ, make_environ, refusal
+from app.server.channel import COLLECTED, DRAINED, CallChannel, Upload
+from app.server.gateway import Call, CutShortError, Environ, make_environ, refusal
 from app.server.host import Host
 from app.server.stream import Stream, StreamChangedError
 
 log = logging.getLogger("tally.server")
 
-#: A body is collected up to this size, or this long, before the application is called: a slow upload needs no thread.
-_COLLECTED = 65536
+#: How long a body is collected before the application is called all the same.
 _PATIENCE = 1.0
-#: An unread body is read and thrown away up to this size, or this long, so that the connection can go on.
-_DRAINED = 65536
+#: How long an unread body is read and thrown away.
 _DRAIN_TIME = 5.0
+#: What one connection may have in a row before others get their turn: answers to pipelined requests, pieces of a body.
+_CALLS_IN_A_TURN = 16
+_EVENTS_IN_A_TURN = 256
 #: After an answer that closes, what the client still sends is read and thrown away, since a reset could destroy the
 #: answer: until it pauses this long, and this long at most.
 _LINGER_PAUSE = 2.0
@@ -67,69 +67,36 @@ RESTING = (Phase.FIRST, Phase.IDLE)
 UNASKED = (*RESTING, Phase.HANDSHAKE, Phase.HEAD)
 
 
-class Upload:
-    """The body of one request while it arrives: collected before the call, read by the call, drained after it."""
-
-    __slots__ = ("continued", "counted", "ended", "pieces", "progress", "size")
-
-    def __init__(self, now: float) -> None:
-        self.pieces: deque[bytes] = deque()  # arrived, and not yet asked for
-        self.size = 0  # bytes that arrived
-        self.ended = False
-        self.progress = now  # when the last of it arrived
-        self.continued = False  # 100 (Continue) was sent
-        self.counted = False  # its call began before it had arrived
-
-    def take(self, event: bytes | EndOfMessage, now: float) -> None:
-        if isinstance(event, EndOfMessage):
-            self.ended = True
-        else:
-            self.pieces.append(event)
-            self.size += len(event)
-            self.progress = now
-
-
-class Connection:
+class Connection(CallChannel):
     """For the host's thread, or while `busy` for the thread that runs its call."""
 
     __slots__ = (
         "_fed",
         "_linger_until",
-        "_receiver",
         "_request",
         "_started",
-        "_upload",
         "address",
         "base",
         "busy",
-        "call",
         "deadline",
-        "host",
+        "due",
         "phase",
         "port",
-        "sends_files",
-        "stream",
     )
 
     def __init__(self, host: Host, stream: Stream, address: str, port: str, base: Environ) -> None:
-        # For the connection
-        self.host = host
-        self.stream = stream
+        super().__init__(host, stream)
         self.address = address
         self.port = port
         self.base = base  # the listener's part of each environ
         self.phase = Phase.FIRST if stream.established else Phase.HANDSHAKE
         self.deadline = host.now + host.options.header_timeout
         self.busy = False
-        self.sends_files = stream.sends_files
-        self._receiver = Receiver(host.options.limits)
+        self.due = False  # the host has been asked for `again`; the host's
         self._fed = False  # the receiver may have another event
         self._linger_until = 0.0
         # For the request
         self._request: Request | None = None
-        self._upload: Upload | None = None
-        # For the answer
-        self.call: Call | None = None
         self._started = 0.0
 
     # What the host calls
@@ -145,7 +112,7 @@ class Connection:
         try:
             if self.phase is Phase.HANDSHAKE and not self._shake_hands():
                 return
-            while True:
+            for _ in range(_CALLS_IN_A_TURN):
                 phase = self.phase
                 if phase is _ANSWER:
                     if not self._resume_answer():
@@ -155,6 +122,7 @@ class Connection:
                     return
                 elif phase is _CLOSED or not self._read_request() or not self._begin_call():
                     return
+            self.host.again(self)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this connection and no other
             self._fail(error)
 
@@ -179,17 +147,15 @@ class Connection:
                 self.phase = _ANSWER
                 self._await_reader()
                 return
+            self._answered(call)
         except (CutShortError, StreamChangedError):
             self._abort()
-            return
         except Exception as error:  # noqa: BLE001 - as in advance
             self._fail(error)
-            return
-        self._answered(call)
 
     def settle(self) -> bool:
         """Give the connection up after `perform` in a thread not the host's; False when it needs the host now."""
-        if self.phase is not _IDLE or self._receiver.buffered or self.host.stopping:
+        if self.phase is not _IDLE or self.receiver.buffered or self.host.stopping:
             return False
         self.busy = False
         # From here on the host may go on with it. It notes what epoll says before it looks at `busy`, so what arrives
@@ -199,8 +165,11 @@ class Connection:
         return True
 
     def close(self) -> None:
-        """Close at once, without a word."""
-        self._close()
+        """Close at once, without a word; an answer under way is cut short."""
+        if self.call is not None:
+            self._abort()
+        else:
+            self._close()
 
     # Reading
 
@@ -218,12 +187,12 @@ class Connection:
 
     def _read_request(self) -> bool:
         """Return True when a request is ready to be called for."""
-        receiver = self._receiver
+        receiver = self.receiver
         try:
-            while True:
+            for _ in range(_EVENTS_IN_A_TURN):
                 event = receiver.next_event() if self._fed else None
                 if event is None:
-                    if not self._feed():
+                    if (self.upload is not None and self._is_held()) or not self._feed():
                         return False
                 elif isinstance(event, Request):
                     self._fed = receiver.buffered > 0
@@ -240,18 +209,25 @@ class Connection:
         except ProtocolError as error:
             self._refuse(error)
             return False
+        self.host.again(self)
+        return False
+
+    def _is_held(self) -> bool:
+        """Tell whether enough of a body is here already, and no call may begin yet that would take more of it."""
+        upload = self.upload
+        return upload is not None and upload.size >= COLLECTED and self.phase is _BODY
 
     def _feed(self) -> bool:
         """Give the receiver what has arrived; False when there is nothing now, or never again."""
         self._fed = False
         data = self.stream.receive() if self.stream.readable else None
         if data:
-            self._receiver.feed(data)
+            self.receiver.feed(data)
             self._fed = True
             return True
         if data is not None:
             self._close()
-        elif self.phase in RESTING and self._receiver.buffered:
+        elif self.phase in RESTING and self.receiver.buffered:
             # From the first byte on, the whole head has to come in time, however often a byte arrives.
             self.phase = _HEAD
             self.deadline = self.host.now + self.host.options.header_timeout
@@ -260,26 +236,26 @@ class Connection:
     def _expect_body(self) -> None:
         self.phase = _BODY
         self._fed = True  # at least its end is to be asked for
-        self._upload = Upload(self.host.now)
+        self.upload = Upload(self.host.now)
         self.deadline = self.host.now + min(_PATIENCE, self.host.options.body_timeout)
 
     def _take_body(self, event: bytes | EndOfMessage) -> bool:
         """Collect or drain a piece of the body; True when the application may be called."""
-        upload = self._upload
+        upload = self.upload
         assert upload is not None
         upload.take(event, self.host.now)
         if self.phase is _BODY:
-            return upload.ended or (upload.size >= _COLLECTED and self.host.may_upload())
+            return upload.ended or (upload.size >= COLLECTED and self.host.may_upload())
         upload.pieces.clear()
         if upload.ended:
             self._rest()
-        elif upload.size > _DRAINED:
+        elif upload.size > DRAINED:
             self._end()
         return False
 
     def _rest(self) -> None:
-        if self._upload is not None:
-            self._upload = None
+        if self.upload is not None:
+            self.upload = None
             self._fed = True  # the call may have read beyond the body
         self.phase = _IDLE
         self.deadline = self.host.now + self.host.options.keep_alive
@@ -287,7 +263,7 @@ class Connection:
     # Answering
 
     def _begin_call(self) -> bool:
-        host, request, upload = self.host, self._request, self._upload
+        host, request, upload = self.host, self._request, self.upload
         assert request is not None
         self._request = None
         self.phase = _ANSWER
@@ -298,7 +274,7 @@ class Connection:
         self.call = Call(host.gateway, request, environ, self)
         if host.access_log is not None:
             self._started = monotonic()
-        return host.run_call(self)
+        return host.run_call(self) and self.phase is not _ANSWER
 
     def _resume_answer(self) -> bool:
         """Return True when the answer is complete and the connection can go on."""
@@ -312,12 +288,8 @@ class Connection:
             return False
         if call.wire != before:
             self._await_reader()
-        if not flushed:
-            return False
-        if not call.complete:
-            return self.host.run_call(self)
-        self._answered(call)
-        return True
+        # Also when it is complete: the application's close() may take as long as any call.
+        return flushed and self.host.run_call(self) and self.phase is not _ANSWER
 
     def _flush(self, call: Call) -> bool:
         """Send what is pending; False when the client takes no more for now, or others should have their turn."""
@@ -342,7 +314,7 @@ class Connection:
             # It may be the last word on what was sent, such as a file that has changed.
             self._abort()
             return
-        upload = self._upload
+        upload = self.upload
         ended = upload is None or upload.ended
         if upload is not None:
             self._count_out(upload)
@@ -357,7 +329,7 @@ class Connection:
             self._fed = True
             self.phase = _DRAIN
             self.deadline = self.host.now + min(_DRAIN_TIME, self.host.options.body_timeout)
-        elif ended and not call.request.keep_alive and not self._receiver.buffered and not self.stream.readable:
+        elif ended and not call.request.keep_alive and not self.receiver.buffered and not self.stream.readable:
             self._close()  # the client has said that nothing more comes
         else:
             self._end()
@@ -392,11 +364,13 @@ class Connection:
     # Ending
 
     def _do_what_is_due(self) -> None:
-        host, phase, upload = self.host, self.phase, self._upload
+        host, phase, upload = self.host, self.phase, self.upload
         if phase is _HEAD:
             self._refuse(ProtocolError(408, "The request's head took too long."))
         elif phase is _BODY and upload is not None:
-            if host.now - upload.progress >= host.options.body_timeout:
+            # A client that waits for this server is not too slow.
+            held = self._is_held() or (self._request is not None and self._request.expects_continue and not upload.size)
+            if not held and host.now - upload.progress >= host.options.body_timeout:
                 self._refuse(ProtocolError(408, "The request's body took too long."))
             elif not host.may_upload():
                 self.deadline = host.now + _PATIENCE
@@ -406,6 +380,8 @@ class Connection:
             self.deadline = host.now + host.options.write_timeout
         elif phase is _ANSWER:
             self._abort()
+        elif phase is _DRAIN:
+            self._end()
         else:
             self._close()
 
@@ -456,8 +432,8 @@ class Connection:
     def _abort(self) -> None:
         """Cut the connection in the middle of an answer."""
         call, self.call = self.call, None
-        if self._upload is not None:
-            self._count_out(self._upload)
+        if self.upload is not None:
+            self._count_out(self.upload)
         if call is not None:
             call.close()
             self._record(call, aborted=True)
@@ -469,66 +445,3 @@ class Connection:
             self.phase = _CLOSED
             self.host.forget(self)
             self.stream.shut(reset=reset)
-
-    # What a call asks of its channel, in the application's thread
-
-    def may_persist(self) -> bool:
-        """Tell whether the connection can go on after the answer that is about to begin."""
-        host, call, upload = self.host, self.call, self._upload
-        if host.stopping or not host.options.keep_alive or call is None or not call.request.keep_alive:
-            return False
-        if upload is None or upload.ended:
-            return True
-        # A client that waits for 100 may send its body or not: what comes next is uncertain (RFC 9110 10.1.1).
-        waits = call.request.expects_continue and not upload.continued
-        return not waits and call.request.content_length - upload.size <= _DRAINED
-
-    def receive_body(self) -> bytes:
-        """Return the next piece of the request's body, b"" at its end. Raises ClientError."""
-        upload = self._upload
-        assert upload is not None
-        while not upload.pieces and not upload.ended:
-            try:
-                event = self._receiver.next_event()
-            except ProtocolError as error:
-                raise ClientError(error.status, error.reason) from error
-            if event is None:
-                self._receiver.feed(self._await_body(upload))
-            elif not isinstance(event, Request):
-                upload.take(event, self.host.now)
-        return upload.pieces.popleft() if upload.pieces else b""
-
-    def transmit(self, data: bytes) -> None:
-        """Send all of *data*, waiting as long as the client makes progress. Raises ClientError."""
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[self.stream.send(rest) :]
-            except BlockingIOError:
-                self._wait(select.POLLOUT, self.host.options.write_timeout)
-            except OSError as error:
-                raise ClientError(0, "the client is gone") from error
-
-    def _await_body(self, upload: Upload) -> bytes:
-        call = self.call
-        assert call is not None
-        if call.request.expects_continue and not upload.continued and not upload.size and not call.wire:
-            upload.continued = True
-            self.transmit(CONTINUE)
-        while True:
-            try:
-                data = self.stream.receive()
-            except OSError as error:
-                raise ClientError(0, "the client is gone") from error
-            if data:
-                return data
-            if data is not None:
-                self.stream.hung_up = True
-                raise ClientError(400, "The request's body is shorter than it was declared to be.")
-            self._wait(select.POLLIN, self.host.options.body_timeout)
-
-    def _wait(self, events: int, seconds: float) -> None:
-        with self.host.aside(self):
-            ready = self.stream.wait(events, seconds)
-        if not ready:
-            raise ClientError(408, "The client took too long.")

@@ -126,7 +126,6 @@ class Call:
         "overhead",
         "request",
         "span",
-        "started",
         "wire",
     )
 
@@ -142,7 +141,6 @@ class Call:
         self.keep_alive = False
         self.complete = False  # nothing comes after what next_output returned last
         self.span: FileSpan | None = None  # comes next, without asking the application
-        self.started = 0.0
         self.wire = 0  # bytes that were handed to the kernel; counted by the connection
         self.overhead = 0  # how many bytes of the answer so far are not its body's
         self._head_encoded = False
@@ -176,8 +174,9 @@ class Call:
             if fault.status and not self._head_encoded:
                 return self._error_page(fault.status, fault.reason)
             raise CutShortError from fault
-        except (Exception, SystemExit):
-            # An application that calls sys.exit() ends its own answer, not the thread that serves the others.
+        except BaseException:
+            # Also sys.exit() and what asyncio and others raise beside Exception: it ends the application's own answer,
+            # not the thread that serves the others.
             log.exception("the application failed at %s %r", self.request.method, self.request.target)
             if self._head_encoded:
                 raise CutShortError from None
@@ -189,11 +188,12 @@ class Call:
         Calls after the first do nothing.
         """
         iterable, self._iterable, self._iterator = self._iterable, None, None
+        self.complete = True
         close = None if type(iterable) is list else getattr(iterable, "close", None)
         if close is not None:
             try:
                 close()
-            except (Exception, SystemExit):
+            except BaseException:
                 log.exception("the application failed at close(), %s %r", self.request.method, self.request.target)
                 return False
         return True
@@ -215,6 +215,9 @@ class Call:
         return self.write
 
     def write(self, data: bytes) -> None:
+        if self.complete:
+            # From a thread that the application left behind, it would come in the middle of a later answer.
+            raise RuntimeError("write() was called after the end of the answer")
         out = self._head(None) if not self._head_encoded else b""
         out += self._framed(_checked(data))
         if out:
@@ -303,7 +306,7 @@ class Call:
         request = self.request
         if head.content_length is not None:
             length = head.content_length
-        elif length == 0 and (request.method == "HEAD" or head.code == 304):
+        elif head.code == 304 or (length == 0 and request.method == "HEAD"):
             length = None  # an application that leaves the body out says nothing of its length
         self.framing = choose_framing(request.method, request.version, head.code, length)
         self._remaining = length if self.framing is Framing.LENGTH else None

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from app.server.access_log import AccessLog
-from app.server.gateway import Gateway
+from app.server.gateway import Call, Gateway
 from app.server.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -17,7 +17,10 @@ class Host(Protocol):
     gateway: Gateway
     options: ServerOptions
     access_log: AccessLog | None
-    now: float  # monotonic seconds, as of the last readiness
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds, as of the last readiness."""
 
     @property
     def stopping(self) -> bool: ...
@@ -25,7 +28,7 @@ class Host(Protocol):
     def run_call(self, connection: "Connection") -> bool:
         """Have `connection.perform` run. False: another thread has it, or will; it is not the caller's any more."""
 
-    def aside(self, connection: "Connection") -> AbstractContextManager[None]:
+    def aside(self, call: Call | None) -> AbstractContextManager[None]:
         """Enclose a wait of the application's own for its client: it does not count as a running call."""
 
     def may_upload(self) -> bool:
@@ -35,7 +38,10 @@ class Host(Protocol):
         """Note that a call with such a body begins (1) or has ended (-1)."""
 
     def again(self, connection: "Connection") -> None:
-        """Have `advance` called once the others had their turn, unless the connection is busy then. From any thread."""
+        """Have `advance` called once the others had their turn, unless the connection is busy then. From any thread.
+
+        `connection.due` is True until then.
+        """
 
     def forget(self, connection: "Connection") -> None:
         """Drop a connection that is about to be closed."""

@@ -1,6 +1,7 @@
 """`wsgi.file_wrapper`, and the span of an open file that the kernel sends by itself (PEP 3333, sendfile(2))."""
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -63,6 +64,13 @@ class FileSpan:
         return sent
 
 
+def _transforms(filelike: Any) -> bool:
+    """Tell whether *filelike* reads something else than its descriptor holds: text, or what was compressed."""
+    if isinstance(filelike, io.BufferedReader | io.BufferedRandom | io.FileIO):
+        return False
+    return isinstance(filelike, io.TextIOBase | io.BufferedIOBase)
+
+
 def span_of(wrapper: FileWrapper, length: int | None) -> FileSpan | None:
     """Return what *wrapper* has left, at most *length* bytes of it, or None when the kernel cannot send it."""
     filelike = wrapper.filelike
@@ -72,7 +80,7 @@ def span_of(wrapper: FileWrapper, length: int | None) -> FileSpan | None:
         offset = filelike.tell()
     except (AttributeError, OSError, ValueError):
         return None
-    if not stat.S_ISREG(status.st_mode) or not isinstance(offset, int):
+    if not stat.S_ISREG(status.st_mode) or not isinstance(offset, int) or _transforms(filelike):
         return None
     left = max(status.st_size - offset, 0)
     return FileSpan(descriptor, offset, left if length is None else length, getattr(filelike, "unchanged", None))

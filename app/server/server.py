@@ -28,7 +28,7 @@ class Server:
         options: ServerOptions,
         access_log: AccessLog | None = None,
     ) -> None:
-        gateway = Gateway(application, multithread=options.threads != 1, multiprocess=options.multiprocess)
+        gateway = Gateway(application, multithread=True, multiprocess=options.multiprocess)
         host = Poller if options.threads else ThreadPerConnection
         most = options.max_connections or _room_for_connections()
         self._host = host(listeners, gateway, options, access_log, most)

@@ -54,14 +54,15 @@ class Stream:
 
     def receive(self) -> bytes | None:
         """Return what has arrived, b"" at the end, None when there is nothing. Raises OSError."""
+        # Before the read: what another thread notes while it goes on has to stay noted.
+        self.readable = False
         try:
             data = self.socket.recv(_READ_SIZE)
         except BlockingIOError:
-            self.readable = False
             return None
         # A read that is not filled has emptied the socket; only the end of the stream may be behind it (epoll(7)).
-        if len(data) < _READ_SIZE and not self.hung_up:
-            self.readable = False
+        if len(data) == _READ_SIZE or self.hung_up:
+            self.readable = True
         return data
 
     def send(self, data: bytes | memoryview, flags: int = 0) -> int:
@@ -107,7 +108,8 @@ class Stream:
                 total += sent
                 if not left:
                     self._pending = pending = None
-        except BlockingIOError:
+        except (OSError, StreamChangedError):
+            # What was sent before is told first: the failure will be there again.
             if not total:
                 raise
         return total

@@ -14,12 +14,14 @@ from time import monotonic
 
 from app.server.access_log import AccessLog
 from app.server.admission import admit
-from app.server.connection import RESTING, Connection, Phase
-from app.server.gateway import Environ, Gateway
+from app.server.connection import RESTING, UNASKED, Connection, Phase
+from app.server.gateway import Call, Environ, Gateway
 from app.server.listeners import Listener
 from app.server.options import ServerOptions
 
 _TICK = 0.25
+#: How long the applications' close() of answers that were cut short may hold up the end.
+_LAST_CLOSES = 1.0
 
 
 class ThreadPerConnection:
@@ -64,9 +66,16 @@ class ThreadPerConnection:
             listener.close()
         deadline = monotonic() + self.options.graceful_timeout
         while self._owners and monotonic() < deadline and not self.cut:
-            owner = next(iter(self._owners.copy()), None)
-            if owner is not None:
-                owner.thread.join(_TICK)
+            self._wait_for_an_owner()
+        self.cut = True
+        deadline = monotonic() + _LAST_CLOSES
+        while self._owners and monotonic() < deadline:
+            self._wait_for_an_owner()
+
+    def _wait_for_an_owner(self) -> None:
+        owner = next(iter(self._owners.copy()), None)
+        if owner is not None:
+            owner.thread.join(_TICK)
 
     def stop(self, linger: float) -> None:
         self.close_at = monotonic() + linger
@@ -115,9 +124,12 @@ class OwnThread:
         self.gateway = server.gateway
         self.options = server.options
         self.access_log = server.access_log
-        self.now = monotonic()
         self.thread = threading.Thread(target=self._serve, args=(sock, address, listener, base), daemon=True)
         self._server = server
+
+    @property
+    def now(self) -> float:
+        return monotonic()
 
     @property
     def stopping(self) -> bool:
@@ -145,19 +157,23 @@ class OwnThread:
         poll.modify(connection.stream.descriptor, select.POLLOUT if answering else select.POLLIN)
         if connection.phase is Phase.HANDSHAKE:
             poll.modify(connection.stream.descriptor, select.POLLIN)
-        while connection.phase is not Phase.CLOSED:
-            ready = poll.poll(max(0.0, min(connection.deadline - self.now, _TICK)) * 1000)
-            self.now = monotonic()
+        due, connection.due = connection.due, False
+        while True:
+            ready = poll.poll(0 if due else max(0.0, min(connection.deadline - self.now, _TICK)) * 1000)
+            over = self.stopping and self.now >= self._server.close_at
+            if self._server.cut or (over and connection.phase in UNASKED):
+                connection.close()
+                return False
             if ready:
                 connection.stream.readable = True
+            if ready or due:
                 return True
-            over = self.stopping and self.now >= self._server.close_at
-            if self._server.cut or ((over or self._server.crowded) and connection.phase in RESTING):
+            if self._server.crowded and connection.phase in RESTING:
                 connection.close()
                 return False
             if connection.deadline <= self.now:
                 connection.expire()
-        return False
+                return True  # what it waits for may be another thing now
 
     # What connections ask (connection.Host)
 
@@ -166,7 +182,7 @@ class OwnThread:
         return True
 
     @contextmanager
-    def aside(self, connection: Connection) -> Iterator[None]:  # noqa: ARG002 - the thread is the connection's own
+    def aside(self, call: Call | None) -> Iterator[None]:  # noqa: ARG002 - the thread is the connection's own
         yield
 
     def may_upload(self) -> bool:
@@ -176,7 +192,7 @@ class OwnThread:
         pass
 
     def again(self, connection: Connection) -> None:
-        pass
+        connection.due = True
 
     def forget(self, connection: Connection) -> None:
         pass

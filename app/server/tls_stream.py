@@ -31,11 +31,14 @@ class TLSStream(Stream):
         return True
 
     def receive(self) -> bytes | None:
-        # The TLS layer holds whole records: only its own word tells that nothing is left.
+        # Before the read: what another thread notes while it goes on has to stay noted.
+        self.readable = False
         try:
-            return self._tls.recv(_RECORD)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            self.readable = False
+            data = self._tls.recv(_RECORD)
+            # The TLS layer holds whole records: only its own word tells that nothing is left.
+            self.readable = True
+            return data
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             return None
         except ssl.SSLEOFError:
             return b""
@@ -50,9 +53,17 @@ class TLSStream(Stream):
         except ssl.SSLError as error:
             raise ConnectionResetError(errno.ECONNRESET, "the TLS stream is broken") from error
 
+    def end_output(self) -> None:
+        self._notify_end()
+        # Takes the TLS layer off: from here on what still arrives is only counted and thrown away.
+        super().end_output()
+
     def shut(self, *, reset: bool = False) -> None:
         if self.established and not reset:
-            # Says that the stream ends here on purpose; the client's own word is not waited for.
-            with suppress(OSError, ValueError):
-                self._tls.unwrap()
+            self._notify_end()
         super().shut(reset=reset)
+
+    def _notify_end(self) -> None:
+        """Say that the stream ends here on purpose (RFC 8446 section 6.1); the client's own word is not waited for."""
+        with suppress(OSError, ValueError):
+            self._tls.unwrap()

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,8 +18,8 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 class Running:
     """A server under test, its port, and the status that `run` returned."""
 
-    def __init__(self, application: Application, options: ServerOptions) -> None:
-        listeners = open_listeners([parse_bind("127.0.0.1:0")], backlog=128)
+    def __init__(self, application: Application, options: ServerOptions, tls: ssl.SSLContext | None) -> None:
+        listeners = open_listeners([parse_bind("127.0.0.1:0")], backlog=128, tls=tls)
         self.port: int = listeners[0].socket.getsockname()[1]
         self.server = Server(listeners, application, options)
         self.status: int | None = None
@@ -56,8 +57,8 @@ class Running:
 
 
 @contextmanager
-def serving(application: Application, **options: Any) -> Iterator[Running]:
-    running = Running(application, ServerOptions(**options))
+def serving(application: Application, *, tls: ssl.SSLContext | None = None, **options: Any) -> Iterator[Running]:
+    running = Running(application, ServerOptions(**options), tls)
     try:
         yield running
     finally:

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from app.http11 import Limits
+from app.server import connection, poller
 from tests.server.serving import get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
 
@@ -116,6 +117,11 @@ def large(environ: Environ, start_response: Any) -> Any:
     if environ["PATH_INFO"] == "/file":
         start_response("200 OK", [("Content-Length", str(16 * MEBIBYTE))])
         return environ["wsgi.file_wrapper"](Path(environ["HTTP_X_FILE"]).open("rb"))
+    if environ["PATH_INFO"] == "/write":
+        write = start_response("200 OK", [])
+        for _ in range(16):
+            write(b"x" * MEBIBYTE)
+        return []
     if environ["PATH_INFO"] == "/pieces":
         start_response("200 OK", [])
         return (bytes([n % 256]) * 65536 for n in range(256))
@@ -185,7 +191,7 @@ def test_who_is_too_slow_is_sent_away(threads: int, sent: bytes, expected: bytes
         environ["wsgi.input"].read()
         return plain(environ, start_response)
 
-    times = {"header_timeout": 0.3, "body_timeout": 0.3, "keep_alive": 0.3}
+    times: dict[str, Any] = {"header_timeout": 0.3, "body_timeout": 0.3, "keep_alive": 0.3}
     with serving(application, threads=threads, **times) as running, running.connect() as client:
         begin = monotonic()
         client.sendall(sent)
@@ -206,7 +212,7 @@ def test_a_dribbled_head_has_one_deadline() -> None:
 
 
 @MODELS
-@pytest.mark.parametrize("path", ["/file", "/pieces"])
+@pytest.mark.parametrize("path", ["/file", "/pieces", "/write"])
 def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(threads: int, path: str, large_file: Path) -> None:
     with serving(large, threads=threads, write_timeout=0.2) as running, running.connect(receive_buffer=4096) as client:
         client.sendall(get(path, f"X-File: {large_file}"))
@@ -397,6 +403,82 @@ def test_write_waits_for_a_slow_reader_without_holding_the_others() -> None:
             quick.sendall(get())
             assert read_answer(quick)[2] == b"end"
         assert read_all(slow).endswith(b"\r\n3\r\nend\r\n0\r\n\r\n")
+
+
+def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poller, "_UPLOADS", 1)
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        environ["PATH_INFO"] = f"/{len(environ['wsgi.input'].read())}"
+        return plain(environ, start_response)
+
+    head = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n"
+    size = 64 * MEBIBYTE
+    with serving(application, body_timeout=2.0) as running, running.connect() as first, running.connect() as second:
+        first.sendall(head % 100_000 + b"x" * 90_000)
+        host = cast("poller.Poller", running.server._host)
+        wait_until(lambda: not host.may_upload())
+        sent = second.send(head % size)
+        second.settimeout(0.3)
+        total = 0
+        with pytest.raises(TimeoutError):  # noqa: PT012 - which of them does not matter
+            while True:
+                total += second.send(b"x" * MEBIBYTE)
+        assert total < size // 2  # the rest of it has not been taken
+        first.sendall(b"x" * 10_000)
+        assert read_answer(first)[2] == b"/100000"
+        second.settimeout(10)
+        second.sendall(b"x" * (size - total))
+        assert sent
+        assert read_answer(second)[2] == b"/%d" % size
+
+
+@MODELS
+def test_a_slow_upload_gets_its_large_answer(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_PATIENCE", 0.05)
+    called = threading.Event()
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        called.set()
+        environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [b"x" * 16 * MEBIBYTE]
+
+    with serving(application, threads=threads) as running, running.connect(receive_buffer=4096) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\nConnection: close\r\n\r\nx")
+        assert called.wait(10)
+        client.sendall(b"x")
+        assert len(read_all(client)) > 16 * MEBIBYTE
+
+
+@MODELS
+def test_a_long_call_does_not_use_up_the_time_of_the_next_request(threads: int) -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        threading.Event().wait(0.7)
+        return plain(environ, start_response)
+
+    with serving(application, threads=threads, keep_alive=0.6) as running, running.connect() as client:
+        client.sendall(get("/1"))
+        assert read_answer(client)[2] == b"/1"
+        client.settimeout(0.4)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.settimeout(5)
+        assert client.recv(1) == b""
+
+
+@MODELS
+def test_who_never_sends_an_unread_body_is_not_reset(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_DRAIN_TIME", 0.05)
+    monkeypatch.setattr(connection, "_PATIENCE", 0.05)
+    with serving(plain, threads=threads) as running, running.connect() as client:
+        client.sendall(b"POST /1 HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nx")
+        assert read_answer(client)[2] == b"/1"
+        assert client.recv(1) == b""
+        for _ in range(3):
+            client.sendall(b"x")
+            error = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            assert error == 0
 
 
 def test_a_client_that_resets_harms_nobody() -> None:

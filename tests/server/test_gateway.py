@@ -1,7 +1,11 @@
 """PEP 3333, over a real socket: whatever the application does, the client gets one whole answer, or notices."""
 
+import asyncio
+import gzip
 import logging
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from wsgiref.validate import validator
 
@@ -273,6 +277,10 @@ def leaving(environ: Environ, start_response: Any) -> list[bytes]:
     raise SystemExit(3)
 
 
+def cancelled(environ: Environ, start_response: Any) -> list[bytes]:
+    raise asyncio.CancelledError
+
+
 def silent(environ: Environ, start_response: Any) -> list[bytes]:
     return [b"no start_response"]
 
@@ -300,7 +308,7 @@ def starting_twice(environ: Environ, start_response: Any) -> list[bytes]:
 @MODELS
 @pytest.mark.parametrize(
     "application",
-    [failing_before, failing_at_first, leaving, silent, texting, nothing, injecting, starting_twice],
+    [failing_before, failing_at_first, leaving, cancelled, silent, texting, nothing, injecting, starting_twice],
     ids=lambda application: application.__name__,
 )
 def test_a_failure_before_the_head_is_a_logged_500(
@@ -400,6 +408,93 @@ def test_close_is_called_when_the_client_leaves(threads: int) -> None:
         wait_until(lambda: closed)
         assert running.exchange(get(method="HEAD", close=True))
     assert closed == [True, True]
+
+
+@MODELS
+def test_close_is_called_when_the_server_ends(threads: int) -> None:
+    closed: list[bool] = []
+    with serving(answering(lambda e, w: Closing(iter([b"x" * (32 << 20)]), closed)), threads=threads) as running:
+        client = running.connect(receive_buffer=4096)
+        client.sendall(get())
+        assert client.recv(10)
+    client.close()
+    wait_until(lambda: closed)
+    assert closed == [True]
+
+
+def test_a_close_that_takes_long_holds_nobody_up(tmp_path: Path) -> None:
+    gate = threading.Event()
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * (8 << 20))
+
+    class Slow:
+        def __init__(self) -> None:
+            self.file = path.open("rb")
+            self.fileno, self.read, self.tell = self.file.fileno, self.file.read, self.file.tell
+
+        def close(self) -> None:
+            self.file.close()
+            closed.append(True)
+            assert gate.wait(20)
+
+    def application(environ: Environ, start_response: Any) -> Any:
+        if environ["PATH_INFO"] != "/slow":
+            return plain(environ, start_response)
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](Slow())
+
+    closed: list[bool] = []
+    with (
+        serving(application, threads=2) as running,
+        running.connect(receive_buffer=4096) as slow,
+        running.connect() as quick,
+    ):
+        slow.sendall(get("/slow", close=True))
+        reader = threading.Thread(target=read_all, args=(slow,))
+        reader.start()
+        wait_until(lambda: closed)
+        quick.sendall(get("/quick"))
+        assert read_answer(quick)[2] == b"/quick"
+        gate.set()
+        reader.join(10)
+
+
+@MODELS
+def test_write_after_the_end_is_an_error(threads: int) -> None:
+    kept: list[Any] = []
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        kept.append(start_response("200 OK", []))
+        return [b"all of it"]
+
+    with serving(application, threads=threads) as running, running.connect() as client:
+        client.sendall(get())
+        assert read_answer(client)[2] == b"all of it"
+        with pytest.raises(RuntimeError, match="after the end"):
+            kept[0](b"HTTP/1.1 200 OK\r\n\r\n")
+        client.sendall(get())
+        assert read_answer(client)[2] == b"all of it"
+
+
+def test_a_304_with_a_body_says_no_length_of_it() -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        start_response("304 Not Modified", [("ETag", '"x"')])
+        return [b"should not be here"]
+
+    with serving(application) as running:
+        answer = running.exchange(get(close=True))
+    assert b"Content-Length" not in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+@MODELS
+def test_a_file_that_transforms_what_it_reads_is_not_sent_by_the_kernel(threads: int, tmp_path: Path) -> None:
+    path = tmp_path / "packed"
+    path.write_bytes(gzip.compress(b"unpacked"))
+    body = answering(lambda environ, _: environ["wsgi.file_wrapper"](gzip.open(path)))  # noqa: SIM115
+    with serving(body, threads=threads) as running, running.connect() as client:
+        client.sendall(get())
+        assert read_answer(client)[2] == b"unpacked"
 
 
 @MODELS

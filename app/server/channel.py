@@ -1,0 +1,124 @@
+"""What an application's call asks of its connection, in the application's thread: the request's body, and `write()`.
+
+Only here does anything wait for a client inside of a thread, and then aside of those that run calls (host.aside).
+"""
+
+import select
+from collections import deque
+
+from app.http11 import EndOfMessage, ProtocolError, Receiver, Request
+from app.http11.response import CONTINUE
+from app.server.gateway import Call, ClientError
+from app.server.host import Host
+from app.server.stream import Stream
+
+#: A body is collected up to this size before the application is called: a slow upload needs no thread.
+COLLECTED = 65536
+#: An unread body is read and thrown away up to this size, so that the connection can go on.
+DRAINED = 65536
+#: Smaller pieces are put together: chunks of a byte each would take fifty times as much memory as their bytes.
+_SMALL = 4096
+
+
+class Upload:
+    """The body of one request while it arrives: collected before the call, read by the call, drained after it."""
+
+    __slots__ = ("continued", "counted", "ended", "pieces", "progress", "size")
+
+    def __init__(self, now: float) -> None:
+        self.pieces: deque[bytes] = deque()  # arrived, and not yet asked for
+        self.size = 0  # bytes that arrived
+        self.ended = False
+        self.progress = now  # when the last of it arrived
+        self.continued = False  # 100 (Continue) was sent
+        self.counted = False  # its call began before it had arrived
+
+    def take(self, event: bytes | EndOfMessage, now: float) -> None:
+        if isinstance(event, EndOfMessage):
+            self.ended = True
+            return
+        pieces = self.pieces
+        if pieces and len(event) < _SMALL and len(pieces[-1]) < _SMALL:
+            pieces[-1] += event
+        else:
+            pieces.append(event)
+        self.size += len(event)
+        self.progress = now
+
+
+class CallChannel:
+    """The part of a connection that its call knows (gateway.Channel)."""
+
+    __slots__ = ("call", "host", "receiver", "sends_files", "stream", "upload")
+
+    def __init__(self, host: Host, stream: Stream) -> None:
+        self.host = host
+        self.stream = stream
+        self.sends_files = stream.sends_files
+        self.receiver = Receiver(host.options.limits)
+        self.upload: Upload | None = None  # of the present request
+        self.call: Call | None = None
+
+    def may_persist(self) -> bool:
+        """Tell whether the connection can go on after the answer that is about to begin."""
+        host, call, upload = self.host, self.call, self.upload
+        if host.stopping or not host.options.keep_alive or call is None or not call.request.keep_alive:
+            return False
+        if upload is None or upload.ended:
+            return True
+        # A client that waits for 100 may send its body or not: what comes next is uncertain (RFC 9110 10.1.1).
+        waits = call.request.expects_continue and not upload.continued
+        return not waits and call.request.content_length - upload.size <= DRAINED
+
+    def receive_body(self) -> bytes:
+        """Return the next piece of the request's body, b"" at its end. Raises ClientError."""
+        upload = self.upload
+        assert upload is not None
+        while not upload.pieces and not upload.ended:
+            try:
+                event = self.receiver.next_event()
+            except ProtocolError as error:
+                raise ClientError(error.status, error.reason) from error
+            if event is None:
+                self.receiver.feed(self._await_body(upload))
+            elif not isinstance(event, Request):
+                upload.take(event, self.host.now)
+        return upload.pieces.popleft() if upload.pieces else b""
+
+    def transmit(self, data: bytes) -> None:
+        """Send all of *data*, waiting as long as the client makes progress. Raises ClientError."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self.stream.send(rest) :]
+            except BlockingIOError:
+                self.stream.taken_since()
+                while not self._wait(select.POLLOUT, self.host.options.write_timeout):
+                    # The kernel reports room only after much of it has gone: a slow reader is not one that stopped.
+                    if not self.stream.taken_since():
+                        raise ClientError(408, "The client took too long.") from None
+            except OSError as error:
+                raise ClientError(0, "the client is gone") from error
+
+    def _await_body(self, upload: Upload) -> bytes:
+        call = self.call
+        assert call is not None
+        if call.request.expects_continue and not upload.continued and not upload.size and not call.wire:
+            upload.continued = True
+            self.transmit(CONTINUE)
+        while True:
+            try:
+                data = self.stream.receive()
+            except OSError as error:
+                raise ClientError(0, "the client is gone") from error
+            if data:
+                return data
+            if data is not None:
+                self.stream.hung_up = True
+                raise ClientError(400, "The request's body is shorter than it was declared to be.")
+            if not self._wait(select.POLLIN, self.host.options.body_timeout):
+                raise ClientError(408, "The client took too long.")
+
+    def _wait(self, events: int, seconds: float) -> bool:
+        with self.host.aside(self.call):
+            return self.stream.wait(events, seconds)

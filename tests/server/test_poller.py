@@ -1,0 +1,216 @@
+"""Who leads and who works: hand-overs, places, and moments that only a stand-in can bring about."""
+
+import select
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, cast
+
+import pytest
+
+from app.server.connection import Connection, Phase
+from app.server.gateway import Call, Gateway
+from app.server.options import ServerOptions
+from app.server.poller import Poller
+from app.server.stream import Stream
+from tests.server.serving import get, plain, read_answer, serving
+from tests.waiting import wait_until
+
+Environ = dict[str, Any]
+
+
+@contextmanager
+def a_poller(threads: int) -> Iterator[Poller]:
+    """A poller that does not run."""
+    gateway = Gateway(plain, multithread=True, multiprocess=False)
+    yield Poller([], gateway, ServerOptions(threads=threads), None, 10)
+
+
+def test_what_arrives_while_a_read_goes_on_stays_noted() -> None:
+    ours, theirs = socket.socketpair()
+
+    class Late:
+        """A socket to which more comes once a read has found all that there was."""
+
+        def fileno(self) -> int:
+            return ours.fileno()
+
+        def recv(self, size: int) -> bytes:
+            try:
+                return ours.recv(size)
+            finally:
+                theirs.send(b"more")
+                stream.note(select.EPOLLIN)  # in another thread
+
+    with ours, theirs:
+        ours.setblocking(False)
+        stream = Stream(cast("socket.socket", Late()))
+        assert stream.receive() is None
+        assert stream.readable
+        assert stream.receive() == b"more"
+        assert stream.readable
+
+
+def test_connections_that_end_elsewhere_do_not_stop_the_leader() -> None:
+    with a_poller(2) as poller:
+
+        class Ending:
+            busy = False
+            deadline = 0.0
+
+            def __init__(self, number: int) -> None:
+                self.number = number
+
+            @property
+            def phase(self) -> Phase:
+                poller._connections.pop(self.number, None)  # a thread of the pool has closed it
+                return Phase.ANSWER
+
+        for number in range(10):
+            poller._connections[number] = cast("Connection", Ending(number))
+        assert not poller._make_room()
+
+
+def test_a_wait_aside_meets_a_leader_whose_call_ends() -> None:
+    class Ending(list[object]):
+        """The leader's term, whose entry is taken out right after it was seen."""
+
+        def __bool__(self) -> bool:
+            return True
+
+    with a_poller(2) as poller:
+        poller._running = 1
+        poller._term = Ending()
+        with poller.aside(cast("Call", object())):
+            assert poller._running == 0
+        assert poller._running == 1
+
+
+def test_two_calls_at_once_wake_two_threads() -> None:
+    with a_poller(2) as poller, poller._lock:
+        poller._threads = 3
+        poller._idle = 2
+        woken: list[None] = []
+        poller._work.notify = lambda n=1: woken.append(None)  # type: ignore[method-assign]
+        poller._call_a_thread()
+        poller._call_a_thread()
+        assert (len(woken), poller._idle) == (2, 0)
+        poller._add_thread = lambda: woken.append(None)  # type: ignore[method-assign]
+        poller._aside = 1
+        poller._call_a_thread()  # none is left to be woken: it takes a new one
+        assert len(woken) == 3
+
+
+def test_there_is_always_one_to_lead() -> None:
+    """One call has waited for its client and runs again, while the leader is inside of another: who leads now?"""
+    opened = threading.Event()
+    inside = threading.Semaphore(0)
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        if environ["REQUEST_METHOD"] == "POST":
+            environ["wsgi.input"].read()
+            inside.release()
+            assert opened.wait(20)
+        elif environ["PATH_INFO"] == "/slow":
+            inside.release()
+            assert opened.wait(20)
+        return plain(environ, start_response)
+
+    with serving(application, threads=1) as running, ExitStack() as stack:
+        upload, slow, late = (stack.enter_context(running.connect()) for _ in range(3))
+        upload.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n" + b"x" * 90_000)
+        poller = cast("Poller", running.server._host)
+        wait_until(lambda: poller._aside == 1)
+        slow.sendall(get("/slow"))
+        assert inside.acquire(timeout=10)
+        upload.sendall(b"x" * 10_000)
+        # Whether the upload's call runs beside or has to wait: the loop goes on, and takes new clients in.
+        before = len(poller._connections)
+        more = [stack.enter_context(running.connect()) for _ in range(5)]
+        wait_until(lambda: len(poller._connections) >= before + 5)
+        opened.set()
+        late.sendall(get("/late"))
+        for client in (upload, slow, late):
+            assert read_answer(client)[0] == 200
+        for client in more:
+            client.sendall(get())
+            assert read_answer(client)[0] == 200
+
+
+def test_the_leader_has_a_thread_beyond_those_that_run() -> None:
+    with a_poller(1) as poller, poller._lock:
+        added: list[None] = []
+        poller._add_thread = lambda: added.append(None)  # type: ignore[method-assign]
+        poller._threads = 2
+        poller._running = 2  # the one that waited for its client has its place back, beside the leader's own
+        poller._new_leader()
+        assert added
+
+
+def test_calls_that_were_begun_come_before_those_in_the_queue() -> None:
+    with a_poller(2) as poller, poller._lock:
+        poller._queue.append(cast("Connection", object()))
+        poller._running = 1
+        assert poller._may_run()
+        poller._resuming = 1
+        assert not poller._may_run()
+
+
+def test_a_failure_of_the_loop_is_survived(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(plain, threads=2) as running, running.connect() as client:
+        poller = cast("Poller", running.server._host)
+        client.sendall(get())
+        assert read_answer(client)[0] == 200
+        ticks: list[None] = []
+
+        def failing(term: list[object]) -> bool:
+            ticks.append(None)
+            monkeypatch.undo()
+            raise GeneratorExit("cannot be")
+
+        monkeypatch.setattr(poller, "_tick", failing)
+        wait_until(lambda: ticks)
+        client.sendall(get("/after"))
+        assert read_answer(client)[2] == b"/after"
+    assert "the loop failed" in caplog.text
+
+
+def test_a_connection_that_pipelines_without_end_leaves_the_others_their_turn() -> None:
+    order: list[str] = []
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        order.append(environ["PATH_INFO"])
+        if environ["PATH_INFO"] == "/first":
+            both_sent.wait(10)
+        return plain(environ, start_response)
+
+    both_sent = threading.Event()
+    with serving(application, threads=1) as running, running.connect() as greedy, running.connect() as modest:
+        # Both are there before either is answered
+        greedy.sendall(get("/first") + get("/greedy") * 1000)
+        wait_until(lambda: order)
+        modest.sendall(get("/modest"))
+        both_sent.set()
+        assert read_answer(modest)[2] == b"/modest"
+        for _ in range(1001):
+            read_answer(greedy)
+    assert order.index("/modest") < 200
+
+
+@pytest.mark.parametrize("threads", [2, 0])
+def test_a_turn_that_is_over_is_not_the_end(threads: int) -> None:
+    with serving(plain, threads=threads) as running, running.connect() as client:
+        client.sendall(get("/x") * 100)
+        for _ in range(100):
+            assert read_answer(client)[2] == b"/x"
+        # A body of many tiny chunks has more pieces than one turn takes
+        chunks = b"1\r\nx\r\n" * 3000
+        client.sendall(b"POST /y HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+        assert read_answer(client)[2] == b"/y"
+
+
+def test_a_thread_that_computes_gives_the_lock_up_soon() -> None:
+    with serving(plain):
+        wait_until(lambda: sys.getswitchinterval() <= 0.001)
