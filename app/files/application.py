@@ -103,7 +103,8 @@ class FileApplication:
         date = date_header()
         if environ["REQUEST_METHOD"] == "GET" and environ.keys().isdisjoint(self._selecting):
             file = self._catalog.held(environ.get("PATH_INFO", ""), date)
-            if file is not None and file.content is not None:
+            if file is not None:
+                assert file.content is not None
                 fields = [*file.fields, ("Date", date)]
                 self._count(environ, file, Kind.FULL, fields)
                 start_response("200 OK", fields)

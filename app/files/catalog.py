@@ -2,7 +2,7 @@
 
 Small files are held in memory, whole: header fields and bytes of one version of the file. A held file costs one stat a
 request, which must show that very version. Only files that exist are held, in bounded memory, the least recently used
-out first. Larger files are opened for each answer.
+out first. Of larger files only the fields are held; the file is opened for each answer.
 
 Nothing outside the root is served: names are checked before the file system sees them, and the path that the opened
 file truly has is checked after all links were followed. What was opened is what is checked, so that no exchange of
@@ -21,7 +21,7 @@ from app.files.encodings import SUFFIXES
 from app.files.media_types import media_type_of
 from app.files.static_file import StaticFile, canonical_path, version_of
 
-#: Files up to this size are held in memory.
+#: Files up to this size are held in memory with their bytes.
 HELD_FILE_SIZE = 65536
 #: All held files together take no more memory than this.
 HELD_TOTAL = 64 * 1024 * 1024
@@ -61,11 +61,14 @@ class Catalog:
         self._lock = Lock()
 
     def held(self, url_path: _Held, date: str) -> StaticFile | None:
-        """Return the file held for *url_path* if it still is the version on disk. *date* is the present Date."""
+        """Return the file held with its bytes for *url_path*, if it still is the version on disk.
+
+        *date* is the present Date.
+        """
         file = self._held.get(url_path)
         # Moving a directory out of the root and linking it back leaves its files' status as it was; so where a held
         # file truly lies is looked at again once a second.
-        if file is None or file.verified != date:
+        if file is None or file.content is None or file.verified != date:
             return None
         try:
             if version_of(os.stat(file.path)) != file.version:
@@ -75,13 +78,34 @@ class Catalog:
             return None
         return file
 
+    def _reopened(self, url_path: _Held, date: str) -> StaticFile | None:
+        """Return the larger file at *url_path* open, if it still is the version whose fields are held."""
+        file = self._held.get(url_path)
+        if file is None or file.content is not None or file.verified != date:
+            return None
+        try:
+            # Asked before opening: what is a device by now is better left alone.
+            if version_of(os.stat(file.path)) != file.version:
+                return None
+            descriptor = os.open(file.path, _OPEN_FILE)
+            self._held.move_to_end(url_path)
+        except OSError:
+            return None
+        except KeyError:
+            pass  # given up for others meanwhile
+        if version_of(os.fstat(descriptor)) == file.version:
+            return file.opened_as(descriptor)
+        os.close(descriptor)
+        return None
+
     def find(self, url_path: str) -> StaticFile:
         """Return the file at *url_path*, held or open (then the caller closes it).
 
         *url_path* is as in PATH_INFO: decoded bytes as latin-1. Raises SlashMissingError, RootLostError and OSError;
         FileNotFoundError for whatever is not to be served.
         """
-        if file := self.held(url_path, date_header()):
+        date = date_header()
+        if file := self.held(url_path, date) or self._reopened(url_path, date):
             return file
         name = _file_name(url_path)
         if not name or name.endswith(b"/"):
@@ -101,7 +125,8 @@ class Catalog:
 
     def sibling(self, url_path: str, coding: str, of: StaticFile) -> StaticFile | None:
         """Return the file beside *of* (found at *url_path*) that holds it in *coding*; None without a current one."""
-        file = self.held((url_path, coding), date_header())
+        date = date_header()
+        file = self.held((url_path, coding), date) or self._reopened((url_path, coding), date)
         if file is None:
             name = of.path[len(self._prefix) :] + SUFFIXES[coding].encode()
             try:
@@ -152,7 +177,7 @@ class Catalog:
         known = self._held.get(url_path)
         if known is not None and known.version == version_of(status):
             known.verified = date
-            return known
+            return known if known.content is not None else known.opened_as(descriptor)
         now = time()
         file = StaticFile(
             status,
@@ -164,14 +189,15 @@ class Catalog:
             vary=self._precompressed,
             now=now,
         )
+        file.verified = date
         if file.size > HELD_FILE_SIZE:
-            file.descriptor = descriptor
-            return file
+            if not _racy(status, now):
+                self._hold(url_path, file)
+            return file.opened_as(descriptor)
         content = _read_whole(descriptor, file.size)
         if len(content) != file.size or version_of(os.fstat(descriptor)) != file.version:
             return None
         file.content = content
-        file.verified = date
         if not _racy(status, now):
             self._hold(url_path, file)
         return file
@@ -189,7 +215,7 @@ class Catalog:
 
 def weight_of(file: StaticFile) -> int:
     """Return the bytes of memory that holding *file* is reckoned at."""
-    return file.size + HELD_OVERHEAD + HELD_PATHS * len(file.path)
+    return len(file.content or b"") + HELD_OVERHEAD + HELD_PATHS * len(file.path)
 
 
 def _racy(status: os.stat_result, now: float) -> bool:

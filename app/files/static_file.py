@@ -1,6 +1,7 @@
 """One file as it was found: its validators, and the header fields that follow from it alone, made once."""
 
 import os
+from copy import copy
 from operator import attrgetter
 from urllib.parse import quote_from_bytes
 
@@ -21,7 +22,7 @@ def canonical_path(name: bytes) -> str:
 
 
 class StaticFile:
-    """A regular file below the root: either held, with its bytes in `content`, or open, with a descriptor to be closed.
+    """A regular file below the root: with its bytes in `content`, or open, with a descriptor to be closed.
 
     A held one is shared between threads and never changed, `verified` apart.
     """
@@ -88,6 +89,12 @@ class StaticFile:
             ("Content-Length", str(self.size)),
             *self.representation_fields,
         ]
+
+    def opened_as(self, descriptor: int) -> "StaticFile":
+        """Return the same version of the file, open, for one answer."""
+        opened = copy(self)
+        opened.descriptor = descriptor
+        return opened
 
     def close(self) -> None:
         """Release the descriptor, if there is one."""
