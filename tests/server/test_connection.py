@@ -1,5 +1,6 @@
 """What slow, silent, greedy and vanishing clients cannot do: hold a thread, delay the others, stay for ever."""
 
+import errno
 import random
 import socket
 import threading
@@ -431,6 +432,68 @@ def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(monkeypatch: 
         second.sendall(b"x" * (size - total))
         assert sent
         assert read_answer(second)[2] == b"/%d" % size
+
+
+@MODELS
+@pytest.mark.parametrize(
+    ("framing", "rest", "status"),
+    [
+        (b"Content-Length: 100000\r\n\r\n", None, b"400"),  # ends too soon
+        (b"Content-Length: 100000\r\n\r\n", b"", b"408"),
+        (b"Transfer-Encoding: chunked\r\n\r\n15f90\r\n", b"zz\r\n", b"400"),
+    ],
+    ids=["cut short", "stalled", "malformed"],
+)
+def test_an_upload_that_fails_inside_of_the_call(
+    threads: int, framing: bytes, rest: bytes | None, status: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    inside = threading.Event()
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        inside.set()
+        environ["wsgi.input"].read()
+        return plain(environ, start_response)
+
+    with serving(application, threads=threads, body_timeout=0.3) as running, running.connect() as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\n" + framing + b"x" * 90_000)
+        assert inside.wait(10)
+        if rest is None:
+            client.shutdown(socket.SHUT_WR)
+        else:
+            client.sendall(rest)
+        answer = read_all(client)
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert b"\r\nConnection: close\r\n" in answer
+        assert running.exchange(get("/alive", close=True)).endswith(b"/alive")
+    assert not caplog.records  # it is not the application's failure
+
+
+class Exhausted:
+    """A listening socket for which there are no descriptors at first."""
+
+    def __init__(self, sock: socket.socket, times: int) -> None:
+        self.sock = sock
+        self.times = times
+        self.asked = 0
+        self.fileno, self.close = sock.fileno, sock.close
+
+    def accept(self) -> Any:
+        self.asked += 1
+        if self.asked <= self.times:
+            raise OSError(errno.EMFILE, "too many open files")
+        return self.sock.accept()
+
+
+@MODELS
+def test_running_out_of_descriptors_neither_spins_nor_ends_it(threads: int) -> None:
+    with serving(plain, threads=threads) as running:
+        host = running.server._host
+        wait_until(lambda: threads == 0 or getattr(host, "_accepting", False))
+        [listener] = host._listeners.values()
+        exhausted = Exhausted(listener.socket, times=2)
+        listener.socket = cast("socket.socket", exhausted)
+        assert running.exchange(get("/late", close=True)).endswith(b"/late")
+        assert exhausted.asked < 10
 
 
 @MODELS
