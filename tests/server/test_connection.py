@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from app.http11 import Limits
-from app.server import connection, poller
+from app.server import connection, poller, pool
 from tests.server.serving import get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
 
@@ -407,7 +407,7 @@ def test_write_waits_for_a_slow_reader_without_holding_the_others() -> None:
 
 
 def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poller, "_UPLOADS", 1)
+    monkeypatch.setattr(pool, "_UPLOADS", 1)
 
     def application(environ: Environ, start_response: Any) -> list[bytes]:
         environ["PATH_INFO"] = f"/{len(environ['wsgi.input'].read())}"
