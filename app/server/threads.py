@@ -9,7 +9,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 from app.server.access_log import AccessLog
@@ -20,6 +20,8 @@ from app.server.listeners import Listener
 from app.server.options import ServerOptions
 
 _TICK = 0.25
+#: How often a thread looks whether its place is needed. Thousands that look all the time would leave none to others.
+_IDLE_TICK = 2.0
 #: How long the applications' close() of answers that were cut short may hold up the end.
 _LAST_CLOSES = 1.0
 
@@ -46,7 +48,7 @@ class ThreadPerConnection:
         self._places = threading.Semaphore(max_connections)
         self._lock = threading.Lock()
         self._owners: set[OwnThread] = set()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # never read: all that poll it see the stop
         self.stopping = False
         self.cut = False
         self.crowded = False  # clients wait for a place: connections without a request give theirs up
@@ -109,6 +111,11 @@ class ThreadPerConnection:
             sock.close()
             self.ended(owner)
 
+    @property
+    def stop_descriptor(self) -> int:
+        """Readable from `stop` on."""
+        return self._wake
+
     def ended(self, owner: "OwnThread") -> None:
         with self._lock:
             self._owners.discard(owner)
@@ -158,8 +165,15 @@ class OwnThread:
         if connection.phase is Phase.HANDSHAKE:
             poll.modify(connection.stream.descriptor, select.POLLIN)
         due, connection.due = connection.due, False
+        descriptor, stopped = connection.stream.descriptor, self._server.stop_descriptor
+        if not self.stopping:
+            poll.register(stopped, select.POLLIN)
         while True:
-            ready = poll.poll(0 if due else max(0.0, min(connection.deadline - self.now, _TICK)) * 1000)
+            seconds = 0.0 if due else max(0.0, min(connection.deadline - self.now, self._tick))
+            ready = any(number == descriptor for number, _ in poll.poll(seconds * 1000))
+            if self.stopping:
+                with suppress(KeyError):
+                    poll.unregister(stopped)
             over = self.stopping and self.now >= self._server.close_at
             if self._server.cut or (over and connection.phase in UNASKED):
                 connection.close()
@@ -174,6 +188,10 @@ class OwnThread:
             if connection.deadline <= self.now:
                 connection.expire()
                 return True  # what it waits for may be another thing now
+
+    @property
+    def _tick(self) -> float:
+        return _TICK if self.stopping else _IDLE_TICK
 
     # What connections ask (connection.Host)
 
