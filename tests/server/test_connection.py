@@ -201,8 +201,9 @@ def test_who_is_too_slow_is_sent_away(threads: int, sent: bytes, expected: bytes
         assert 0.2 < monotonic() - begin < 5
 
 
-def test_a_dribbled_head_has_one_deadline() -> None:
-    with serving(plain, header_timeout=0.5) as running, running.connect() as client:
+@MODELS
+def test_a_dribbled_head_has_one_deadline(threads: int) -> None:
+    with serving(plain, threads=threads, header_timeout=0.5) as running, running.connect() as client:
         begin = monotonic()
         pause = threading.Event()
         with pytest.raises(OSError, match=r".+"):  # noqa: PT012 - the very moment does not matter
