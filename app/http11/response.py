@@ -20,6 +20,9 @@ class Framing(Enum):
     UNTIL_CLOSE = "until close"
 
 
+# Looked up for every answer; a member of an enumeration is ten times as far away.
+_NO_BODY, _LENGTH, _CHUNKED = Framing.NO_BODY, Framing.LENGTH, Framing.CHUNKED
+
 LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -61,26 +64,22 @@ class ResponseHead:
     Raises ValueError when they cannot be sent, and TypeError or AttributeError when they are not text at all.
     """
 
-    __slots__ = ("closes", "content_length", "has_date", "has_server", "lines", "status")
+    __slots__ = ("closes", "code", "content_length", "has_date", "has_server", "lines")
 
     def __init__(self, status: str, fields: Iterable[tuple[str, str]]) -> None:
-        self.status = status
         self.content_length: int | None = None
         self.has_date = self.has_server = self.closes = False
-        self.lines: list[str] = [_status_line(status)]
+        line, self.code = _status_line(status)
+        self.lines = [line]
         append, remembered = self.lines.append, _lines.get
         for field in fields:
-            line = remembered(field)
-            if line is not None:
-                append(line)
+            known = remembered(field)
+            if known is not None:
+                append(known)
             elif field[0] == "Content-Length" and self.content_length is None:
                 self.content_length = _decimal(field[1])
             else:
                 self._take(field)
-
-    @property
-    def code(self) -> int:
-        return int(self.status[:3])
 
     def _take(self, field: tuple[str, str]) -> None:
         name, value = field
@@ -124,19 +123,19 @@ def _remember(field: tuple[str, str], line: str) -> None:
 
 
 @lru_cache(maxsize=256)
-def _status_line(status: str) -> str:
+def _status_line(status: str) -> tuple[str, int]:
     if not _STATUS.fullmatch(status) or status[0] == "1":
         raise ValueError(f"{status!r} is not a final status")
-    return f"HTTP/1.1 {status}\r\n"
+    return f"HTTP/1.1 {status}\r\n", int(status[:3])
 
 
 def choose_framing(method: str, version: str, code: int, length: int | None) -> Framing:
     """Return how the body of a response is delimited. *length*: of the body in bytes, None when it is not known."""
     if method == "HEAD" or code in (204, 304):
-        return Framing.NO_BODY
+        return _NO_BODY
     if length is not None:
-        return Framing.LENGTH
-    return Framing.CHUNKED if version == "HTTP/1.1" else Framing.UNTIL_CLOSE
+        return _LENGTH
+    return _CHUNKED if version == "HTTP/1.1" else Framing.UNTIL_CLOSE
 
 
 def encode_head(
@@ -152,9 +151,9 @@ def encode_head(
         lines.append(f"Date: {date}\r\n")
     if not head.has_server:
         lines.append(f"Server: {server}\r\n")
-    if framing is Framing.CHUNKED:
+    if framing is _CHUNKED:
         lines.append("Transfer-Encoding: chunked\r\n")
-    elif length is not None and head.status[:3] != "204":  # RFC 9110 section 8.6
+    elif length is not None and head.code != 204:  # RFC 9110 section 8.6
         lines.append(f"Content-Length: {length}\r\n")
     if not keep_alive:
         lines.append("Connection: close\r\n")

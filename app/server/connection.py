@@ -58,8 +58,8 @@ class Phase(Enum):
 
 
 # Looked up for every request; a member of an enumeration is ten times as far away.
-_IDLE, _HEAD, _BODY, _DRAIN = Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.DRAIN
-_ANSWER, _LINGER, _CLOSED = Phase.ANSWER, Phase.LINGER, Phase.CLOSED
+_HANDSHAKE, _IDLE, _HEAD, _BODY = Phase.HANDSHAKE, Phase.IDLE, Phase.HEAD, Phase.BODY
+_DRAIN, _ANSWER, _LINGER, _CLOSED = Phase.DRAIN, Phase.ANSWER, Phase.LINGER, Phase.CLOSED
 
 #: No request has come, or the answer to the last one has left: nothing is lost when such a connection is closed.
 RESTING = (Phase.FIRST, Phase.IDLE)
@@ -110,7 +110,7 @@ class Connection(CallChannel):
     def advance(self) -> None:
         """Go as far as it goes without waiting. Only for the thread that owns the connection."""
         try:
-            if self.phase is Phase.HANDSHAKE and not self._shake_hands():
+            if self.phase is _HANDSHAKE and not self._shake_hands():
                 return
             for _ in range(_CALLS_IN_A_TURN):
                 phase = self.phase
@@ -122,6 +122,8 @@ class Connection(CallChannel):
                     return
                 elif phase is _CLOSED or not self._read_request() or not self._begin_call():
                     return
+                if not self._fed and not self.stream.readable:
+                    return  # as after nearly every answer
             self.host.again(self)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this connection and no other
             self._fail(error)

@@ -27,6 +27,10 @@ _JOINED = 1 << 17
 
 log = logging.getLogger("tally.server")
 
+# Looked up for every answer; a member of an enumeration is ten times as far away.
+_NO_BODY, _LENGTH = Framing.NO_BODY, Framing.LENGTH
+_CHUNKED, _UNTIL_CLOSE = Framing.CHUNKED, Framing.UNTIL_CLOSE
+
 Environ = dict[str, Any]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -137,7 +141,7 @@ class Call:
         environ["wsgi.input"] = RequestBody(channel.receive_body) if request.has_body else io.BytesIO()
         # The answer, as it comes to be
         self.head: ResponseHead | None = None
-        self.framing = Framing.NO_BODY
+        self.framing: Framing = _NO_BODY
         self.keep_alive = False
         self.complete = False  # nothing comes after what next_output returned last
         self.span: FileSpan | None = None  # comes next, without asking the application
@@ -247,7 +251,7 @@ class Call:
             return None
         self.complete = True
         head = self._head(length)
-        return head if self.framing is Framing.NO_BODY else head + body
+        return head if self.framing is _NO_BODY else head + body
 
     def _file(self, wrapper: FileWrapper) -> bytes | None:
         """Return the head and keep the span for the next call; None for what the kernel cannot send."""
@@ -255,7 +259,7 @@ class Call:
         if span is None:
             return None
         head = self._head(span.remaining)
-        if self.framing is Framing.NO_BODY or not span.remaining:
+        if self.framing is _NO_BODY or not span.remaining:
             self.complete = True
         else:
             self.span = span
@@ -268,29 +272,29 @@ class Call:
                 continue
             length = len(data) if isinstance(self._iterable, list | tuple) and len(self._iterable) == 1 else None
             out = self._head(length) if not self._head_encoded else b""
-            if self.framing is Framing.NO_BODY or self._remaining == 0:
+            if self.framing is _NO_BODY or self._remaining == 0:
                 break
             return out + self._framed(data)
         else:
             out = self._head(0) if not self._head_encoded else b""
         self._iterator = None
         self.complete = True
-        if self.framing is Framing.CHUNKED:
+        if self.framing is _CHUNKED:
             out += LAST_CHUNK
             self.overhead += len(LAST_CHUNK)
-        elif self._remaining and self.framing is Framing.LENGTH:
+        elif self._remaining and self.framing is _LENGTH:
             log.error("the body was shorter than its Content-Length at %s %r", self.request.method, self.request.target)
             raise CutShortError
         return out or None
 
     def _framed(self, data: bytes) -> bytes:
-        if self.framing is Framing.CHUNKED:
+        if self.framing is _CHUNKED:
             if not data:
                 return b""
             chunk = encode_chunk(data)
             self.overhead += len(chunk) - len(data)
             return chunk
-        if self.framing is Framing.NO_BODY:
+        if self.framing is _NO_BODY:
             return b""
         if self._remaining is not None:
             # More than was declared would be read as the next answer's head.
@@ -309,8 +313,8 @@ class Call:
         elif head.code == 304 or (length == 0 and request.method == "HEAD"):
             length = None  # an application that leaves the body out says nothing of its length
         self.framing = choose_framing(request.method, request.version, head.code, length)
-        self._remaining = length if self.framing is Framing.LENGTH else None
-        self.keep_alive = self.framing is not Framing.UNTIL_CLOSE and not head.closes and self._channel.may_persist()
+        self._remaining = length if self.framing is _LENGTH else None
+        self.keep_alive = self.framing is not _UNTIL_CLOSE and not head.closes and self._channel.may_persist()
         encoded = encode_head(head, self.framing, length, date_header(), request.version, self.keep_alive, SERVER)
         self.overhead += len(encoded)
         self._head_encoded = True
@@ -322,7 +326,7 @@ class Call:
         self.head, page = error_answer(status, reason)
         self.head.closes = True
         head = self._head(len(page))
-        return head if self.framing is Framing.NO_BODY else head + page
+        return head if self.framing is _NO_BODY else head + page
 
 
 def _checked(data: bytes) -> bytes:
