@@ -15,7 +15,7 @@ def describe() -> dict[str, str]:
         "processor": (_first_match("/proc/cpuinfo", r"^model name\s*:\s*(.*)") or platform.machine()) + virtual,
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{memory / 2**20:.0f} GiB",
-        "system": f"{release}, Linux {platform.release()}",
+        "system": f"{release}, Linux {re.split(r'[^0-9.]', platform.release())[0]}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "load when it began": f"{os.getloadavg()[0]:.2f}",
     }

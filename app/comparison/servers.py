@@ -7,10 +7,12 @@ everything else as the server's authors chose it. A server is known by its comma
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -93,11 +95,14 @@ def find_program(name: str) -> str:
 
 
 def command_line(command: list[str], variables: Mapping[str, str], cores: frozenset[int]) -> str:
-    """Return the whole as a line for a shell."""
+    """Return the whole as a line for a shell, as it would be given in the repository's own directory."""
     pinned = ["taskset", "-c", ",".join(map(str, sorted(cores)))] if cores else []
-    return " ".join(
+    line = " ".join(
         [f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items())] + [shlex.join(pinned + command)]
     )
+    # Where things lie on this machine is of no use on another.
+    line = re.sub(re.escape(tempfile.gettempdir()) + r"/comparison-\w+", "$TMPDIR", line)
+    return line.replace(os.path.dirname(sys.executable) + "/", "").replace(PROJECT, "$PWD")
 
 
 def _ask_version(program: str, argument: str) -> str:
