@@ -45,7 +45,7 @@ class Running:
         """Tell whether nobody listens any more."""
         try:
             self.connect().close()
-        except ConnectionRefusedError:
+        except ConnectionError:  # refused, or reset by the listener's end at this very moment
             return True
         return False
 

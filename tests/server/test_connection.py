@@ -314,7 +314,7 @@ def test_an_idle_connection_may_ask_once_more_while_the_server_lingers() -> None
         _, head, body = read_answer(idle)
         assert body == b"/2"
         assert b"Connection: close" in head
-        running.thread.join(5)
+        running.thread.join(15)
         assert running.status == 0
 
 
