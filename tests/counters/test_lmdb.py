@@ -167,6 +167,9 @@ def test_damage_under_another_process_is_refused(kept: Path) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGSTOP)
+    status = Path(f"/proc/{process.pid}/stat")
+    # Until then it goes on writing, over the garbage too.
+    wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", message="the process to stand still")
     with (kept / "data.mdb").open("r+b") as file:
         file.write(b"garbage " * 16)
     with pytest.raises(CounterError, match="damaged"):

@@ -1,0 +1,9 @@
+"""What holds for every test."""
+
+import signal
+
+# A session that was started in the background or by nohup ignores these, and its children would inherit it: servers and
+# tools under test could then not be interrupted as their users interrupt them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
