@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tests.server.crowd import REPOSITORY
+from tests.server.crowd import start_tally
 from tests.waiting import wait_until
 
 _LARGE = 8 << 20
@@ -179,16 +179,6 @@ def readings(pid: int) -> tuple[int, int, int]:
     return threads, len(os.listdir(f"/proc/{pid}/fd")), memory
 
 
-def start(root: Path, options: list[str]) -> tuple[subprocess.Popen[str], int]:
-    command = [sys.executable, "run_builtin.py", str(root), "-b", "127.0.0.1:0", "--count-log", "off", *options]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(r"http://[^/]*:(\d+)/", line):
-            return process, int(found[1])
-    sys.exit("the server did not start")
-
-
 def run(process: subprocess.Popen[str], soak: Soak, requests: int) -> bool:
     """Return whether nothing grew and nothing was wrong."""
     tenths = []
@@ -220,12 +210,12 @@ def main() -> int:
         for number in range(50):
             (root / f"{number}.html").write_bytes(b"x" * (100 + number * 300))
         (root / "large.bin").write_bytes(b"x" * _LARGE)
-        process, port = start(root, arguments.options)
+        subject = start_tally(root, arguments.options)
         try:
-            return 0 if run(process, Soak(port, arguments.seed), arguments.requests) else 1
+            return 0 if run(subject.process, Soak(subject.port, arguments.seed), arguments.requests) else 1
         finally:
-            process.terminate()
-            process.wait(60)
+            subject.process.terminate()
+            subject.process.wait(60)
 
 
 if __name__ == "__main__":
