@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from typing import NoReturn
 
 FAULTS = (
     "none",
@@ -56,6 +57,16 @@ def answer(fault: str, content: bytes) -> tuple[bytes, bool]:
     return fields + length % len(content) + content, False
 
 
+#: Held by the one thread that ends the process: other threads' last words would run into its own.
+CRASHING = threading.Lock()
+
+
+def crash() -> NoReturn:
+    with CRASHING:
+        print("the last words of a server", flush=True)
+        os._exit(3)
+
+
 def serve(connection: socket.socket, root: str, fault: str, after: int, answered: "itertools.count[int]") -> None:
     buffer = b""
     with connection:
@@ -71,8 +82,7 @@ def serve(connection: socket.socket, root: str, fault: str, after: int, answered
                 content = file.read()
             now = fault if next(answered) >= after else "none"
             if now == "crash":
-                print("the last words of a server", flush=True)
-                os._exit(3)
+                crash()
             if now == "silence":
                 time.sleep(60)
             answer_bytes, ends = answer(now, content)
