@@ -75,17 +75,16 @@ class LmdbCounter:
             return None
         key = path.encode("utf-8", "surrogatepass")
         try:
-            if announce is None or kind is RESUMED or kind is HEAD:
-                number = self._environment.transact(self._count_in, key, kind)
-            else:
-                number = self._environment.transact_in_order(announce, self._count_in, key, kind)
+            if kind is RESUMED or kind is HEAD:
+                announce = None
+            number = self._environment.transact_in_order(announce, self._count_in, key, kind)
         except CounterError as error:
             outage.failed(error)
             self._uncounted(kind, announce)
             return None
         if outage.retry_at:
             outage.ended()
-        if not self._private:
+        if not self._snapshots.begun and not self._private:
             self._snapshots.begin()
         return number
 
@@ -297,6 +296,7 @@ def _reset(transaction: Transaction, paths: list[str] | None) -> None:
 def _begin_all_in_child() -> None:
     for counter in _counters:
         counter._outage.begin_in_child()
+        counter._snapshots.begin_in_child()
 
 
 os.register_at_fork(after_in_child=_begin_all_in_child)

@@ -8,6 +8,7 @@ time; `snapshot.lock` says who, and holds the number of the last transaction tha
 import fcntl
 import os
 import struct
+from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import time
 
@@ -28,30 +29,32 @@ class Snapshots:
         self._environment = environment
         self._interval = interval
         self._complained = False
-        self._lock = Lock()
-        self._thread: Thread | None = None
-        self._end = Event()
-        self._pid = 0
+        self.begin_in_child()
+
+    def begin_in_child(self) -> None:
+        """Set what belongs to one process."""
+        #: Whether this process has begun to take snapshots. Read at every count.
+        self.begun = False
+        self._lock, self._end = Lock(), Event()
 
     def begin(self) -> None:
         """Start the thread, once in a process."""
-        pid = os.getpid()
-        if self._pid == pid:
-            return
-        self._pid = pid
-        self._lock, self._end = Lock(), Event()
-        self._thread = Thread(target=self._run, name="count-snapshots", daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError:  # the interpreter is ending; end() takes the last snapshot
-            self._thread = None
+        with self._lock:
+            if self.begun:
+                return
+            self.begun = True
+            self._end = Event()
+        thread = Thread(target=self._run, name="count-snapshots", daemon=True)
+        # The interpreter may be ending; end() takes the last snapshot then.
+        with suppress(RuntimeError):
+            thread.start()
 
     def end(self) -> None:
         """Stop the thread and take the last snapshot, if this process wrote anything."""
-        if self._pid == os.getpid():
+        if self.begun:
             self._end.set()
             self.take(due_after=0.0)
-            self._pid = 0
+            self.begun = False
 
     def _run(self) -> None:
         end = self._end

@@ -198,7 +198,8 @@ def test_after_another_boot_no_value_is_behind_the_snapshot(kept: Path) -> None:
     older.reset(["/0"])
     environment.transact(lambda transaction: transaction.put(FORMAT_KEY, b"1 another-boot"))
     environment.release()
-    older._snapshots._pid = 0  # it ends without a last snapshot
+    older._snapshots._end.set()
+    older._snapshots.begun = False  # it ends without a last snapshot
     older.close()
     counter = open_counter(f"lmdb:{kept}")
     assert counter.count("/0", Kind.FULL) == 3
