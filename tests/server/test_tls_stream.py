@@ -84,7 +84,7 @@ def test_large_bodies_pass_in_both_directions(threads: int, contexts: Any, conne
 
 @MODELS
 def test_handshakes_that_hang_hold_nobody_up_and_end(threads: int, contexts: Any, connect: Connect) -> None:
-    with serving(plain, threads=threads, tls=contexts[0], header_timeout=1.0) as running, ExitStack() as stack:
+    with serving(plain, threads=threads, tls=contexts[0], header_timeout=2.0) as running, ExitStack() as stack:
         hanging = [stack.enter_context(running.connect()) for _ in range(10)]
         for number, client in enumerate(hanging):
             client.sendall(b"\x16\x03\x01\x02\x00\x01"[:number])
