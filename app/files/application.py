@@ -38,6 +38,7 @@ _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 _NOT_FOUND_PAGE = "/404.html"
 _RETRY_AFTER = "5"
 # A query's own characters (RFC 3986 section 3.4) and "%", since it is encoded already.
+_ENCODED_SLASH = "%2F"
 _SAFE_IN_QUERY = "%/?:@!$&'()*+,;=~-._"
 
 # ENXIO and ENODEV: a socket or a device without a driver; EINVAL and EILSEQ: a name that the file system cannot have.
@@ -162,10 +163,16 @@ class FileApplication:
         return file
 
     def _redirect(self, environ: "WSGIEnvironment", url_path: str) -> _Answer:
-        # Relative to the last segment, it holds behind any proxy; with "./" before it and all but a segment's own
-        # characters encoded, it can be read neither as a scheme nor as another host.
-        segment = (environ.get("SCRIPT_NAME", "") + url_path).rpartition("/")[2]
-        location = "./" + quote(segment, safe="!$&'()*+,;=:@~-._", encoding="latin-1") + "/"
+        path = environ.get("SCRIPT_NAME", "") + url_path
+        target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
+        if _ENCODED_SLASH in target.partition("?")[0].upper():
+            # What is one segment to the client cannot be the base of a path relative to the last one.
+            location = "/" + path.lstrip("/")
+        else:
+            # Relative to the last segment, it holds behind any proxy; with "./" before it and all but a path's own
+            # characters encoded, it can be read neither as a scheme nor as another host.
+            location = "./" + path.rpartition("/")[2]
+        location = quote(location, safe="/!$&'()*+,;=:@~-._", encoding="latin-1") + "/"
         if query := environ.get("QUERY_STRING"):
             location += "?" + quote(query, safe=_SAFE_IN_QUERY, encoding="latin-1", errors="replace")
         return _page(301, self._cache_control, ("Location", location))

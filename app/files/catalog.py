@@ -133,8 +133,9 @@ class Catalog:
                 file = self._load((url_path, coding), name, coding=coding, of=of)
             except OSError:
                 return None  # whatever is wrong with it, the file itself is there
-        if file.modified_ns < of.modified_ns:
-            # Compressed from an earlier version of the file
+        if file.modified < of.modified:
+            # Compressed from an earlier version of the file. In whole seconds: a copy of both gives them times of its
+            # own, in any order.
             file.close()
             return None
         return file

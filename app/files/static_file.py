@@ -65,7 +65,10 @@ class StaticFile:
         # RFC 9110 section 8.8.2.1: never later than the message's Date
         self.modified = max(0, min(status.st_mtime_ns // 1_000_000_000, int(now)))
         suffix = f"-{coding}" if coding else ""
-        self.etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}{suffix}"'
+        # With ctime: tools set mtime back, and file systems give a removed file's inode to the next one. A tag that
+        # outlived other bytes would let a resumed download mix two versions.
+        parts = status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns
+        self.etag = '"' + "-".join(f"{part:x}" for part in parts) + suffix + '"'
         self.media_type = media_type
         self.coding = coding
         self.content: bytes | None = None

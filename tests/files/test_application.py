@@ -251,9 +251,12 @@ def test_a_change_that_keeps_size_and_date_is_seen(site: Site) -> None:
     path = site.put("a.txt", "one")
     wait_until_held(site, "/a.txt")
     before = path.stat()
+    etag = site.get("/a.txt").fields["ETag"]
     path.write_text("two")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert site.get("/a.txt").body == b"two"
+    changed = site.get("/a.txt", HTTP_IF_NONE_MATCH=etag)
+    assert (changed.status, changed.body) == (200, b"two")
+    assert site.get("/a.txt", HTTP_IF_RANGE=etag, HTTP_RANGE="bytes=1-").status == 200
 
 
 def wait_until_held(site: Site, path: str) -> None:
@@ -565,6 +568,13 @@ def test_a_sibling_older_than_its_file_is_not_sent(coded: tuple[Site, FileApplic
     site, app = coded
     site.put("style.css", b"newer", age=10)
     assert site.get("/style.css", app=app, HTTP_ACCEPT_ENCODING="gzip").body == b"newer"
+
+
+def test_a_sibling_of_the_same_second_is_sent(coded: tuple[Site, FileApplication]) -> None:
+    site, app = coded
+    for name, nanoseconds in (("style.css", 1_000_000_900), ("style.css.gz", 1_000_000_100)):
+        os.utime(site.root / name, ns=(nanoseconds, nanoseconds))
+    assert site.get("/style.css", app=app, HTTP_ACCEPT_ENCODING="gzip").fields["Content-Encoding"] == "gzip"
 
 
 def test_a_sibling_that_leaves_the_root_is_not_sent(coded: tuple[Site, FileApplication]) -> None:

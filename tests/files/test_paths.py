@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -183,6 +184,15 @@ def test_a_directory_without_its_slash(site: Site, path: str, query: str, locati
         reply = site.get(path, method, QUERY_STRING=query)
         assert (reply.status, reply.fields["Location"]) == (301, location)
     assert site.counter.statuses == [301, 301]
+
+
+@pytest.mark.parametrize("variable", ["REQUEST_URI", "RAW_URI"])
+def test_a_redirect_holds_where_the_client_sees_one_segment(site: Site, variable: str) -> None:
+    site.put("outer/in ner/index.html")
+    for raw, location in (("/outer%2fin%20ner", "/outer/in%20ner/"), ("/outer/in%20ner", "./in%20ner/")):
+        variables: dict[str, Any] = {variable: f"{raw}?a=%2F"}
+        reply = site.get("/outer/in ner", QUERY_STRING="a=%2F", **variables)
+        assert (reply.status, reply.fields["Location"]) == (301, location + "?a=%2F")
 
 
 def test_an_application_below_a_prefix(site: Site) -> None:
