@@ -140,8 +140,10 @@ def _file_mode(text: str) -> int:
 
 
 def _file_name(text: str) -> str:
-    if not text or "/" in text or "\0" in text or text in (".", ".."):
+    if not text or "/" in text or "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file in a directory")
+    if text.startswith("."):
+        raise argparse.ArgumentTypeError(f"{text!r} begins with a dot, and such files are not served")
     return text
 
 

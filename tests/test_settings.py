@@ -118,6 +118,7 @@ def test_reading(arguments: Sequence[str], environ: Mapping[str, str], field: st
 SENSELESS = [
     ("--index", "a/b"),
     ("--index", ".."),
+    ("--index", ".hidden"),
     ("--max-age", "-1"),
     ("--max-age", "soon"),
     ("--max-age", "1.5"),

@@ -10,16 +10,11 @@ from ipaddress import AddressValueError, IPv6Address
 _TCHAR = r"!#$%&'*+\-.^_`|~0-9A-Za-z"
 _PERCENT_ENCODED = r"%[0-9A-Fa-f]{2}"
 
-# RFC 3986 section 3.3, and the characters that browsers leave as they are (WHATWG URL, percent-encode sets).
+# RFC 3986 section 3.3, and the characters that browsers leave as they are (WHATWG URL, percent-encode sets). In a query
+# they also leave a "%" that encodes nothing: what a query means is the application's affair, a path names a file.
 _PATH_CHAR = r"A-Za-z0-9\-._~!$&'()*+,;=:@/|\[\]^"
-_QUERY_CHAR = _PATH_CHAR + r"?{}`\\"
-
-
-def _percent_encodable(characters: str) -> str:
-    return rf"[{characters}]*(?:{_PERCENT_ENCODED}[{characters}]*)*"
-
-
-_PATH_AND_QUERY = rf"(/{_percent_encodable(_PATH_CHAR)})(?:\?({_percent_encodable(_QUERY_CHAR)}))?"
+_QUERY_CHAR = _PATH_CHAR + r"?{}`\\%"
+_PATH_AND_QUERY = rf"(/[{_PATH_CHAR}]*(?:{_PERCENT_ENCODED}[{_PATH_CHAR}]*)*)(?:\?([{_QUERY_CHAR}]*))?"
 
 #: A token (RFC 9110 section 5.6.2): method, field name, coding.
 TOKEN = re.compile(rf"[{_TCHAR}]+")

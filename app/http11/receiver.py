@@ -37,7 +37,7 @@ class _PartialHead:
 class Receiver:
     """Turns the bytes of one connection into requests and their bodies. For one thread at a time."""
 
-    __slots__ = ("_body", "_buffer", "_failure", "_head", "_limits", "_skipped_empty_line")
+    __slots__ = ("_body", "_buffer", "_failure", "_head", "_limits", "_skipped_empty_line", "refused_head")
 
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
         # for the connection
@@ -45,6 +45,8 @@ class Receiver:
         self._buffer = ReceiveBuffer()
         self._failure: tuple[int, str] | None = None
         # for the message
+        #: Whether what was refused, or is not complete yet, is a HEAD request: then its answer has no content.
+        self.refused_head = False
         self._skipped_empty_line = False
         self._head: _PartialHead | None = None
         self._body: LengthBody | ChunkedBody | None = None
@@ -100,6 +102,7 @@ class Receiver:
             self._head = None
         self._skipped_empty_line = False
         if request.has_body:
+            self.refused_head = request.method == "HEAD"
             self._body = ChunkedBody(self._limits) if request.chunked else LengthBody(request.content_length)
         return request
 
@@ -151,6 +154,7 @@ class Receiver:
         buffer, limits = self._buffer, self._limits
         while buffer.data:
             first = buffer.data[buffer.position]
+            self.refused_head = buffer.data.startswith(b"HEAD ", buffer.position)
             if first not in _MAY_BEGIN_A_MESSAGE:
                 if first == _TLS_HANDSHAKE:
                     raise ProtocolError(400, "This port speaks plain HTTP, not TLS.")

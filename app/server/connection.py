@@ -389,7 +389,7 @@ class Connection(CallChannel):
 
     def _refuse(self, error: ProtocolError) -> None:
         """Answer what is not a request, and close."""
-        head, page = refusal(error)
+        head, page = refusal(error, to_head=self.receiver.refused_head)
         with suppress(OSError):
             self.stream.send(head + page)  # into an empty send buffer: it fits
         if self.host.access_log is not None:

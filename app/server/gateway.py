@@ -357,7 +357,11 @@ def error_answer(status: int, reason: str) -> tuple[ResponseHead, bytes]:
     return ResponseHead(f"{status} {phrase}", fields), page
 
 
-def refusal(error: ProtocolError) -> tuple[bytes, bytes]:
-    """Return head and body of the answer to bytes that are no request; the connection closes after it."""
+def refusal(error: ProtocolError, *, to_head: bool) -> tuple[bytes, bytes]:
+    """Return head and body of the answer to bytes that are no request; the connection closes after it.
+
+    With *to_head*, what can be seen of them is a HEAD request, whose answer has no body (RFC 9110 section 9.3.2).
+    """
     head, page = error_answer(error.status, error.reason)
-    return encode_head(head, Framing.LENGTH, len(page), date_header(), "HTTP/1.1", False, SERVER), page
+    encoded = encode_head(head, Framing.LENGTH, len(page), date_header(), "HTTP/1.1", False, SERVER)
+    return encoded, b"" if to_head else page

@@ -133,7 +133,7 @@ def _drain(receiver: Receiver) -> Refused | None:
         while receiver.next_event() is not None:
             pass
     except ProtocolError as error:
-        return Refused(error.status, error.reason)
+        return Refused(error.status, error.reason, receiver.refused_head)
     return None
 
 

@@ -180,6 +180,31 @@ def test_a_refusal_does_not_wait_for_the_end_of_the_head(start: bytes) -> None:
         _fed(start).next_event()
 
 
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"HEAD / HTTP/1.1\r\n\r\n", True),  # no Host
+        (b"HEAD /% HTTP/1.1\r\n", True),
+        (b"HEAD / HTTP/3.0\r\n", True),
+        (b"HEAD /" + b"a" * 9000, True),
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\nA B: c\r\n", True),
+        (b"\r\nHEAD / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", True),
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", True),
+        (b"HEAD\r\n", False),
+        (b"HEADER / HTTP/1.1\r\n\r\n", False),
+        (b"GET /HEAD HTTP/1.1\r\n\r\n", False),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", False),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_a_refused_head_is_known_as_one(raw: bytes, *, expected: bool) -> None:
+    for before in (b"", head(), head(line=b"HEAD / HTTP/1.1"), head(line=b"HEAD /a HTTP/1.0")):
+        for pieces in ([before + raw], by_byte(before + raw)):
+            refusal = events_of(pieces, Limits())[-1]
+            assert isinstance(refusal, Refused)
+            assert refusal.to_head is expected
+
+
 def test_every_reason_is_a_sentence_fit_to_show() -> None:
     error = ProtocolError(400, "The Host field is missing.")
     assert str(error) == "(400, 'The Host field is missing.')"

@@ -11,6 +11,7 @@ class Refused(NamedTuple):
 
     status: int
     reason: str
+    to_head: bool = False
 
 
 Event = Request | bytes | EndOfMessage | Refused
@@ -90,7 +91,7 @@ def events_of(pieces: Iterable[bytes], limits: Limits) -> list[Event]:
     except ProtocolError as error:
         if data:
             events.append(b"".join(data))
-        events.append(Refused(error.status, error.reason))
+        events.append(Refused(error.status, error.reason, receiver.refused_head))
         return events
     if data:
         events.append(b"".join(data))

@@ -202,6 +202,16 @@ def test_who_is_too_slow_is_sent_away(threads: int, sent: bytes, expected: bytes
 
 
 @MODELS
+@pytest.mark.parametrize("sent", [b"HEAD / HTTP/1.1\r\n\r\n", b"HEAD /a b HTTP/1.1\r\n", b"HEAD / HT"])
+def test_a_refused_head_is_answered_without_content(threads: int, sent: bytes) -> None:
+    with serving(plain, threads=threads, header_timeout=0.3) as running:
+        head, _, body = running.exchange(sent).partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
+    assert b"\r\nContent-Length: " in head
+    assert body == b""
+
+
+@MODELS
 def test_a_dribbled_head_has_one_deadline(threads: int) -> None:
     with serving(plain, threads=threads, header_timeout=0.5) as running, running.connect() as client:
         begin = monotonic()

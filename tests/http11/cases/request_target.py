@@ -26,6 +26,8 @@ CASES = [
     case(get(b"/%20%c3%A9%2F"), request("/%20%c3%A9%2F")),
     case(get(b"/%00"), request("/%00")),
     case(get(b"/?q=%e2%82%ac+1"), request("/?q=%e2%82%ac+1")),
+    case(get(b"/?q=100%"), request("/?q=100%")),
+    case(get(b"/?q=%zz"), request("/?q=%zz")),
     # Browsers leave these as they are
     case(get(b"/a|b[1]^"), request("/a|b[1]^")),
     case(get(b"/?a[]=1&b={`|^\\}"), request("/?a[]=1&b={`|^\\}")),
@@ -35,8 +37,6 @@ CASES = [
     refused(get(b"/%2"), 400, NOT_ALLOWED),
     refused(get(b"/%zz"), 400, NOT_ALLOWED),
     refused(get(b"/%u00e9"), 400, NOT_ALLOWED),
-    refused(get(b"/?q=%zz"), 400, NOT_ALLOWED),
-    refused(get(b"/?q=100%"), 400, NOT_ALLOWED),
     refused(get(b"/\xc3\xa9"), 400, NOT_ALLOWED),
     refused(get(b"/?\xff"), 400, NOT_ALLOWED),
     refused(get(b"/a\x00b"), 400, NOT_ALLOWED),
