@@ -62,7 +62,7 @@ class CallChannel:
     def may_persist(self) -> bool:
         """Tell whether the connection can go on after the answer that is about to begin."""
         host, call, upload = self.host, self.call, self.upload
-        if host.stopping or not host.options.keep_alive or call is None or not call.request.keep_alive:
+        if host.stopping or host.crowded or not host.options.keep_alive or call is None or not call.request.keep_alive:
             return False
         if upload is None or upload.ended:
             return True
@@ -86,11 +86,15 @@ class CallChannel:
         return upload.pieces.popleft() if upload.pieces else b""
 
     def transmit(self, data: bytes) -> None:
-        """Send all of *data*, waiting as long as the client makes progress. Raises ClientError."""
+        """Send all of *data*, waiting as long as the client makes progress, and count it. Raises ClientError."""
+        call = self.call
+        assert call is not None
         rest = memoryview(data)
         while rest:
             try:
-                rest = rest[self.stream.send(rest) :]
+                sent = self.stream.send(rest)
+                call.wire += sent
+                rest = rest[sent:]
             except BlockingIOError:
                 self.stream.taken_since()
                 while not self._wait(select.POLLOUT, self.host.options.write_timeout):
@@ -106,6 +110,7 @@ class CallChannel:
         if call.request.expects_continue and not upload.continued and not upload.size and not call.wire:
             upload.continued = True
             self.transmit(CONTINUE)
+            call.overhead += len(CONTINUE)
         while True:
             try:
                 data = self.stream.receive()

@@ -99,6 +99,12 @@ class Connection(CallChannel):
         self._request: Request | None = None
         self._started = 0.0
 
+    @property
+    def idle_since(self) -> float:
+        """When the connection came to rest. For one of RESTING."""
+        options = self.host.options
+        return self.deadline - (options.keep_alive if self.phase is _IDLE else options.header_timeout)
+
     # What the host calls
 
     def ready(self, events: int) -> None:
@@ -209,7 +215,10 @@ class Connection(CallChannel):
                 elif self.phase is _LINGER or self.phase is _CLOSED:
                     return False
         except ProtocolError as error:
-            self._refuse(error)
+            if self.phase is _DRAIN:
+                self._end()  # its request has its answer
+            else:
+                self._refuse(error)
             return False
         self.host.again(self)
         return False

@@ -56,7 +56,7 @@ class Channel(Protocol):
     sends_files: bool  # False where the kernel cannot, as the bytes have to be encrypted first
 
     def transmit(self, data: bytes) -> None:
-        """Send all of *data*, waiting as long as the client makes progress. Raises ClientError."""
+        """Send all of *data*, waiting as long as the client makes progress, and count it. Raises ClientError."""
 
     def receive_body(self) -> bytes:
         """Return the next piece of the request's body, b"" at its end. Raises ClientError."""
@@ -103,6 +103,8 @@ def make_environ(base: Environ, request: Request, address: str, port: str) -> En
     environ["REQUEST_URI"] = request.target
     path = request.path
     environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+    if path == "*":
+        environ["PATH_INFO"] = ""  # PEP 3333: empty, or a path
     environ["QUERY_STRING"] = request.query
     environ["SERVER_PROTOCOL"] = request.version
     return environ
@@ -116,12 +118,12 @@ class Call:
 
     __slots__ = (
         "_channel",
+        "_cut_short",
         "_gateway",
         "_head_encoded",
         "_iterable",
         "_iterator",
         "_remaining",
-        "_result_kept",
         "complete",
         "environ",
         "framing",
@@ -148,6 +150,7 @@ class Call:
         self.wire = 0  # bytes that were handed to the kernel; counted by the connection
         self.overhead = 0  # how many bytes of the answer so far are not its body's
         self._head_encoded = False
+        self._cut_short = False  # a write() failed in the middle
         self._iterable: Iterable[bytes] | None = None
         self._iterator: Iterator[bytes] | None = None
         self._remaining: int | None = None
@@ -222,17 +225,22 @@ class Call:
         if self.complete:
             # From a thread that the application left behind, it would come in the middle of a later answer.
             raise RuntimeError("write() was called after the end of the answer")
+        data = _checked(data)
         out = self._head(None) if not self._head_encoded else b""
-        out += self._framed(_checked(data))
+        out += self._framed(data)
         if out:
+            # Whatever the application makes of a failure, nothing may come after a part of this.
+            self._cut_short = True
             self._channel.transmit(out)
-            self.wire += len(out)
+            self._cut_short = False
 
     # How the answer is cut into pieces
 
     def _begin(self) -> bytes | None:
         result = self._gateway.application(self.environ, self.start_response)
         self._iterable = result
+        if self._cut_short:
+            raise CutShortError
         if type(result) is list and len(result) == 1 and not self._head_encoded:
             whole = self._whole(result[0])
             if whole is not None:
@@ -268,6 +276,8 @@ class Call:
     def _next_piece(self) -> bytes | None:
         assert self._iterator is not None
         for data in self._iterator:
+            if self._cut_short:
+                break
             if not _checked(data):
                 continue
             length = len(data) if isinstance(self._iterable, list | tuple) and len(self._iterable) == 1 else None
@@ -278,6 +288,8 @@ class Call:
         else:
             out = self._head(0) if not self._head_encoded else b""
         self._iterator = None
+        if self._cut_short:
+            raise CutShortError
         self.complete = True
         if self.framing is _CHUNKED:
             out += LAST_CHUNK

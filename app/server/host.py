@@ -25,6 +25,10 @@ class Host(Protocol):
     @property
     def stopping(self) -> bool: ...
 
+    @property
+    def crowded(self) -> bool:
+        """Whether clients wait for a connection to end: none is kept for another request then."""
+
     def run_call(self, connection: "Connection") -> bool:
         """Have `connection.perform` run. False: another thread has it, or will; it is not the caller's any more."""
 

@@ -11,6 +11,7 @@ Not known here: what is spoken on the sockets. A TLS context is only carried alo
 import errno
 import os
 import re
+import select
 import socket
 import stat
 from collections.abc import Iterable, Sequence
@@ -70,6 +71,12 @@ class Listener:
         self._path = path
         self._made = _identity(path) if path else None
         self._owner = os.getpid()
+
+    def has_client(self) -> bool:
+        """Tell whether a client waits to be accepted."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """Stop listening in this process. A Unix socket's path goes too, if it is still ours and we made it."""

@@ -18,7 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from heapq import nsmallest
+from itertools import islice
 from time import monotonic
 
 from app.server.access_log import AccessLog
@@ -30,7 +30,9 @@ from app.server.options import ServerOptions
 from app.server.pool import LeadingPool
 
 _TICK = 0.5
-_TICK_STOPPING = 0.05
+_TICK_HURRIED = 0.05
+#: Who has been accepted or answered within this time may have a request on its way, and is not idle.
+_SETTLED = 0.05
 _MOST_EVENTS = 256
 #: How many connections are accepted in a row; with several processes one, so that they share a burst.
 _ACCEPTED_IN_A_ROW = 64
@@ -56,6 +58,7 @@ class Poller(LeadingPool):
         self.options = options
         self.access_log = access_log
         self.stopping = False
+        self.crowded = False
         self._max_connections = max_connections
         # The leader's
         self._epoll = select.epoll()
@@ -143,6 +146,8 @@ class Poller(LeadingPool):
                 self._begin_stop()
             if self.now >= self._next_tick and self._tick(term):
                 return
+            if self.crowded and len(self._connections) < self._max_connections and not self.stopping:
+                self._accept_again()
             if self.stopping and not self._connections:
                 self._finish()
                 return
@@ -176,7 +181,7 @@ class Poller(LeadingPool):
     def _tick(self, term: list[object]) -> bool:
         """Look at the deadlines; True when another leads now."""
         now = self.now
-        self._next_tick = now + (_TICK_STOPPING if self.stopping else _TICK)
+        self._next_tick = now + (_TICK_HURRIED if self.stopping or self.crowded else _TICK)
         if self.stopping and now >= self._stop_at:
             self._finish()
             return True
@@ -186,6 +191,7 @@ class Poller(LeadingPool):
         for connection in [c for c in list(self._connections.values()) if c.deadline <= now and not c.busy]:
             connection.expire()
             if self._term is not term:
+                self._next_tick = 0.0  # the rest are due as well
                 return True
         if not self._accepting and not self.stopping:
             self._accept_again()
@@ -197,6 +203,13 @@ class Poller(LeadingPool):
         listener = self._listeners[descriptor]
         in_a_row = 1 if self.options.multiprocess else _ACCEPTED_IN_A_ROW
         for _ in range(self._max_connections if self.stopping else in_a_row):
+            if len(self._connections) >= self._max_connections:
+                if not listener.has_client():
+                    return
+                if not self._make_room():
+                    self._pause_accepting()
+                    self.crowded = True
+                    return
             try:
                 sock, address = listener.socket.accept()
             except BlockingIOError:
@@ -206,10 +219,6 @@ class Poller(LeadingPool):
                     self._pause_accepting()
                     return
                 continue  # a client that was gone before it was accepted
-            if len(self._connections) >= self._max_connections and not self._make_room():
-                self._pause_accepting()
-                self._admit(sock, address, listener, self._bases[descriptor])
-                return
             self._admit(sock, address, listener, self._bases[descriptor])
 
     def _admit(self, sock: socket.socket, address: object, listener: Listener, base: Environ) -> None:
@@ -224,11 +233,19 @@ class Poller(LeadingPool):
     def _make_room(self) -> bool:
         """Close the connections that have been idle longest, then those that have sent nothing yet; False: none."""
         # Of a copy, which is made in one step: the pool's threads take out what they close.
-        resting = [c for c in list(self._connections.values()) if c.phase in RESTING and not c.busy]
+        settled = self.now - _SETTLED
+        resting = [
+            c for c in list(self._connections.values()) if c.phase in RESTING and not c.busy and c.idle_since <= settled
+        ]
+        resting.sort(key=lambda c: (c.phase is Phase.FIRST, c.deadline))
+        # Of some a request has arrived, and this loop has not come to read it yet.
+        idle = (connection for connection in resting if not connection.stream.has_input())
         few = 1 + len(resting) // 64  # so that a full server does not look through all of them for each newcomer
-        for connection in nsmallest(few, resting, key=lambda c: (c.phase is Phase.FIRST, c.deadline)):
+        room = False
+        for connection in islice(idle, few):
             connection.close()
-        return bool(resting)
+            room = True
+        return room
 
     def _pause_accepting(self) -> None:
         """Leave clients in the backlog until the next tick: listeners that stay ready would make the loop spin."""
@@ -238,6 +255,7 @@ class Poller(LeadingPool):
         self._accepting = False
 
     def _accept_again(self) -> None:
+        self.crowded = False
         flags = select.EPOLLIN | (select.EPOLLEXCLUSIVE if self.options.multiprocess else 0)
         for descriptor in self._listeners:
             self._epoll.register(descriptor, flags)

@@ -65,6 +65,13 @@ class Stream:
             self.readable = True
         return data
 
+    def has_input(self) -> bool:
+        """Tell whether something has arrived that was not received yet, without receiving it."""
+        try:
+            return bool(struct.unpack("i", fcntl.ioctl(self.descriptor, termios.FIONREAD, b"\0\0\0\0"))[0])
+        except OSError:
+            return False
+
     def send(self, data: bytes | memoryview, flags: int = 0) -> int:
         """Send what the kernel takes, and return how much. Raises BlockingIOError for nothing, and other OSErrors."""
         return self.socket.send(data, flags)
@@ -131,6 +138,11 @@ class Stream:
         poll = select.poll()
         poll.register(self.descriptor, events)
         return bool(poll.poll(seconds * 1000))
+
+    def end_input(self) -> None:
+        """Have the thread that waits for input find the end of it, after what has arrived. From any thread."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RD)
 
     def end_output(self) -> None:
         """Tell the client that nothing more comes. Raises OSError when it is gone."""

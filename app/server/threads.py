@@ -20,8 +20,8 @@ from app.server.listeners import Listener
 from app.server.options import ServerOptions
 
 _TICK = 0.25
-#: How often a thread looks whether its place is needed. Thousands that look all the time would leave none to others.
-_IDLE_TICK = 2.0
+#: Who has been accepted or answered within this time may have a request on its way, and is not idle.
+_SETTLED = 0.05
 #: How long the applications' close() of answers that were cut short may hold up the end.
 _LAST_CLOSES = 1.0
 
@@ -51,7 +51,7 @@ class ThreadPerConnection:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # never read: all that poll it see the stop
         self.stopping = False
         self.cut = False
-        self.crowded = False  # clients wait for a place: connections without a request give theirs up
+        self.crowded = False
         self.close_at = 0.0
 
     def run(self) -> None:
@@ -90,9 +90,12 @@ class ThreadPerConnection:
 
     def _accept(self, descriptor: int) -> None:
         listener = self._listeners[descriptor]
-        self.crowded = not self._places.acquire(timeout=_TICK)
-        if self.crowded:
-            return
+        if not self._places.acquire(blocking=False):
+            self.crowded = True
+            self._make_room()
+            if not self._places.acquire(timeout=_SETTLED):
+                return
+        self.crowded = False
         try:
             sock, address = listener.socket.accept()
         except OSError as error:
@@ -110,6 +113,18 @@ class ThreadPerConnection:
             # The system has no thread left: this client is turned away, the server lives on.
             sock.close()
             self.ended(owner)
+
+    def _make_room(self) -> None:
+        """Have the connection end that has been idle longest, else one that has sent nothing yet."""
+        with self._lock:
+            connections = [owner.connection for owner in self._owners]
+        settled = monotonic() - _SETTLED
+        resting = [c for c in connections if c is not None and c.phase in RESTING and c.idle_since <= settled]
+        resting.sort(key=lambda c: (c.phase is Phase.FIRST, c.deadline))
+        for connection in resting:
+            if not connection.stream.has_input():
+                connection.stream.end_input()
+                return
 
     @property
     def stop_descriptor(self) -> int:
@@ -132,6 +147,7 @@ class OwnThread:
         self.options = server.options
         self.access_log = server.access_log
         self.thread = threading.Thread(target=self._serve, args=(sock, address, listener, base), daemon=True)
+        self.connection: Connection | None = None
         self._server = server
 
     @property
@@ -142,9 +158,13 @@ class OwnThread:
     def stopping(self) -> bool:
         return self._server.stopping
 
+    @property
+    def crowded(self) -> bool:
+        return self._server.crowded
+
     def _serve(self, sock: socket.socket, address: object, listener: Listener, base: Environ) -> None:
         try:
-            connection = admit(self, sock, address, listener, base)
+            self.connection = connection = admit(self, sock, address, listener, base)
             connection.stream.readable = True
             poll = select.poll()
             poll.register(connection.stream.descriptor, select.POLLIN)
@@ -169,7 +189,9 @@ class OwnThread:
         if not self.stopping:
             poll.register(stopped, select.POLLIN)
         while True:
-            seconds = 0.0 if due else max(0.0, min(connection.deadline - self.now, self._tick))
+            seconds = 0.0 if due else max(0.0, connection.deadline - self.now)
+            if self.stopping:
+                seconds = min(seconds, _TICK)
             ready = any(number == descriptor for number, _ in poll.poll(seconds * 1000))
             if self.stopping:
                 with suppress(KeyError):
@@ -182,16 +204,9 @@ class OwnThread:
                 connection.stream.readable = True
             if ready or due:
                 return True
-            if self._server.crowded and connection.phase in RESTING:
-                connection.close()
-                return False
             if connection.deadline <= self.now:
                 connection.expire()
                 return True  # what it waits for may be another thing now
-
-    @property
-    def _tick(self) -> float:
-        return _TICK if self.stopping else _IDLE_TICK
 
     # What connections ask (connection.Host)
 
