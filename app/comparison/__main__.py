@@ -1,7 +1,8 @@
 """`python -m app.comparison`: starts, loads and questions servers, and reports.
 
-Ends with status 0 when there is a report, 1 when no server could be measured or a load generator failed, 2 for a
-senseless command line, 130 after Ctrl-C and 143 after SIGTERM; in each case nothing that it started goes on running.
+Ends with status 0 when there is a report, 1 when no server could be measured, a load generator failed or a report could
+not be written, 2 for a senseless command line, 130 after Ctrl-C and 143 after SIGTERM; in each case nothing that it
+started goes on running.
 """
 
 import datetime
@@ -9,6 +10,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 from . import machine
@@ -31,18 +33,45 @@ def main(arguments: list[str]) -> int:
     comparison = _empty(options, arguments)
     try:
         _measure(options, comparison)
+        return _report(options, comparison)
     except KeyboardInterrupt:
         print("stopped: every server has ended", file=sys.stderr)
         return 130
     except (GeneratorError, WrkError, OSError) as error:
-        print(f"python -m app.comparison: {error}", file=sys.stderr)
+        _tell(error)
         return 1
-    print_report(comparison)
-    for path, write in ((options.json_path, write_json), (options.html_path, write_html)):
-        if path:
-            write(comparison, path)
-            print(f"written: {path}")
-    return 0 if comparison.measured else 1
+
+
+def _report(options: Options, comparison: Comparison) -> int:
+    """Print the report and write the files, each whether or not the others could be. Returns the exit status."""
+    try:
+        print_report(comparison)
+    finally:
+        are_written = [
+            _written(comparison, path, write)
+            for path, write in ((options.json_path, write_json), (options.html_path, write_html))
+            if path
+        ]
+    return 0 if comparison.measured and all(are_written) else 1
+
+
+def _written(comparison: Comparison, path: str, write: Callable[[Comparison, str], None]) -> bool:
+    try:
+        write(comparison, path)
+    except OSError as error:
+        _tell(f"{path!r} was not written: {error.strerror}")
+        return False
+    print(f"written: {_shown(path)}")
+    return True
+
+
+def _shown(text: str) -> str:
+    """Return *text* of the command line with the bytes that are not UTF-8 escaped, since no report could hold them."""
+    return os.fsencode(text).decode(errors="backslashreplace")
+
+
+def _tell(what: object) -> None:
+    print(f"python -m app.comparison: {what}", file=sys.stderr)
 
 
 def _measure(options: Options, comparison: Comparison) -> None:
@@ -68,7 +97,7 @@ def _empty(options: Options, arguments: list[str]) -> Comparison:
     )
     return Comparison(
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        command="python -m app.comparison " + shlex.join(arguments),
+        command="python -m app.comparison " + _shown(shlex.join(arguments)),
         machine=described,
         baseline=options.baseline,
         rounds=plan.rounds,

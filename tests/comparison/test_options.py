@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,15 +32,20 @@ SENSELESS = [
 ]
 
 
-@pytest.mark.parametrize("line", SENSELESS)
-def test_senseless_values_are_one_line_and_status_2(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def assert_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and status 2."""
     with pytest.raises(SystemExit) as ended:
-        read_options(line.split())
+        read_options(arguments)
     assert ended.value.code == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("python -m app.comparison: ")
     assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", SENSELESS)
+def test_senseless_values_are_one_line_and_status_2(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert_refused(line.split(), capsys)
 
 
 def test_without_options_the_installed_servers_and_every_workload() -> None:
@@ -86,3 +93,57 @@ def test_the_command_itself_refuses() -> None:
         check=False,
     )
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("flag", ["--json", "--html"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/proc/report",
+        "{here}/",
+        "{here}/new/",
+        "{here}/loop",
+        "{here}/" + "n" * 300,
+        "{here}/astray",
+        "{here}/full/x",
+    ],
+)
+def test_a_report_that_cannot_be_written_is_known_before_the_run(
+    flag: str, path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "astray").symlink_to("/no/such/directory/report")
+    (tmp_path / "full").write_text("a file")
+    before = sorted(tmp_path.iterdir())
+    assert_refused([flag, path.format(here=tmp_path)], capsys)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_both_reports_in_one_file_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "link").symlink_to("new")
+    (tmp_path / "old").write_text("an earlier report")
+    (tmp_path / "hard").hardlink_to(tmp_path / "old")
+    for json, html in (("new", "new"), ("new", "link"), ("old", "old"), ("old", "hard")):
+        assert_refused(["--json", str(tmp_path / json), "--html", str(tmp_path / html)], capsys)
+    assert not (tmp_path / "new").exists()
+
+
+def test_asking_whether_a_report_can_be_written_changes_nothing(tmp_path: Path) -> None:
+    old, new, link = tmp_path / "old.json", tmp_path / "new.html", tmp_path / "link"
+    old.write_text("an earlier report")
+    link.symlink_to("behind")
+    options = read_options(["--json", str(old), "--html", str(new)])
+    assert (options.json_path, options.html_path) == (str(old), str(new))
+    read_options(["--json", str(link)])
+    assert old.read_text() == "an earlier report"
+    assert sorted(tmp_path.iterdir()) == [link, old]
+
+
+def test_devices_and_pipes_are_as_good_as_files(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Without a reader, opening the pipe would wait for one; with one, closing it again would be the end for it.
+    read_options(["--json", str(pipe)])
+    read_options(["--json", "/dev/null", "--html", "/dev/null"])
+    read_options(["--json", "/dev/stdout", "--html", "/dev/null"])
