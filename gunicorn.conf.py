@@ -6,18 +6,28 @@ Gunicorn evaluates this file in the master before it binds, and again at each HU
 Workers come and go (`--workers`, TTIN, HUP, max-requests, crashes), so where TALLY_COUNTS says nothing they always
 count in a private directory of the master's, named to them by TALLY_COUNTS in its environment. At USR2 it passes to
 the new master, by TALLY_PRIVATE_COUNTS; with the last master it goes.
+
+Where root hands its workers to another user (`--user`), what the start check creates is that user's, as is the private
+directory.
 """
 
 import atexit
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gunicorn.config import Config
+from gunicorn.util import set_owner_process
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 
-def on_starting(_server: object) -> None:
+def on_starting(server: Any) -> None:
     inherited = os.environ.get("TALLY_PRIVATE_COUNTS")
     if os.environ.get("TALLY_COUNTS") and not inherited:
         return
@@ -25,12 +35,19 @@ def on_starting(_server: object) -> None:
         from wsgi import CounterError, PrivateDirectory
 
         try:
-            directory = PrivateDirectory.join(inherited) if inherited else PrivateDirectory.make()
+            directory = PrivateDirectory.join(inherited) if inherited else PrivateDirectory.make(_owner(server.cfg))
         except CounterError as error:
             _refuse(str(error))
     atexit.register(directory.close)
     os.environ["TALLY_COUNTS"] = directory.url
     os.environ["TALLY_PRIVATE_COUNTS"] = directory.path
+
+
+def post_worker_init(worker: Any) -> None:
+    # Not at the first request: what a killed server left in the journal is to be delivered now.
+    wsgi = sys.modules.get("wsgi")
+    if wsgi is not None and isinstance(worker.wsgi, wsgi.Application):
+        worker.wsgi.open()
 
 
 def pre_exec(server: Any) -> None:
@@ -65,11 +82,56 @@ def _checked_threads() -> int:
         _refuse("TALLY_THREADS: '0', a thread for each connection, is for run_builtin.py; gunicorn needs 1 or more")
     # A handler for HUP is the running master's. It goes on when the root is away: that is answered with 503.
     if not callable(signal.getsignal(signal.SIGHUP)):
-        from wsgi import start_problem
+        _check_start(settings)
+    return settings.threads
 
+
+def _check_start(settings: "Settings") -> None:
+    """Check as the user that the workers will be: what cannot be used is known, and what is created is theirs."""
+    from wsgi import import_store, start_problem
+
+    def check() -> None:
         if problem := start_problem(settings):
             _refuse(problem)
-    return settings.threads
+
+    config = _given_config()
+    if not _owner(config):
+        check()
+        return
+    import_store(settings)  # as root, who may read the packages wherever they are
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            set_owner_process(config.uid, config.gid, initgroups=config.initgroups)
+            check()
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        except BaseException:  # noqa: BLE001 - never back into gunicorn
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    if status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        raise SystemExit(status if status > 0 else 1)
+
+
+def _given_config() -> Config:
+    """Return what was given besides this file, which gunicorn reads only after it."""
+    config = Config()
+    parser = config.parser()
+    for arguments in (config.get_cmd_args_from_env(), sys.argv[1:]):
+        given, _ = parser.parse_known_args(arguments)
+        for name in ("user", "group", "initgroups"):
+            if (value := getattr(given, name)) is not None:
+                config.set(name, value)
+    return config
+
+
+def _owner(config: Config) -> tuple[int, int] | None:
+    """Return user and group of the workers when root hands them to another user."""
+    return (config.uid, config.gid) if os.geteuid() == 0 and config.uid else None
 
 
 worker_class = "gthread"

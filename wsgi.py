@@ -9,6 +9,7 @@ import atexit
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,18 @@ def start_problem(settings: Settings) -> str | None:
     finally:
         log.close()
     return None
+
+
+def import_store(settings: Settings) -> None:
+    """Import what opening the counter imports: to be called by who may yet give up the right to read the packages."""
+    if settings.counts.startswith("lmdb:"):
+        import app.counters.lmdb
+    elif settings.counts not in ("", "memory:"):
+        import app.counters.journaled  # noqa: F401
+        from app.counters.redis import RedisStore
+
+        with suppress(CounterError):  # which the start check tells
+            RedisStore(settings.counts).check(quick=True)  # its client imports more when it connects
 
 
 def _counts(settings: Settings) -> str:

@@ -28,6 +28,7 @@ ARROWS: dict[str, set[str]] = {
 PACKAGES: dict[str, set[str]] = {
     "lmdb": {"app.counters.environment", "app.counters.data_file"},
     "redis": {"app.counters.redis"},
+    "gunicorn": {"gunicorn.conf"},
     "werkzeug": {"app.server.proxies"},
     "rich": {"app.comparison"},
     # Other servers' sides of a comparison, run only where they are installed.

@@ -1,8 +1,8 @@
 """A directory for the counts of one server with several processes, which goes when the server has gone.
 
 A master holds `owners.lock` in it, and every process that counts there holds `users.lock` (`environment.py`). Whoever
-leaves and finds both free removes it. What a killed server left behind is removed by the next server of the same user
-that starts.
+leaves and finds both free removes it. What a killed server left behind is removed by the next server that starts as the
+same user, or as root.
 """
 
 import fcntl
@@ -24,8 +24,11 @@ class PrivateDirectory:
     """Holds a private directory for the process that made or joined it. A forked child's copy holds nothing."""
 
     @classmethod
-    def make(cls) -> "PrivateDirectory":
-        """Make one, and remove those that killed servers left behind. Raises CounterError."""
+    def make(cls, owner: tuple[int, int] | None = None) -> "PrivateDirectory":
+        """Make one, and remove those that killed servers left behind. Raises CounterError.
+
+        *owner*: user and group of those that count in it, where root makes it for others.
+        """
         parent = _parent()
         try:
             _sweep(parent)
@@ -33,6 +36,9 @@ class PrivateDirectory:
             descriptor = _hold(unfinished)
             with open(os.path.join(unfinished, _MARK), "wb"):
                 pass
+            if owner is not None:
+                os.fchown(descriptor, *owner)
+                os.chown(unfinished, *owner)
             # Only under this name can another server's sweep find it, and by then it is held.
             path = os.path.join(parent, _PREFIX + os.path.basename(unfinished).rpartition("-")[2])
             os.rename(unfinished, path)
@@ -80,9 +86,10 @@ def remove_unused(directory: str) -> None:
     """Remove a private directory that nobody has in use, never another one."""
     held = []
     try:
-        if is_private(directory) and os.stat(directory).st_uid == os.getuid():
+        if is_private(directory) and os.getuid() in (0, os.stat(directory).st_uid):
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC  # root follows nobody's link
             for name in (_OWNERS_LOCK, _USERS_LOCK):
-                held.append(os.open(os.path.join(directory, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                held.append(os.open(os.path.join(directory, name), flags, 0o600))
                 fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(directory, ignore_errors=True)
     except OSError:

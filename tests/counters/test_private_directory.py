@@ -87,6 +87,18 @@ def test_what_a_killed_server_left_is_swept_and_what_is_in_use_is_not(parent: Pa
     other.close()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_root_makes_one_for_another_user_and_removes_it_all_the_same(parent: Path) -> None:
+    killed = PrivateDirectory.make(owner=(65534, 65534))
+    assert {path.stat().st_uid for path in (Path(killed.path), *Path(killed.path).iterdir())} == {65534, 0}
+    assert [path.name for path in Path(killed.path).iterdir() if path.stat().st_uid == 0] == ["private"]
+    killed._let_go()
+    other = PrivateDirectory.make(owner=(65534, 65534))
+    assert os.listdir(parent) == [os.path.basename(other.path)]
+    other.close()
+    assert os.listdir(parent) == []
+
+
 def test_who_only_reads_removes_nothing(parent: Path) -> None:
     directory = PrivateDirectory.make()
     counter = open_counter(directory.url)

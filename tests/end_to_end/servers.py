@@ -97,6 +97,15 @@ def _gather(stream: IO[bytes], lines: list[str]) -> None:
         )
 
 
+def open_files(pid: int) -> list[Path]:
+    """Return the files that the process *pid* has open, as far as they have names."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.append(link.readlink())
+    return found
+
+
 def command_of(kind: str, *options: str, application: str = "") -> list[str]:
     """Return the command that starts the server *kind* with *application* ("": ours), on its default address."""
     if kind == BUILTIN:

@@ -11,7 +11,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.end_to_end.client import fetch
-from tests.end_to_end.servers import GUNICORN, LiveServer, running
+from tests.end_to_end.servers import GUNICORN, LiveServer, open_files, running
 from tests.waiting import wait_until
 
 
@@ -142,6 +142,19 @@ def test_usr2_hands_over_to_a_new_master(gunicorn: LiveServer) -> None:
     assert_exact(numbers, lost=4)
     os.kill(master, signal.SIGTERM)
     wait_until(lambda: not Path(f"/proc/{master}").exists(), message="the new master's end")
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)])
+def test_workers_open_the_store_before_any_request(tmp_path: Path, options: tuple[str, ...]) -> None:
+    data = tmp_path / "counts" / "data.mdb"
+    with running(GUNICORN, "-w", "2", *options, root=tmp_path, TALLY_COUNTS=f"lmdb:{data.parent}") as server:
+        wait_until(
+            lambda: len(workers := workers_of(server)) == 2 and all(data in open_files(pid) for pid in workers),
+            message="two workers with the store open",
+        )
+        assert data not in open_files(server.process.pid)
+        assert server.stop() == 0
+        assert "tally: " not in server.printed()
 
 
 def test_the_private_counts_go_with_the_server(tmp_path: Path) -> None:
