@@ -42,6 +42,7 @@ class DeferredCounter:
             self._closed = True
             if self._store is not None:
                 self._store.close()
+        self._outage.close()
 
     def _opened(self) -> Counter | None:
         if self._outage.is_waiting():

@@ -161,6 +161,7 @@ class LmdbCounter:
         if not self._private:
             self._snapshots.end()
         self._environment.release()
+        self._outage.close()
         if self._private and self._counts_here:
             remove_unused(self._environment.directory)
 

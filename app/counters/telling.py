@@ -56,3 +56,10 @@ class Outage:
             told, self.retry_at = bool(self.retry_at), 0.0
         if told:
             tell(f"counts: the store works again; {missed} accesses were not counted")
+
+    def close(self) -> None:
+        """Tell what went uncounted and was not told: the store does not work again before the end."""
+        with self._lock:
+            missed, self._uncounted = self._uncounted, 0
+        if missed:
+            tell(f"counts: {missed} accesses were not counted")

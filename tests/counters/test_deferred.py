@@ -59,3 +59,19 @@ def test_once_closed_it_opens_nothing() -> None:
     counter._outage.retry_at = 0.0
     assert counter.count("/a", Kind.FULL) is None
     assert opened == []
+
+
+def test_what_went_uncounted_is_told_at_the_end(capfd: pytest.CaptureFixture[str]) -> None:
+    error = CounterError("counts: out of order")
+
+    def fail() -> MemoryCounter:
+        raise error
+
+    counter = DeferredCounter(fail, error)
+    for _ in range(3):
+        counter.count("/a", Kind.FULL)
+    counter.count("/a", Kind.HEAD)
+    counter.close()
+    counter.close()
+    _, last = capfd.readouterr().err.splitlines()
+    assert last == "tally: counts: 3 accesses were not counted"

@@ -264,6 +264,17 @@ def test_a_disk_that_is_full_costs_counts_and_nothing_else(
     assert f"{uncounted} accesses were not counted" in last
 
 
+def test_what_went_uncounted_is_told_at_the_end(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    counter = LmdbCounter(str(tmp_path))
+    counter._outage.failed(CounterError("counts: out of order"))
+    assert counter.count("/f", Kind.FULL) is None
+    assert counter.count("/f", Kind.HEAD) is None
+    counter.close()
+    counter.close()
+    _, last = capfd.readouterr().err.splitlines()
+    assert last == "tally: counts: 1 accesses were not counted"
+
+
 def test_a_directory_that_goes_while_it_runs_is_no_reason_to_fail(tmp_path: Path) -> None:
     counter = open_counter(f"lmdb:{tmp_path / 'counts'}")
     counter.count("/f", Kind.FULL)
