@@ -91,8 +91,11 @@ class AccessLog:
                 self._changed.notify()
 
     def reopen(self) -> None:
-        """Go on in a new file of the same name, at the next write. Safe in a signal handler, and before a fork."""
-        self._reopening = True
+        """Go on in a new file of the same name, at the next write if there was one. Safe in a signal handler."""
+        if self._thread is None:
+            self._reopen()  # a supervisor never writes, and would keep the old file for good
+        else:
+            self._reopening = True
 
     def close(self) -> None:
         """Write what waits, for at most 2 s, and close. Calls after the first do nothing."""

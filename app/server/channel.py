@@ -16,6 +16,9 @@ from app.server.stream import Stream
 COLLECTED = 65536
 #: An unread body is read and thrown away up to this size, so that the connection can go on.
 DRAINED = 65536
+#: Who has been sending for this many seconds at fewer bytes a second gives way when others wait for their turn.
+_GRACE = 5.0
+_LEAST_RATE = 500
 #: Smaller pieces are put together: chunks of a byte each would take fifty times as much memory as their bytes.
 _SMALL = 4096
 
@@ -23,12 +26,13 @@ _SMALL = 4096
 class Upload:
     """The body of one request while it arrives: collected before the call, read by the call, drained after it."""
 
-    __slots__ = ("continued", "counted", "ended", "pieces", "progress", "size")
+    __slots__ = ("began", "continued", "counted", "ended", "pieces", "progress", "size")
 
     def __init__(self, now: float) -> None:
         self.pieces: deque[bytes] = deque()  # arrived, and not yet asked for
         self.size = 0  # bytes that arrived
         self.ended = False
+        self.began = now
         self.progress = now  # when the last of it arrived
         self.continued = False  # 100 (Continue) was sent
         self.counted = False  # its call began before it had arrived
@@ -44,6 +48,9 @@ class Upload:
             pieces.append(event)
         self.size += len(event)
         self.progress = now
+
+    def is_slow(self, now: float) -> bool:
+        return now - self.began > _GRACE and self.size < _LEAST_RATE * (now - self.began)
 
 
 class CallChannel:
@@ -121,6 +128,8 @@ class CallChannel:
             if data is not None:
                 self.stream.hung_up = True
                 raise ClientError(400, "The request's body is shorter than it was declared to be.")
+            if not self.host.may_upload() and upload.is_slow(self.host.now):
+                raise ClientError(408, "The request's body came too slowly, while others waited.")
             if not self._wait(select.POLLIN, self.host.options.body_timeout):
                 raise ClientError(408, "The client took too long.")
 

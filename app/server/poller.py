@@ -181,7 +181,8 @@ class Poller(LeadingPool):
     def _tick(self, term: list[object]) -> bool:
         """Look at the deadlines; True when another leads now."""
         now = self.now
-        self._next_tick = now + (_TICK_HURRIED if self.stopping or self.crowded else _TICK)
+        # Until all was done: when a call takes the lead away from here, the next leader goes on with the rest at once.
+        self._next_tick = 0.0
         if self.stopping and now >= self._stop_at:
             self._finish()
             return True
@@ -191,10 +192,10 @@ class Poller(LeadingPool):
         for connection in [c for c in list(self._connections.values()) if c.deadline <= now and not c.busy]:
             connection.expire()
             if self._term is not term:
-                self._next_tick = 0.0  # the rest are due as well
                 return True
         if not self._accepting and not self.stopping:
             self._accept_again()
+        self._next_tick = now + (_TICK_HURRIED if self.stopping or self.crowded else _TICK)
         return False
 
     # Accepting
@@ -209,6 +210,7 @@ class Poller(LeadingPool):
                 if not self._make_room():
                     self._pause_accepting()
                     self.crowded = True
+                    self._next_tick = min(self._next_tick, self.now + _TICK_HURRIED)
                     return
             try:
                 sock, address = listener.socket.accept()

@@ -176,6 +176,12 @@ def test_after_reopening_lines_go_to_a_new_file(log: AccessLog, tmp_path: Path) 
     assert len(lines_in(tmp_path / "log.1")) == 1
 
 
+def test_who_never_writes_lets_go_of_the_old_file_too(log: AccessLog, tmp_path: Path) -> None:
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    log.reopen()
+    assert (tmp_path / "log").exists()
+
+
 def test_when_reopening_fails_the_old_file_is_written(log: AccessLog, tmp_path: Path, told: list[str]) -> None:
     home = tmp_path / "moved"
     (tmp_path / "log").rename(home)

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from app.http11 import Limits
-from app.server import connection, poller, pool
+from app.server import channel, connection, poller, pool
 from tests.server.serving import get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
 
@@ -264,12 +264,122 @@ def test_bytes_that_are_no_request_get_an_answer_and_a_close(threads: int) -> No
         assert running.exchange(get("/alive", close=True)).endswith(b"/alive")
 
 
-def test_idle_connections_make_room_when_there_are_too_many() -> None:
-    with serving(plain, max_connections=20) as running, ExitStack() as stack:
-        for number in range(60):
+@MODELS
+def test_idle_connections_make_room_when_there_are_too_many(threads: int) -> None:
+    with serving(plain, threads=threads, max_connections=20) as running, ExitStack() as stack:
+        for number in range(40):
+            stack.enter_context(running.connect())  # never says a word
             client = stack.enter_context(running.connect())
             client.sendall(get(f"/{number}"))
             assert read_answer(client)[2] == b"/%d" % number
+
+
+@MODELS
+def test_a_burst_beyond_the_limit_loses_no_request(threads: int) -> None:
+    with serving(plain, threads=threads, max_connections=10) as running, ExitStack() as stack:
+        clients = [stack.enter_context(running.connect()) for _ in range(100)]
+        for client in clients:
+            client.sendall(get("/all", close=True))
+        for client in clients:
+            assert read_all(client).endswith(b"/all")
+
+
+@MODELS
+def test_the_limit_holds_while_nobody_leaves(threads: int, large_file: Path) -> None:
+    with serving(large, threads=threads, max_connections=5) as running, ExitStack() as stack:
+        clients = [stack.enter_context(running.connect(receive_buffer=4096)) for _ in range(30)]
+        for client in clients:
+            client.setblocking(False)
+            client.sendall(get("/file", f"X-File: {large_file}"))
+
+        def begun() -> int:
+            answered = 0
+            for client in clients:
+                with suppress(BlockingIOError):
+                    answered += len(client.recv(1, socket.MSG_PEEK))
+            return answered
+
+        wait_until(lambda: begun() == 5)
+        threading.Event().wait(1.2)  # time enough for one more to be let in, again and again
+        assert begun() == 5
+
+
+def test_while_others_wait_answers_end_their_connections() -> None:
+    gate = Gate()
+    with serving(gate, max_connections=2, threads=4) as running, ExitStack() as stack:
+        working = [stack.enter_context(running.connect()) for _ in range(2)]
+        for client in working:
+            client.sendall(get("/wait"))
+        wait_until(lambda: gate.inside == 2)
+        waiting = stack.enter_context(running.connect())
+        waiting.sendall(get("/later"))
+        wait_until(lambda: running.server._host.crowded)
+        gate.opened.set()
+        assert b"\r\nConnection: close\r\n" in read_all(working[0])
+        assert read_answer(waiting)[2] == b"/later"
+
+
+def test_calls_that_wait_for_bodies_do_not_hold_up_the_deadlines_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_PATIENCE", 0.05)
+    over = threading.Event()
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        environ["wsgi.input"].read()
+        return plain(environ, start_response)
+
+    def upload(client: socket.socket) -> None:
+        while not over.wait(0.01):
+            client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\na")
+            over.wait(0.6)  # the call begins meanwhile
+            client.sendall(b"b")
+            read_answer(client)
+
+    with (
+        serving(application, threads=2, header_timeout=0.5) as running,
+        ExitStack() as stack,
+        ThreadPoolExecutor(6) as uploaders,
+    ):
+        uploads = [uploaders.submit(upload, stack.enter_context(running.connect())) for _ in range(6)]
+        slow = stack.enter_context(running.connect(timeout=5))
+        slow.sendall(b"GET / HTT")
+        try:
+            assert slow.recv(12) == b"HTTP/1.1 408"
+        finally:
+            over.set()
+        for future in uploads:
+            future.result(10)
+
+
+def test_an_upload_that_dribbles_gives_way_when_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_UPLOADS", 1)
+    monkeypatch.setattr(channel, "_GRACE", 0.2)
+    monkeypatch.setattr(channel, "_LEAST_RATE", 1_000_000)
+    inside = threading.Event()
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        inside.set()
+        body = environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [b"%d" % len(body)]
+
+    with serving(application, threads=2) as running, running.connect() as slow, running.connect() as quick:
+        slow.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n")
+        assert inside.wait(10)
+        assert read_answer(slow)[0] == 100
+        quick.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000)
+        quick.setblocking(False)
+
+        def served() -> bool:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                slow.sendall(b"a")
+            with suppress(BlockingIOError):
+                return bool(quick.recv(1, socket.MSG_PEEK))
+            return False
+
+        wait_until(served)
+        quick.settimeout(10)
+        assert read_answer(quick)[2] == b"300000"
+        assert read_answer(slow)[0] == 408
 
 
 def test_connections_beyond_the_limit_wait_while_all_are_at_work() -> None:

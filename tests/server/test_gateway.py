@@ -5,6 +5,7 @@ import gzip
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from wsgiref.validate import validator
@@ -510,3 +511,49 @@ def test_the_validator_finds_nothing(threads: int, caplog: pytest.LogCaptureFixt
             client.sendall(request)
             assert read_answer(client)[2] == b"hello\nworld"
     assert caplog.records == []
+
+
+@MODELS
+def test_nothing_follows_a_write_that_failed(threads: int) -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/next":
+            return plain(environ, start_response)
+        write = start_response("200 OK", [("Content-Length", "8000000")])
+        with suppress(OSError):
+            write(b"a" * 8_000_000)
+        return []
+
+    with serving(application, threads=threads, write_timeout=0.2) as running, running.connect() as client:
+        client.sendall(get("/") + get("/next"))
+        threading.Event().wait(1.0)  # longer than the server waits for a client that takes nothing
+        answer = read_all(client)
+    assert answer.count(b"HTTP/1.1 200 OK") == 1
+    assert len(answer) < 8_000_000
+
+
+@MODELS
+def test_text_given_to_write_is_the_applications_failure(threads: int, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(answering(lambda e, w: w("text")), threads=threads) as running:
+        assert running.exchange(get(close=True)).startswith(b"HTTP/1.1 500 ")
+    assert "not of str" in caplog.text
+
+
+@MODELS
+def test_a_body_that_breaks_after_its_answer_gets_no_second_one(threads: int) -> None:
+    with serving(plain, threads=threads) as running, running.connect() as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc")
+        assert read_answer(client)[0] == 200
+        client.sendall(b"deZZ\r\n")
+        assert client.recv(100) == b""
+
+
+@MODELS
+def test_options_for_the_server_as_a_whole_has_no_path(threads: int) -> None:
+    @validator
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"{environ['PATH_INFO']!r} {environ['REQUEST_URI']}".encode()]
+
+    with serving(application, threads=threads) as running:
+        answer = running.exchange(b"OPTIONS * HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    assert b"'' *" in answer
