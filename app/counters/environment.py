@@ -6,6 +6,9 @@ shared by every process that has it open, so that one that comes alone knows it,
 it: a damaged map would end the process by a signal. Disk space is allocated before it is mapped for the same reason: on
 a full disk, writing to a page of a sparse map is a SIGBUS.
 
+Files that are removed or replaced while they are open would part the processes: each would count in what it has open.
+So `in_place` is asked now and then, and whoever comes where such a file is missing waits until the others have left.
+
 Nothing of counts is known here. The flags: a commit is safe against the death of any process as soon as it returns,
 and never waits for the disk; what outlives a power failure is the snapshot (`snapshots.py`).
 """
@@ -29,6 +32,8 @@ __all__ = ["Environment", "Transaction"]
 
 FIRST_SIZE = 1 << 20
 LARGEST_STEP = 256 << 20
+#: How often `in_place` is to be asked by those that have it open, and how long a newcomer waits for them to leave.
+WATCH_SECONDS, LEAVE_SECONDS = 1.0, 3.0
 #: LMDB's lock file, room for 254 readers.
 LOCK_SIZE = 16384
 DATA, LOCK, RESIZE_LOCK, USERS_LOCK, SNAPSHOT = "data.mdb", "lock.mdb", "resize.lock", "users.lock", "snapshot.mdb"
@@ -45,6 +50,11 @@ T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 Ts = TypeVarTuple("Ts")
+
+
+class FileMissingError(CounterError):
+    """A file that other processes have open was removed: they have to leave first."""
+
 
 _in_process: "weakref.WeakSet[Environment]" = weakref.WeakSet()
 _by_directory: "weakref.WeakValueDictionary[str, Environment]" = weakref.WeakValueDictionary()
@@ -80,6 +90,7 @@ class Environment:
         """Set what belongs to one process."""
         self._opened: lmdb.Environment | None = None
         self._users_descriptor = -1
+        self._identities: list[tuple[int, int] | None] = []  # of the files, while they are open
         # Taken in this order. Writers hold the first; readers the second, because growing moves the map.
         self._lock = Lock()
         self._reading = Lock()
@@ -172,6 +183,23 @@ class Environment:
         with self._reading:
             return int(self._opened.info()["last_txnid"]) if self._opened is not None else 0
 
+    def in_place(self) -> bool:
+        """Return True while it is open and its files are those in the directory.
+
+        If they are not, it is closed, which is told; the next use opens what is there then.
+        """
+        try:
+            if not self._identities or self._identities_there() == self._identities:
+                return bool(self._identities)
+            with self._lock, self._reading:
+                if not self._identities or self._identities_there() == self._identities:
+                    return bool(self._identities)
+                self._close()
+        except OSError:
+            return True  # not to be known now
+        tell(f"counts: {self.directory}: removed or replaced while in use; counting goes on in what is there now")
+        return False
+
     def release(self) -> None:
         """Close the process's environment when this was its last user."""
         with _registry_lock:
@@ -186,9 +214,17 @@ class Environment:
 
     def open(self) -> None:
         """Open it now, for the sake of the error. Raises CounterError."""
-        with self._lock:
-            if self._opened is None:
-                self._open()
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while True:
+            try:
+                with self._lock:
+                    if self._opened is None:
+                        self._open()
+                return
+            except FileMissingError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.05)
 
     def _open(self) -> lmdb.Environment:
         try:
@@ -197,6 +233,7 @@ class Environment:
                 alone = self._join_users()
                 try:
                     self._opened = self._open_alone() if alone else self._open_shared()
+                    self._identities = self._identities_there()
                 except BaseException:
                     self._close()
                     raise
@@ -236,6 +273,9 @@ class Environment:
 
     def _open_shared(self) -> lmdb.Environment:
         path = self._path(DATA)
+        for name in (DATA, LOCK):
+            if not os.path.exists(self._path(name)):
+                raise FileMissingError(f"counts: {self._path(name)} was removed while other processes have it open")
         if not has_meta_page(path):
             raise CounterError(f"counts: {path} is damaged, and another process has it open; stop that one first")
         opened = self._open_file()
@@ -294,12 +334,23 @@ class Environment:
     # ------------------------------------------------------------------ small things
 
     def _close(self) -> None:
-        opened, self._opened = self._opened, None
+        opened, self._opened, self._identities = self._opened, None, []
         if opened is not None:
             opened.close()
         descriptor, self._users_descriptor = self._users_descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def _identities_there(self) -> list[tuple[int, int] | None]:
+        found: list[tuple[int, int] | None] = []
+        for name in (DATA, LOCK, USERS_LOCK):
+            try:
+                status = os.stat(self._path(name))
+            except (FileNotFoundError, NotADirectoryError):
+                found.append(None)
+            else:
+                found.append((status.st_dev, status.st_ino))
+        return found
 
     def _path(self, name: str) -> str:
         return os.path.join(self.directory, name)

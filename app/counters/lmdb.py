@@ -64,6 +64,8 @@ class LmdbCounter:
         except BaseException:
             self._environment.release()
             raise
+        if create and not self._private:
+            self._snapshots.watch()
         _counters.add(self)
 
     # ------------------------------------------------------------------ counting

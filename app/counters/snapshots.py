@@ -2,7 +2,8 @@
 
 The live file is never waited for by anyone who counts, so after a power failure it may not open. The copy is made
 from a read transaction, written beside, synced and renamed. One process of those that share the store takes it at a
-time; `snapshot.lock` says who, and holds the number of the last transaction that is in the copy.
+time; `snapshot.lock` says who, and holds the number of the last transaction that is in the copy. The same thread looks
+whether the live files are still in place.
 """
 
 import fcntl
@@ -13,7 +14,7 @@ from threading import Event, Lock, Thread
 from time import time
 
 from app.counters.data_file import has_meta_page
-from app.counters.environment import SNAPSHOT, Environment
+from app.counters.environment import SNAPSHOT, WATCH_SECONDS, Environment
 from app.counters.record import CounterError
 from app.counters.telling import tell
 
@@ -23,7 +24,7 @@ _TRANSACTION = struct.Struct("<Q")
 
 
 class Snapshots:
-    """Takes the snapshots of one environment, from a thread that `begin` starts."""
+    """Takes the snapshots of one environment and watches its files, from a thread."""
 
     def __init__(self, environment: Environment, *, interval: float = INTERVAL_SECONDS) -> None:
         self._environment = environment
@@ -33,33 +34,42 @@ class Snapshots:
 
     def begin_in_child(self) -> None:
         """Set what belongs to one process."""
-        #: Whether this process has begun to take snapshots. Read at every count.
+        #: Whether this process wrote anything. Read at every count.
         self.begun = False
         self._lock, self._end = Lock(), Event()
+        self._thread: Thread | None = None
 
-    def begin(self) -> None:
+    def watch(self) -> None:
         """Start the thread, once in a process."""
         with self._lock:
-            if self.begun:
+            if self._thread is not None:
                 return
-            self.begun = True
             self._end = Event()
-        thread = Thread(target=self._run, name="count-snapshots", daemon=True)
-        # The interpreter may be ending; end() takes the last snapshot then.
-        with suppress(RuntimeError):
-            thread.start()
+            self._thread = Thread(target=self._run, name="count-snapshots", daemon=True)
+            # The interpreter may be ending; end() takes the last snapshot then.
+            with suppress(RuntimeError):
+                self._thread.start()
+
+    def begin(self) -> None:
+        """Note that this process writes; to be called from its first transaction on."""
+        self.begun = True
+        self.watch()
 
     def end(self) -> None:
         """Stop the thread and take the last snapshot, if this process wrote anything."""
-        if self.begun:
-            self._end.set()
+        self._end.set()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join()
+        self._thread = None
+        if self.begun and self._environment.in_place():
             self.take(due_after=0.0)
-            self.begun = False
+        self.begun = False
 
     def _run(self) -> None:
         end = self._end
-        while not end.wait(self._interval):
-            self.take(due_after=self._interval * 0.9)
+        while not end.wait(min(self._interval, WATCH_SECONDS)):
+            if self._environment.in_place():
+                self.take(due_after=self._interval * 0.9)
 
     def take(self, *, due_after: float) -> None:
         """Take one unless nothing changed, the last is younger than *due_after* seconds or another is being taken."""

@@ -1,6 +1,7 @@
 """What LMDB counts must survive: kills, damage, growth, full disks, midnight, newer programs."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.counters import CounterError, open_counter
+from app.counters import environment as environment_module
 from app.counters.counter import Kind
 from app.counters.data_file import verified_problem
 from app.counters.environment import FORMAT_KEY, Environment
@@ -275,9 +277,64 @@ def test_what_went_uncounted_is_told_at_the_end(tmp_path: Path, capfd: pytest.Ca
     assert last == "tally: counts: 1 accesses were not counted"
 
 
-def test_a_directory_that_goes_while_it_runs_is_no_reason_to_fail(tmp_path: Path) -> None:
-    counter = open_counter(f"lmdb:{tmp_path / 'counts'}")
+def test_a_directory_that_goes_while_it_runs_is_begun_anew(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    counter = LmdbCounter(str(tmp_path / "counts"), snapshot_interval=0.01)
     counter.count("/f", Kind.FULL)
     os.rename(tmp_path / "counts", tmp_path / "elsewhere")
-    assert counter.count("/f", Kind.FULL) == 2
+    wait_until(lambda: counter._environment._opened is None, message="the store to be left")
+    assert counter.count("/f", Kind.FULL) == 1
+    wait_until((tmp_path / "counts" / "snapshot.mdb").exists, message="a snapshot of the new one")
     counter.close()
+    [line] = capfd.readouterr().err.splitlines()
+    assert str(tmp_path / "counts") in line
+    assert "removed or replaced" in line
+
+
+def count_elsewhere(directory: Path) -> str:
+    """Count /f once in a process of its own; return its number."""
+    command = [sys.executable, "-m", "tests.counters.counting_process", f"lmdb:{directory}", "", "1", "1", "/f"]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=20, check=True).stdout.split()[1]
+
+
+def test_after_the_directory_went_all_processes_count_in_the_new_one(tmp_path: Path) -> None:
+    directory = tmp_path / "counts"
+    counter = LmdbCounter(str(directory), snapshot_interval=0.01)  # has counted nothing yet
+    shutil.rmtree(directory)
+    wait_until(lambda: counter._environment._opened is None, message="the store to be left")
+    assert count_elsewhere(directory) == "1"
+    assert counter.count("/f", Kind.FULL) == 2
+    assert count_elsewhere(directory) == "3"
+    counter.close()
+
+
+@pytest.mark.parametrize("name", ["lock.mdb", "users.lock", "data.mdb"])
+def test_whoever_comes_when_a_file_was_removed_shares_the_store_with_those_before(tmp_path: Path, name: str) -> None:
+    counter = LmdbCounter(str(tmp_path), snapshot_interval=0.01)
+    counter.count("/f", Kind.FULL)
+    wait_until((tmp_path / "snapshot.mdb").exists, message="a snapshot")
+    (tmp_path / name).unlink()
+    assert count_elsewhere(tmp_path) == "2"
+    wait_until(lambda: not holds_removed_files(tmp_path), message="the removed file to be left")
+    assert counter.count("/f", Kind.FULL) == 3
+    assert count_elsewhere(tmp_path) == "4"
+    counter.close()
+
+
+def holds_removed_files(directory: Path) -> list[str]:
+    links = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return [link for link in links if link.startswith(str(directory)) and link.endswith("(deleted)")]
+
+
+def test_who_comes_does_not_open_what_others_hold_without_its_lock_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = counting(tmp_path)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGSTOP)
+    (tmp_path / "lock.mdb").unlink()
+    monkeypatch.setattr(environment_module, "LEAVE_SECONDS", 0.01)
+    with pytest.raises(CounterError, match=r"lock\.mdb was removed"):
+        open_counter(f"lmdb:{tmp_path}")
+    _kill(process)
+    open_counter(f"lmdb:{tmp_path}").close()
