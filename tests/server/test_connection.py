@@ -330,17 +330,17 @@ def test_calls_that_wait_for_bodies_do_not_hold_up_the_deadlines_of_others(monke
     def upload(client: socket.socket) -> None:
         while not over.wait(0.01):
             client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\na")
-            over.wait(0.6)  # the call begins meanwhile
+            over.wait(0.7)  # the call begins meanwhile
             client.sendall(b"b")
             read_answer(client)
 
     with (
-        serving(application, threads=2, header_timeout=0.5) as running,
+        serving(application, threads=8, header_timeout=0.5) as running,
         ExitStack() as stack,
-        ThreadPoolExecutor(6) as uploaders,
+        ThreadPoolExecutor(16) as uploaders,
     ):
-        uploads = [uploaders.submit(upload, stack.enter_context(running.connect())) for _ in range(6)]
-        slow = stack.enter_context(running.connect(timeout=5))
+        uploads = [uploaders.submit(upload, stack.enter_context(running.connect())) for _ in range(16)]
+        slow = stack.enter_context(running.connect(timeout=4))
         slow.sendall(b"GET / HTT")
         try:
             assert slow.recv(12) == b"HTTP/1.1 408"
