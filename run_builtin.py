@@ -44,6 +44,7 @@ class Site:
 
 
 def main() -> int:
+    _open_standard_streams()
     settings = Settings.from_command_line()
     try:
         addresses = _addresses(settings)
@@ -70,6 +71,18 @@ def main() -> int:
     finally:
         for listener in listeners:
             listener.close()
+
+
+def _open_standard_streams() -> None:
+    """Open the null device where a standard stream is closed: another file would get its number, and its lines."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free
+        if getattr(sys, name) is None:
+            stream = open(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def _run(service: Service, settings: Settings, ready: Callable[[], object]) -> int:

@@ -97,6 +97,12 @@ def _gather(stream: IO[bytes], lines: list[str]) -> None:
         )
 
 
+def workers_of(server: LiveServer, master: int | None = None) -> set[int]:
+    """Return the worker processes of *master* (the server's own, unless it is given)."""
+    pid = master or server.process.pid
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
 def open_files(pid: int) -> list[Path]:
     """Return the files that the process *pid* has open, as far as they have names."""
     found = []

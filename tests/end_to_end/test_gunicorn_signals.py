@@ -11,7 +11,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.end_to_end.client import fetch
-from tests.end_to_end.servers import GUNICORN, LiveServer, open_files, running
+from tests.end_to_end.servers import GUNICORN, LiveServer, open_files, running, workers_of
 from tests.waiting import wait_until
 
 
@@ -41,12 +41,6 @@ def counted_load(port: int) -> Iterator[list[int]]:
         stopped.set()
         for client in clients:
             client.join()
-
-
-def workers_of(server: LiveServer, master: int | None = None) -> set[int]:
-    """Return the worker processes of *master* (the server's own, unless it is given)."""
-    pid = master or server.process.pid
-    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 @pytest.fixture

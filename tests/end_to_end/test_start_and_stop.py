@@ -1,6 +1,7 @@
 """How both servers begin and end: one line and a status for what cannot be, a clean end for signals."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.client import Client, fetch
-from tests.end_to_end.servers import BUILTIN, GUNICORN, LiveServer, command_of, running, started
+from tests.end_to_end.servers import BUILTIN, GUNICORN, LiveServer, command_of, running, started, workers_of
 from tests.waiting import wait_until
 
 
@@ -90,6 +91,26 @@ def test_no_process_stays_behind(kind: str, tmp_path: Path) -> None:
         assert server.stop() == 0
         with pytest.raises(ProcessLookupError):
             os.killpg(server.process.pid, 0)
+
+
+@pytest.mark.parametrize("closed", ["0<&- 1>&- 2>&-", "1>&-", "2>&-"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_closed_standard_streams(closed: str, workers: str, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a.txt").write_text("a")
+    options = (str(tmp_path / "root"), "-w", workers, "--counts", f"lmdb:{tmp_path / 'counts'}", "--count-header")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = command_of(BUILTIN, *options, "--bind", f"fd://{listener.fileno()}")
+        shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
+        server = LiveServer(shell, {}, [listener.fileno()])
+        try:
+            assert fetch(listener.getsockname()[1], "/a.txt")["tally-count"] == "1"
+            for pid in (server.process.pid, *workers_of(server)):
+                for number in re.findall("[012](?=[<>])", closed):
+                    assert os.readlink(f"/proc/{pid}/fd/{number}") == os.devnull
+            assert server.stop() == 0
+        finally:
+            server.kill()
 
 
 def test_the_banner_names_addresses_that_answer(tmp_path: Path) -> None:
