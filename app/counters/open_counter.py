@@ -28,7 +28,7 @@ def open_counter(url: str, *, journal: str = "") -> CountingStore:
         from app.counters.redis import RedisStore
 
         return JournaledCounter(RedisStore(url), journal or _default_journal())
-    raise _unknown(scheme)
+    raise _unknown(url)
 
 
 def open_store(url: str, *, create: bool) -> Store:
@@ -43,14 +43,24 @@ def open_store(url: str, *, create: bool) -> Store:
     if scheme in _REDIS_SCHEMES:
         from app.counters.redis import RedisStore
 
-        return RedisStore(url)
+        store = RedisStore(url)
+        try:
+            store.check_format()
+        except CounterError:
+            store.close()
+            raise
+        return store
     if scheme in ("", "memory"):
         raise CounterError("counts: memory: is the server's own, and cannot be read from here")
-    raise _unknown(scheme)
+    raise _unknown(url)
 
 
-def _unknown(scheme: str) -> CounterError:
-    return CounterError(f"counts: {scheme[:20]!r} is none of memory:, lmdb:DIR, redis://HOST/DB, rediss:// and unix://")
+def _unknown(url: str) -> CounterError:
+    scheme, colon, rest = url.partition(":")
+    # Nothing is shown that may be a name or a password in front of a host.
+    is_scheme = colon and scheme.isascii() and scheme.isalpha() and (rest.startswith("//") or "@" not in rest)
+    shown = repr(scheme[:20]) if is_scheme else "this"
+    return CounterError(f"counts: {shown} is none of memory:, lmdb:DIR, redis://HOST/DB, rediss:// and unix://")
 
 
 def _default_journal() -> str:

@@ -5,10 +5,10 @@ is no answer or a refusal, with a text that holds no credentials.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha1, sha256
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -16,7 +16,7 @@ from redis.connection import parse_url
 from redis.retry import Retry
 
 from app.counters import redis_script
-from app.counters.record import CounterError, Counts, FileRecord
+from app.counters.record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
 
 Entry = tuple[str, str, str, str]
 
@@ -25,6 +25,14 @@ ANSWER_SECONDS = 0.25
 CONNECT_SECONDS = 1.0
 PATIENT_SECONDS = 5.0
 _CHUNK = 500
+#: So many values are read at one moment; some milliseconds of the server's time.
+_READ_AT_ONCE = 2000
+#: No file is looked for on more days than a century's.
+_MOST_DAYS = 36525
+#: What a URL may say beside the place. Other options of redis-py would change what is asked, or how long it may take.
+_OPTIONS = frozenset(
+    {"db", "username", "password", "client_name", "health_check_interval", "socket_keepalive", "protocol"}
+)
 _KINDS = ("full", "partial", "not_modified", "resumed", "head")
 
 
@@ -40,20 +48,18 @@ class RedisStore:
     """The counts in the Redis that *url* names (redis-py's forms). Connects at the first use. Safe from any thread."""
 
     def __init__(self, url: str, *, timeout: float = ANSWER_SECONDS) -> None:
-        try:
-            options = cast(dict[str, Any], parse_url(url))  # type: ignore[no-untyped-call]
-            parts = urlsplit(url)
-            if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
-                raise ValueError  # redis-py would take database 0
-        except (ValueError, TypeError):
-            raise CounterError("counts: not a Redis URL; try redis://HOST:6379/0 or unix:///PATH?db=0") from None
+        options = _options(url)
         self._url = url
         self._timeout = timeout
-        self._secrets = [str(options[name]) for name in ("password", "username") if options.get(name)]
+        self._secrets = [str(options[name]) for name in ("password", "username", "ssl_password") if options.get(name)]
         place = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
         #: Names the store without credentials.
         self.name = f"redis {place}/{options.get('db', 0)}"
         self.begin_in_child()
+        try:
+            self._quick.connection_pool.make_connection()  # not connected; redis-py looks at the options only here
+        except (TypeError, ValueError, redis.exceptions.RedisError):
+            raise _unknown_option() from None
 
     @property
     def identity(self) -> str:
@@ -79,8 +85,14 @@ class RedisStore:
     def check(self, *, quick: bool = False) -> None:
         """See that the server takes writes of ours, soon if *quick*. Raises RemoteAwayError or RemoteRefusedError."""
         client = self._quick if quick else self._patient
-        if self._ask(client, "SETNX", redis_script.FORMAT_KEY, redis_script.FORMAT):
-            return
+        if not self._ask(client, "SETNX", redis_script.FORMAT_KEY, redis_script.FORMAT):
+            self._check_format(client)
+
+    def check_format(self) -> None:
+        """See that what is kept can be read. Writes nothing. Raises RemoteAwayError or RemoteRefusedError."""
+        self._check_format(self._patient)
+
+    def _check_format(self, client: "redis.Redis") -> None:
         kept = self._ask(client, "GET", redis_script.FORMAT_KEY)
         if kept is not None and kept != redis_script.FORMAT.encode():
             shown = bytes(kept)[:20].decode("ascii", "replace")
@@ -107,28 +119,57 @@ class RedisStore:
 
     def counts(self) -> Counts:
         counts = Counts()
-        for path, text in self._scan(redis_script.FILES):
-            full, partial, not_modified, resumed, head, first, last = map(int, text.split())
-            counts.files[path] = FileRecord(full, partial, not_modified, resumed, head, first, last)
-        for name, accesses in self._scan(redis_script.DAYS):
+        days: dict[str, set[int]] = {}
+        for name, _ in self._scan(redis_script.DAYS):
             day, _, path = name.partition(" ")
-            # A file that was counted for the first time since its record was read is left for the next reading.
-            if path in counts.files:
-                counts.files[path].days[int(day)] = int(accesses)
+            days.setdefault(path, set()).add(int(day))
+        to_read = {path: days.get(path, set()) for path, _ in self._scan(redis_script.FILES)}
+        while to_read:
+            incomplete = {}
+            for path, record in self._read(to_read):
+                # A file that was counted on a new day since the days were looked through is read once more.
+                if missing := _missing_days(record) - to_read[path]:
+                    incomplete[path] = to_read[path] | missing
+                else:
+                    counts.files[path] = record
+            to_read = incomplete
         for status, answers in self._scan(redis_script.STATUSES):
             counts.other_statuses[int(status)] = int(answers)
         return counts
 
+    def _read(self, days: Mapping[str, set[int]]) -> Iterator[tuple[str, FileRecord]]:
+        """Yield the record of each path as of one moment, with the accesses on its *days*."""
+        asked: list[tuple[str, list[int]]] = []
+        values = 0
+        for number, (path, its_days) in enumerate(days.items(), 1):
+            asked.append((path, sorted(its_days)))
+            values += 1 + len(its_days)
+            if values < _READ_AT_ONCE and number < len(days):
+                continue
+            arguments = [text for path, known in asked for text in (path, str(len(known)), *map(str, known))]
+            answers = self._run(self._patient, redis_script.READ, arguments)
+            for (path, known), (text, *accesses) in zip(asked, answers, strict=True):
+                if text is not None:  # else it was reset in between
+                    full, partial, not_modified, resumed, head, first, last = map(int, text.split())
+                    on_day = {day: int(kept) for day, kept in zip(known, accesses, strict=True) if kept is not None}
+                    yield path, FileRecord(full, partial, not_modified, resumed, head, first, last, on_day)
+            asked, values = [], 0
+
     def add(self, counts: Counts) -> None:
         """Add *counts*, in parts; when that breaks off, repeating it goes on where it stopped and doubles nothing."""
-        entries = sorted(_entries(counts))
-        writer = "import-" + sha256(json.dumps(entries).encode()).hexdigest()[:32]
-        for start in range(0, len(entries), _CHUNK):
-            try:
-                self.apply(writer, start + 1, entries[start : start + _CHUNK], patient=True)
-            except RemoteAwayError as error:
-                raise CounterError(f"{error}; {start} of {len(entries)} parts arrived; repeat it to continue") from None
-        self._ask(self._patient, "HDEL", redis_script.WRITERS, writer)
+        self.check()
+        batches = list(_batches(counts))
+        writer = redis_script.IMPORT + sha256(json.dumps(batches).encode()).hexdigest()[:32]
+        total, arrived = sum(map(len, batches)), 0
+        try:
+            if not any(self._ask(self._patient, "HLEN", key) for key in (redis_script.FILES, redis_script.STATUSES)):
+                self._run(self._patient, redis_script.FORGET, [writer])  # whatever arrived before was reset since
+            for batch in batches:
+                self.apply(writer, arrived + 1, batch, patient=True)
+                arrived += len(batch)
+            self._run(self._patient, redis_script.FORGET, [writer])
+        except RemoteAwayError as error:
+            raise CounterError(f"{error}; {arrived} of {total} parts arrived; repeat it with --add to finish") from None
 
     def reset(self, paths: Iterable[str] | None = None) -> None:
         if paths is None:
@@ -188,11 +229,57 @@ class RedisStore:
         return f"counts: {self.name}: {text.rstrip('.')}"
 
 
-def _entries(counts: Counts) -> Iterable[Entry]:
-    for path, record in counts.files.items():
-        kinds = " ".join(str(getattr(record, kind)) for kind in _KINDS)
-        yield "record", path, f"{kinds} {record.first} {record.last}", "0"
-        for day, accesses in record.days.items():
-            yield "day", f"{day} {path}", str(accesses), "0"
-    for status, answers in counts.other_statuses.items():
-        yield "status", str(status), str(answers), "0"
+def _options(url: str) -> dict[str, Any]:
+    """Return what *url* says, as redis-py reads it. Raises CounterError, with nothing of the URL in it."""
+    try:
+        options = cast(dict[str, Any], parse_url(url))  # type: ignore[no-untyped-call]
+        parts = urlsplit(url)
+        if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
+            raise ValueError  # redis-py would take database 0
+        given = parse_qs(parts.query)
+    except (ValueError, TypeError):
+        raise CounterError("counts: not a Redis URL; try redis://HOST:6379/0 or unix:///PATH?db=0") from None
+    if any(name not in _OPTIONS and not name.startswith("ssl_") for name in given):
+        raise _unknown_option()
+    return options
+
+
+def _unknown_option() -> CounterError:
+    names = ", ".join(sorted(_OPTIONS))
+    return CounterError(f"counts: the Redis URL has an option that is none of {names} and, with rediss://, ssl_...")
+
+
+def _missing_days(record: FileRecord) -> set[int]:
+    """Return the days on which *record* may have accesses that its days do not have; none when they are complete."""
+    if sum(record.days.values()) == record.accesses:
+        return set()
+    span = range(record.first // SECONDS_PER_DAY, record.last // SECONDS_PER_DAY + 1)
+    return set(span) if len(span) <= _MOST_DAYS else set()
+
+
+def _batches(counts: Counts) -> Iterator[list[Entry]]:
+    """Yield what adds *counts*, in the same order each time; no file is divided, so that none is seen half added."""
+    batch: list[Entry] = []
+    for path, record in sorted(counts.files.items()):
+        batch += _entries(path, record)
+        if len(batch) >= _CHUNK:
+            yield batch
+            batch = []
+    batch += [("status", str(status), str(answers), "0") for status, answers in sorted(counts.other_statuses.items())]
+    if batch:
+        yield batch
+
+
+def _entries(path: str, record: FileRecord) -> Iterator[Entry]:
+    first, last = record.first, record.last
+    if record.days:
+        # A clock that was set back can have left a day outside these times; a reset looks for days between them alone.
+        earliest, latest = min(record.days), max(record.days)
+        if not first or earliest < first // SECONDS_PER_DAY:
+            first = earliest * SECONDS_PER_DAY
+        if latest > last // SECONDS_PER_DAY:
+            last = latest * SECONDS_PER_DAY
+    kinds = " ".join(str(getattr(record, kind)) for kind in _KINDS)
+    yield "record", path, f"{kinds} {first} {last}", "0"
+    for day, accesses in sorted(record.days.items()):
+        yield "day", f"{day} {path}", str(accesses), "0"

@@ -132,10 +132,43 @@ end
 return 0
 """.replace("FORGET", str(FORGET_AFTER_SECONDS)).replace("KEEP", str(FORGET_FINISHED_SECONDS))
 
-# ARGV: paths; without any, everything is forgotten. The writers stay: what they deliver again must still be known.
-RESET = """
+#: An import's writer begins so. What it brings again after a reset of everything is to be counted.
+IMPORT = "import-"
+_FORGET_WRITER = """
+local function forget(writer)
+  redis.call('HDEL', KEYS[4], writer)
+  redis.call('ZREM', KEYS[5], writer)
+  redis.call('HDEL', KEYS[6], writer)
+end
+"""
+
+# ARGV: the writer of an import that arrived whole.
+FORGET = _FORGET_WRITER + "forget(ARGV[1]) return 0"
+
+# ARGV: for each file its path, a number of days, and these. Returns for each its record's text and the accesses of
+# these days, nil for what there is not.
+READ = """
+local answer, at = {}, 1
+while ARGV[at] do
+  local path, days = ARGV[at], tonumber(ARGV[at + 1])
+  local read = {redis.call('HGET', KEYS[1], path)}
+  for i = 1, days do read[i + 1] = redis.call('HGET', KEYS[2], ARGV[at + 1 + i] .. ' ' .. path) end
+  answer[#answer + 1] = read
+  at = at + 2 + days
+end
+return answer
+"""
+
+# ARGV: paths; without any, everything is forgotten. The writers that count stay: what they deliver again must still be
+# known.
+_RESET = """
 local files, days, statuses = KEYS[1], KEYS[2], KEYS[3]
-if #ARGV == 0 then redis.call('UNLINK', files, days, statuses) end
+if #ARGV == 0 then
+  redis.call('UNLINK', files, days, statuses)
+  for _, writer in ipairs(redis.call('HKEYS', KEYS[4])) do
+    if string.sub(writer, 1, #'IMPORT') == 'IMPORT' then forget(writer) end
+  end
+end
 for _, path in ipairs(ARGV) do
   local text = redis.call('HGET', files, path)
   if text then
@@ -148,3 +181,4 @@ for _, path in ipairs(ARGV) do
 end
 return 0
 """
+RESET = _FORGET_WRITER + _RESET.replace("IMPORT", IMPORT)

@@ -9,6 +9,7 @@ import pytest
 
 from app.counters import open_counter
 from app.counters.store import CountingStore
+from tests.counters.cutting_proxy import CuttingProxy
 from tests.counters.redis_server import RedisServer
 
 Open = Callable[[], CountingStore]
@@ -32,6 +33,13 @@ def redis_server(request: pytest.FixtureRequest) -> RedisServer:
     server: RedisServer = request.getfixturevalue("_shared_redis")
     server.ask("FLUSHALL")
     return server
+
+
+@pytest.fixture
+def proxy(redis_server: RedisServer) -> Iterator[CuttingProxy]:
+    between = CuttingProxy(redis_server.path, redis_server.path + ".proxy")
+    yield between
+    between.close()
 
 
 @pytest.fixture

@@ -24,8 +24,9 @@ Connect = Callable[..., JournaledCounter]
 
 
 @pytest.fixture
-def connect(tmp_path: Path) -> Iterator[Connect]:
+def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Opens counters whose courier looks often, so that nobody waits."""
+    monkeypatch.setattr("app.counters.journaled._ADOPT_SECONDS", 0.1)
     opened: list[CountingStore] = []
 
     def connected(url: str, journal: str = "journal", **options: object) -> JournaledCounter:
@@ -37,13 +38,6 @@ def connect(tmp_path: Path) -> Iterator[Connect]:
     yield connected
     for counter in opened:
         counter.close()
-
-
-@pytest.fixture
-def proxy(redis_server: RedisServer) -> Iterator[CuttingProxy]:
-    between = CuttingProxy(redis_server.path, redis_server.path + ".proxy")
-    yield between
-    between.close()
 
 
 def accesses(url: str) -> dict[str, int]:
@@ -276,7 +270,15 @@ def test_an_outage_is_told_without_credentials(
     assert ["wait in" in line for line in lines] == [True, False]
 
 
-@pytest.mark.parametrize("url", ["redis://:hunter2@host:port/0", "redis://h/notadb", "redis://[::1/0"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2@host:port/0", "redis://h/notadb", "redis://[::1/0", "redis://:hunter2@h/0?foo=1",
+        "redis://h/0?decode_responses=1", "unix:///path?db=0&socket_timeout=100", "redis://h/0?ssl_ca_certs=/path",
+        "redis://h/0?hunter2=1", "redis://h/0?protocol=hunter2", "redis://h/0?protocol=7",
+        "rediss://h/0?ssl_cert_reqs=hunter2", "rediss://h/0?ssl_foo=1",
+    ],
+)  # fmt: skip
 def test_urls_that_are_none_are_refused_without_being_shown(url: str, tmp_path: Path) -> None:
     with pytest.raises(CounterError) as refused:
         open_counter(url, journal=str(tmp_path))
