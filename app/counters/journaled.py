@@ -29,6 +29,7 @@ _MOST_IN_BATCH = 128
 _MOST_IN_DELIVERY = 500
 _STATUS_SECONDS = 0.1
 _RETRY_SECONDS = 0.5
+_BEGIN_SECONDS = 0.05
 _ADOPT_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
 
@@ -79,6 +80,9 @@ class JournaledCounter:
             self._away = True
             tell(f"{error}; accesses wait in {directory} until it is there")
         _counters.add(self)
+        # What dead processes left is delivered without waiting for the first request.
+        with self._lock:
+            self._start_courier()
 
     def _begin(self) -> None:
         """Set what belongs to one process."""
@@ -149,8 +153,10 @@ class JournaledCounter:
                 self._leave(error)
                 batch += self._pending
                 self._pending.clear()
-                self._next = first
+                # The remote store may have what was sent. If the journal has not, these numbers are not used again.
+                unused, self._next = self._next, first
                 self._keep(batch)
+                self._next = max(self._next, unused)
                 self._leading = False
             _release(batch)
             if not isinstance(error, Exception):
@@ -159,6 +165,8 @@ class JournaledCounter:
         for waiting, number in zip(batch, numbers, strict=True):
             waiting.settle(number or None if waiting.is_access else None)
         with self._lock:
+            if self._outage.retry_at:
+                self._outage.ended()
             if self._pending:
                 leader = self._pending[0]
                 leader.leads = True
@@ -204,17 +212,23 @@ class JournaledCounter:
             except (OSError, CounterError):
                 return False
             self._writer, self._stream, self._next = writer, 1, 1
+        self._start_courier()
+        return True
+
+    def _start_courier(self) -> None:
+        """Start this process's courier, once; with the lock held."""
         if self._courier is None and not self._end.is_set():
             self._courier = Thread(target=self._run, name="count-courier", daemon=True)
             try:
                 self._courier.start()
             except RuntimeError:  # the interpreter is ending: close() delivers
                 self._courier = None
-        return True
 
     # ------------------------------------------------------------------ the courier
 
     def _run(self) -> None:
+        # A start check closes at once what it opens, and may fork then: this thread is to be gone, not in a call.
+        self._end.wait(_BEGIN_SECONDS)
         adopt_at = 0.0
         while not self._end.is_set():
             if self._away:
@@ -238,11 +252,12 @@ class JournaledCounter:
         try:
             self._remote.check(quick=True)
             with self._lock:
-                if self._writer is None:
-                    return
-                self._writer.begin_stream(self._stream + 1)
-                self._stream += 1
-                self._next = 1
+                if self._writer is not None:
+                    self._writer.begin_stream(self._stream + 1)
+                    self._stream += 1
+                    self._next = 1
+                    if self._outage.retry_at:
+                        self._outage.ended()
                 self._away = False
         except (CounterError, OSError):
             return
@@ -318,6 +333,7 @@ class JournaledCounter:
         self._submit_statuses()
         with self._lock:
             writer, self._writer = self._writer, None
+        self._outage.close()
         if courier is not None and courier.is_alive():
             return  # it still delivers, by a connection that hangs; the process's end frees the writer for others
         if writer is not None:

@@ -1,0 +1,157 @@
+"""What a counter over a remote store does on its own: it delivers, skips numbers, and tells what went uncounted."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from app.counters import CounterError, open_counter
+from app.counters.counter import Kind
+from app.counters.journal import Entry, Journal, Writer
+from app.counters.journaled import JournaledCounter
+from app.counters.redis import RedisStore, RemoteAwayError
+from app.counters.telling import Outage
+from tests.counters.cutting_proxy import CuttingProxy
+from tests.counters.redis_server import RedisServer
+from tests.waiting import wait_until
+
+
+class FillingJournal(Journal):
+    """Takes nothing while its disk is full."""
+
+    full = False
+
+    def register(self) -> Writer:
+        if self.full:
+            raise CounterError("counts: no space")
+        return super().register()
+
+    def append(self, writer: Writer, stream: int, first: int, entries: Sequence[Entry]) -> None:
+        if self.full:
+            raise CounterError("counts: no space")
+        super().append(writer, stream, first, entries)
+
+
+class LeavingStore(RedisStore):
+    """Is not found again before it `is_back`."""
+
+    is_back = True
+
+    def check(self, *, quick: bool = False) -> None:
+        if not self.is_back:
+            raise RemoteAwayError("counts: away")
+        super().check(quick=quick)
+
+
+@pytest.fixture
+def filling(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FillingJournal]]:
+    monkeypatch.setattr("app.counters.journaled.Journal", FillingJournal)
+    yield FillingJournal
+    FillingJournal.full = False
+
+
+def journal_of_a_dead_process(url: str, directory: Path) -> None:
+    journal = Journal(str(directory / RedisStore(url).identity))
+    writer = journal.register()
+    writer.begin_stream(1)
+    journal.append(writer, 1, 1, [("full", "/f", "1", "86400")] * 3)
+    journal.abandon(writer)
+    journal.close()
+
+
+def accesses(url: str) -> int:
+    store = RedisStore(url)
+    try:
+        return sum(record.accesses for record in store.counts().files.values())
+    finally:
+        store.close()
+
+
+def test_what_a_dead_process_left_is_delivered_without_a_request(redis_server: RedisServer, tmp_path: Path) -> None:
+    journal_of_a_dead_process(redis_server.url, tmp_path)
+    counter = open_counter(redis_server.url, journal=str(tmp_path))
+    wait_until(lambda: accesses(redis_server.url) == 3, message="delivery")
+    counter.close()
+    assert not list(tmp_path.glob("*/*.writer"))
+
+
+def test_it_is_delivered_when_redis_comes_after_the_start(own_redis: RedisServer, tmp_path: Path) -> None:
+    journal_of_a_dead_process(own_redis.url, tmp_path)
+    own_redis.stop()
+    counter = JournaledCounter(RedisStore(own_redis.url), str(tmp_path), retry=0.02)
+    own_redis.start()
+    wait_until(lambda: accesses(own_redis.url) == 3, message="delivery")
+    assert counter.count("/f", Kind.FULL) == 4
+    counter.close()
+
+
+def test_a_start_check_leaves_no_thread_and_delivers_nothing(redis_server: RedisServer, tmp_path: Path) -> None:
+    journal_of_a_dead_process(redis_server.url, tmp_path)
+    open_counter(redis_server.url, journal=str(tmp_path)).close()
+    assert "count-courier" not in [thread.name for thread in threading.enumerate()]
+    assert accesses(redis_server.url) == 0
+
+
+def test_numbers_that_were_sent_are_not_used_for_other_accesses(
+    redis_server: RedisServer, proxy: CuttingProxy, tmp_path: Path, filling: type[FillingJournal]
+) -> None:
+    store = LeavingStore(f"unix://{proxy.path}", timeout=1.0)
+    counter = JournaledCounter(store, str(tmp_path), retry=0.02)
+    now = [100.0]
+    counter._outage = Outage(clock=lambda: now[0])
+    assert counter.count("/f", Kind.FULL) == 1
+    store.is_back = False
+    filling.full = True
+    proxy.cut_replies = 2  # the request is repeated once
+    assert counter.count("/f", Kind.FULL) is None
+    assert accesses(redis_server.url) == 2, "it arrived, but nobody here knows"
+    filling.full = False
+    now[0] += 10
+    assert [counter.count("/f", Kind.FULL) for _ in range(3)] == [None] * 3
+    store.is_back = True
+    wait_until(lambda: accesses(redis_server.url) == 5, message="delivery")
+    counter.close()
+    assert accesses(redis_server.url) == 5
+
+
+def test_what_went_uncounted_is_told_when_redis_is_back(
+    proxy: CuttingProxy, tmp_path: Path, filling: type[FillingJournal], capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = LeavingStore(f"unix://{proxy.path}", timeout=1.0)
+    counter = JournaledCounter(store, str(tmp_path), retry=0.02)
+    assert counter.count("/f", Kind.FULL) == 1
+    store.is_back = False
+    filling.full = True
+    proxy.cut_replies = 2
+    for _ in range(5):
+        assert counter.count("/f", Kind.FULL) is None
+    store.is_back = True
+    wait_until(lambda: counter.count("/f", Kind.FULL), message="numbers again")
+    counter.close()
+    told = [line for line in capfd.readouterr().err.splitlines() if "not counted" in line and "files are" not in line]
+    assert len(told) == 1
+    assert "accesses were not counted" in told[0]
+
+
+def test_what_went_uncounted_is_told_when_the_process_can_register_again(
+    redis_server: RedisServer, tmp_path: Path, filling: type[FillingJournal], capfd: pytest.CaptureFixture[str]
+) -> None:
+    counter = JournaledCounter(RedisStore(redis_server.url), str(tmp_path))
+    filling.full = True
+    assert [counter.count("/f", Kind.FULL) for _ in range(5)] == [None] * 5
+    filling.full = False
+    assert counter.count("/f", Kind.FULL) == 1
+    assert "; 5 accesses were not counted" in capfd.readouterr().err
+    counter.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_what_went_uncounted_is_told_at_the_end(
+    redis_server: RedisServer, tmp_path: Path, filling: type[FillingJournal], capfd: pytest.CaptureFixture[str]
+) -> None:
+    counter = JournaledCounter(RedisStore(redis_server.url), str(tmp_path))
+    filling.full = True
+    assert [counter.count("/f", Kind.FULL) for _ in range(5)] == [None] * 5
+    counter.close()
+    assert capfd.readouterr().err.splitlines()[-1] == "tally: counts: 5 accesses were not counted"
