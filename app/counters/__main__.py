@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from app.counters.open_counter import open_store
 from app.counters.record import CounterError, Counts, day_number, day_text
-from app.counters.report import as_csv, as_json, as_table, from_json
+from app.counters.report import as_csv, as_day_json, as_json, as_table, from_json
 from app.counters.store import Store
 
 _STORES = ("lmdb:", "redis:", "rediss:", "unix:")
@@ -85,15 +85,15 @@ def _reset(store: Store, options: argparse.Namespace) -> int:
 
 
 def _read_source(source: str) -> Counts:
-    if source.startswith(_STORES):
+    if source.startswith(_STORES) or "://" in source:
         other = open_store(source, create=False)
         try:
             return other.counts()
         finally:
             other.close()
     if source == "-":
-        return from_json(sys.stdin.read())
-    with open(source, encoding="utf-8") as file:
+        return from_json(sys.stdin.buffer.read())
+    with open(source, "rb") as file:
         return from_json(file.read())
 
 
@@ -117,12 +117,16 @@ def _weight(counts: Counts, path: str, options: argparse.Namespace) -> int:
 
 def _write(counts: Counts, paths: list[str], options: argparse.Namespace) -> None:
     by_day = options.by_day or options.day is not None
-    if options.format == "json":
-        sys.stdout.write(as_json(counts, paths))
-    elif options.format == "csv":
+    if options.format == "csv":
         sys.stdout.write(as_csv(counts, paths, by_day=by_day))
+    elif options.format == "table":
+        # Statuses are not kept by day, nor by file.
+        statuses = options.run is _show and not options.path and options.day is None
+        sys.stdout.write(as_table(counts, paths, by_day=by_day, statuses=statuses))
+    elif options.day is not None:
+        sys.stdout.write(as_day_json(counts, paths, options.day))
     else:
-        sys.stdout.write(as_table(counts, paths, by_day=by_day, statuses=not options.path and options.run is _show))
+        sys.stdout.write(as_json(counts, paths))
 
 
 def _day(text: str) -> int:

@@ -10,6 +10,8 @@ from typing import Any
 from app.counters.record import CounterError, Counts, FileRecord, day_number, day_text
 
 FORMAT = 1
+#: The end of the year 9999, after which no time can be written.
+_LAST_SECOND = 253_402_300_799
 _KINDS = ("full", "partial", "not_modified", "resumed", "head")
 _HEADINGS = ("accesses", *_KINDS, "first", "last", "path")
 _TEXT_HEADINGS = ("day", "first", "last", "path")
@@ -33,7 +35,7 @@ def _day_rows(counts: Counts, paths: Iterable[str]) -> Iterator[tuple[str, ...]]
 
 
 def as_table(counts: Counts, paths: Sequence[str], *, by_day: bool, statuses: bool) -> str:
-    """Return aligned columns for people, with the sum of the accesses."""
+    """Return aligned columns for people, with the sum of the accesses shown."""
     headings = ("day", "accesses", "path") if by_day else _HEADINGS
     rows = [headings, *(_day_rows if by_day else _rows)(counts, paths)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -46,7 +48,7 @@ def as_table(counts: Counts, paths: Sequence[str], *, by_day: bool, statuses: bo
         ).rstrip()
         for row in rows
     ]
-    total = sum(counts.files[path].accesses for path in paths)
+    total = sum(int(row[headings.index("accesses")]) for row in rows[1:])
     lines.append(f"{total} accesses to {len(paths)} files")
     if statuses and counts.all_statuses():
         answers = ", ".join(f"{status}: {number}" for status, number in counts.all_statuses().items())
@@ -74,6 +76,12 @@ def as_json(counts: Counts, paths: Sequence[str]) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
+def as_day_json(counts: Counts, paths: Sequence[str], day: int) -> str:
+    """Return the accesses of one day, which is all that is kept by day. `from_json` refuses it: it is a part."""
+    files = {path: {"accesses": counts.files[path].days[day]} for path in paths}
+    return json.dumps({"format": FORMAT, "day": day_text(day), "files": files}, indent=1) + "\n"
+
+
 def _file_document(record: FileRecord) -> dict[str, Any]:
     return {
         "accesses": record.accesses,
@@ -84,7 +92,7 @@ def _file_document(record: FileRecord) -> dict[str, Any]:
     }
 
 
-def from_json(text: str) -> Counts:
+def from_json(text: bytes | str) -> Counts:
     """Return the counts of a document that `as_json` wrote. Raises CounterError."""
     try:
         document = json.loads(text)
@@ -92,19 +100,26 @@ def from_json(text: str) -> Counts:
             raise CounterError(f"counts: a document of format {document['format']}, this program knows {FORMAT}")
         counts = Counts()
         for path, kept in document["files"].items():
-            full, partial, not_modified, resumed, head, first, last = (
-                _whole(kept[name]) for name in (*_KINDS, "first", "last")
-            )
-            days = {day_number(day): _whole(accesses) for day, accesses in kept["days"].items()}
-            record = FileRecord(full, partial, not_modified, resumed, head, first, last, days)
-            if not path.startswith("/") or sum(record.days.values()) > record.accesses:
+            if not (path.startswith("/") and path.isascii() and path.isprintable()):
                 raise ValueError
-            counts.files[path] = record
+            counts.files[path] = _record(kept)
         for status, answers in document["other_statuses"].items():
+            if not 100 <= int(status) <= 999:
+                raise ValueError
             counts.other_statuses[int(status)] = _whole(answers)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CounterError("counts: this is not a document that `export` wrote") from None
     return counts
+
+
+def _record(kept: dict[str, Any]) -> FileRecord:
+    full, partial, not_modified, resumed, head = (_whole(kept[kind]) for kind in _KINDS)
+    first, last = _whole(kept["first"]), _whole(kept["last"])
+    days = {day_number(day): _whole(accesses) for day, accesses in kept["days"].items()}
+    record = FileRecord(full, partial, not_modified, resumed, head, first, last, days)
+    if max(first, last) > _LAST_SECOND or min(days, default=0) < 0 or sum(days.values()) > record.accesses:
+        raise ValueError
+    return record
 
 
 def _whole(number: object) -> int:

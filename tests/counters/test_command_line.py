@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from app.counters import open_counter
+from app.counters import redis_script as script
 from app.counters.__main__ import main
 from app.counters.counter import Kind
 from app.counters.lmdb import LmdbCounter
 from app.counters.record import FileRecord
 from tests.counters.conftest import Open
+from tests.counters.redis_server import RedisServer
 
 NIGHT = 20_000 * 86400
 
@@ -73,6 +75,30 @@ def test_show_by_day(store: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_show_one_file_on_one_day(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = run(capsys, "show", "--day", "2024-10-03", "--format", "csv", "--counts", store, "/a")
     assert out.splitlines() == ["day,accesses,path", "2024-10-03,3,/a"]
+
+
+def test_one_day_is_all_that_is_shown_of_it(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "show", "--day", "2024-10-04", "--counts", store).splitlines() == [
+        "day         accesses  path",
+        "2024-10-04         1  /a",
+        '2024-10-04         5  /b,"c"',
+        "6 accesses to 2 files",
+    ]
+    assert run(capsys, "top", "-n", "1", "--day", "2024-10-03", "--counts", store).splitlines()[1:] == [
+        "2024-10-03         3  /a",
+        "3 accesses to 1 files",
+    ]
+    assert json.loads(run(capsys, "show", "--day", "2024-10-04", "--format", "json", "--counts", store)) == {
+        "format": 1,
+        "day": "2024-10-04",
+        "files": {"/a": {"accesses": 1}, '/b,"c"': {"accesses": 5}},
+    }
+
+
+def test_the_document_of_one_day_is_no_export(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = tmp_path / "document.json"
+    document.write_text(run(capsys, "show", "--day", "2024-10-04", "--format", "json", "--counts", store))
+    refused(capsys, "import", str(document), "--counts", f"lmdb:{tmp_path / 'other'}")
 
 
 def test_top(store: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,6 +170,70 @@ def test_stores_that_cannot_be_read(url: str, capsys: pytest.CaptureFixture[str]
 def test_documents_that_are_none(document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "document").write_text(document)
     refused(capsys, "import", str(tmp_path / "document"), "--counts", f"lmdb:{tmp_path / 'kept'}")
+
+
+@pytest.mark.parametrize("document", [b"\x89PNG\r\n\x1a\n\xff\xfe", b"\0" * 64, b"[" * 100_000])
+def test_files_that_are_no_documents(document: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "document").write_bytes(document)
+    line = refused(capsys, "import", str(tmp_path / "document"), "--counts", f"lmdb:{tmp_path / 'kept'}")
+    assert "not a document" in line
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"days": {"1960-01-01": 1}}, {"last": 253402300800}, {"first": 2**52}, {"days": {"2024-10-03": 5}},
+        {"days": {"10000-01-01": 1}}, {"full": 2**53},
+    ],
+)  # fmt: skip
+def test_documents_with_values_that_cannot_be(
+    change: dict[str, object], store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(run(capsys, "export", "--counts", store))
+    document["files"]["/a"].update(change)
+    (tmp_path / "document").write_text(json.dumps(document))
+    other = f"lmdb:{tmp_path / 'other'}"
+    assert "not a document" in refused(capsys, "import", str(tmp_path / "document"), "--counts", other)
+    assert run(capsys, "show", "--format", "csv", "--counts", other).count("\n") == 1, "nothing of it was taken"
+
+
+@pytest.mark.parametrize("path", ["/\ud800", "/a\nb", "/\u00e4"])
+def test_documents_with_paths_that_no_file_has(
+    path: str, store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(run(capsys, "export", "--counts", store))
+    document["files"] = {path: document["files"]["/a"]}
+    (tmp_path / "document").write_text(json.dumps(document))
+    refused(capsys, "import", str(tmp_path / "document"), "--counts", f"lmdb:{tmp_path / 'other'}")
+
+
+@pytest.mark.parametrize("url", ["s3cr3tPW@127.0.0.1:1/0", "s3cr3tPW", "someone:s3cr3tPW@h/0", "s3cr3tPW:x@h/0"])
+def test_what_may_be_a_credential_is_not_shown(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "show", "--counts", url)
+    assert not any(word in line for word in ("s3cr3t", "someone"))
+
+
+def test_a_scheme_that_was_mistyped_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "show", "--counts", "redsi://someone:hunter2@h/0")
+    assert "'redsi'" in line
+    assert "hunter2" not in line
+    line = refused(capsys, "import", "redsi://someone:hunter2@h/0", "--counts", f"lmdb:{tmp_path / 'kept'}")
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("command", [["show"], ["export"], ["import", "-"], ["reset", "--all"]])
+def test_a_newer_format_is_left_alone(
+    command: list[str], redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    redis_server.ask("SET", script.FORMAT_KEY, "2")
+    redis_server.ask("HSET", script.FILES, "/a", "x")
+    assert "format 2" in refused(capsys, *command, "--counts", redis_server.url)
+    assert redis_server.ask("HLEN", script.FILES) == b":1\r\n"
+
+
+def test_reading_writes_nothing(redis_server: RedisServer, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "export", "--counts", redis_server.url)
+    assert redis_server.ask("DBSIZE") == b":0\r\n"
 
 
 @pytest.mark.parametrize("arguments", [["show", "--day", "2024-13-01"], ["top", "-n", "0"], ["nothing"], []])
