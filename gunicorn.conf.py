@@ -17,7 +17,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gunicorn.config import Config
@@ -95,9 +95,11 @@ def _check_start(settings: "Settings") -> None:
             _refuse(problem)
 
     config = _given_config()
-    if not _owner(config):
+    owner = _owner(config)
+    if owner is None:
         check()
         return
+    _make_for(owner, settings)
     import_store(settings)  # as root, who may read the packages wherever they are
     child = os.fork()
     if child == 0:
@@ -115,6 +117,26 @@ def _check_start(settings: "Settings") -> None:
             os._exit(status)
     if status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
         raise SystemExit(status if status > 0 else 1)
+
+
+def _make_for(owner: tuple[int, int], settings: "Settings") -> None:
+    """Make what the workers' user may not be allowed to make in its place. What fails is told by the check."""
+    scheme, _, rest = settings.counts.partition(":")
+    directory = rest if scheme == "lmdb" else settings.counts_journal
+    with suppress(OSError):
+        os.makedirs(directory)  # one that is there already stays whose it is
+        _give(owner, directory, os.O_DIRECTORY)
+    if not settings.quiet and settings.count_log not in ("-", "off"):
+        with suppress(OSError):
+            _give(owner, settings.count_log, os.O_CREAT | os.O_EXCL)
+
+
+def _give(owner: tuple[int, int], path: str, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o644)
+    try:
+        os.fchown(descriptor, *owner)
+    finally:
+        os.close(descriptor)
 
 
 def _given_config() -> Config:

@@ -64,6 +64,14 @@ def test_they_count_in_a_directory_of_theirs(place: Path, options: tuple[str, ..
     assert owners(place / "own") == {USER}
 
 
+def test_what_is_not_there_yet_is_made_for_them(place: Path) -> None:
+    counts = {"TALLY_COUNTS": f"lmdb:{place / 'new' / 'counts'}", "TALLY_COUNT_LOG": str(place / "log")}
+    assert numbers(place, **counts) == ["1", "2", "3", "4", "5", "6"]
+    assert owners(place / "new" / "counts") == {USER}
+    assert [(place / name).owner() for name in ("new", "new/counts", "log")] == ["root", USER, USER]
+    assert len((place / "log").read_text().splitlines()) == 6
+
+
 def test_they_keep_a_journal(place: Path) -> None:
     counts = {"TALLY_COUNTS": f"unix://{place / 'nobody-listens'}", "TALLY_COUNTS_JOURNAL": str(place / "own" / "j")}
     with running(GUNICORN, *OPTIONS, root=place / "root", **counts) as server:
