@@ -86,7 +86,10 @@ def test_it_is_delivered_when_redis_comes_after_the_start(own_redis: RedisServer
     counter.close()
 
 
-def test_a_start_check_leaves_no_thread_and_delivers_nothing(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_a_start_check_leaves_no_thread_and_delivers_nothing(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.counters.journaled._BEGIN_SECONDS", 60.0)  # however slow the machine
     journal_of_a_dead_process(redis_server.url, tmp_path)
     open_counter(redis_server.url, journal=str(tmp_path)).close()
     assert "count-courier" not in [thread.name for thread in threading.enumerate()]
