@@ -263,7 +263,7 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
 def test_reading_leaves_the_live_store_as_it_is(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "kept" / "data.mdb"
     snapshot = (tmp_path / "kept" / "snapshot.mdb").stat()
-    counter = open_counter(store)
+    counter = LmdbCounter(str(tmp_path / "kept"), snapshot_interval=3600.0)  # its own snapshots are not meant
     before = data.read_bytes()
     command = [sys.executable, "-m", "app.counters", "show", "--counts", store]
     for _ in range(2):
