@@ -10,12 +10,15 @@ import os
 import shutil
 import tempfile
 import weakref
+from time import monotonic, sleep
 
 from app.counters.record import CounterError
 
 _PREFIX = "tally-counts-"
 _MARK = "private"
 _OWNERS_LOCK, _USERS_LOCK = "owners.lock", "users.lock"
+#: How long a master that leaves waits for the last processes that count there.
+_LEAVE_SECONDS = 1.0
 
 _held: "weakref.WeakSet[PrivateDirectory]" = weakref.WeakSet()
 
@@ -69,7 +72,10 @@ class PrivateDirectory:
         """Leave it, and remove it if nobody else has it in use. Calls after the first do nothing."""
         if self._descriptor >= 0:
             self._let_go()
-            remove_unused(self.path)
+            # A worker that was killed a moment ago still holds its lock, and will not remove anything.
+            deadline = monotonic() + _LEAVE_SECONDS
+            while not remove_unused(self.path) and monotonic() < deadline:
+                sleep(0.02)
 
     def _let_go(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -82,9 +88,9 @@ def is_private(directory: str) -> bool:
     return os.path.exists(os.path.join(directory, _MARK))
 
 
-def remove_unused(directory: str) -> None:
-    """Remove a private directory that nobody has in use, never another one."""
-    held = []
+def remove_unused(directory: str) -> bool:
+    """Remove a private directory that nobody has in use, never another one. False: others use it, but no master."""
+    held: list[int] = []
     try:
         if is_private(directory) and os.getuid() in (0, os.stat(directory).st_uid):
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC  # root follows nobody's link
@@ -92,11 +98,14 @@ def remove_unused(directory: str) -> None:
                 held.append(os.open(os.path.join(directory, name), flags, 0o600))
                 fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(directory, ignore_errors=True)
+    except BlockingIOError:
+        return len(held) == 1  # the first is a master's, who removes it
     except OSError:
-        return  # in use, or gone already
+        return True  # gone already, or not ours
     finally:
         for descriptor in held:
             os.close(descriptor)
+    return True
 
 
 def _parent() -> str:
