@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import signal
 
 # A session that was started in the background or by nohup ignores these, and its children would inherit it: servers and
@@ -7,3 +8,9 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the thousands of collected tests out of every later garbage collection: a tenth of the suite's time."""
+    gc.collect()
+    gc.freeze()

@@ -3,6 +3,7 @@
 import dataclasses
 import posixpath
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,11 @@ PAGES = sorted(SITE.rglob("*.html"))
 REFERENCES = {("a", "href"), ("link", "href"), ("img", "src"), ("script", "src"), ("section", "data-target")}
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 OPTIONS = [field.name for field in dataclasses.fields(Settings)]
+
+
+@cache
+def page_at(path: Path) -> "Page":
+    return Page(path)
 
 
 class Page(HTMLParser):
@@ -81,7 +87,7 @@ def test_the_site_has_its_pages() -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)
 def test_page_is_whole(path: Path) -> None:
-    page = Page(path)
+    page = page_at(path)
     assert page.language == "en"
     assert page.encoding.lower() == "utf-8"
     assert page.title.strip()
@@ -91,12 +97,12 @@ def test_page_is_whole(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)
 def test_links_and_assets_resolve(path: Path) -> None:
-    references = [text for text in Page(path).references if not urlsplit(text).scheme and not urlsplit(text).netloc]
+    references = [text for text in page_at(path).references if not urlsplit(text).scheme and not urlsplit(text).netloc]
     broken = []
     for reference in references:
         target = _resolve(path, reference)
         fragment = urlsplit(reference).fragment
-        if not target.is_file() or (fragment and fragment not in Page(target).identifiers):
+        if not target.is_file() or (fragment and fragment not in page_at(target).identifiers):
             broken.append(reference)
     assert broken == []
 
@@ -108,7 +114,7 @@ def test_page_loads_nothing_from_elsewhere(path: Path) -> None:
 
 
 def test_the_404_page_works_at_any_depth() -> None:
-    for reference in Page(SITE / "404.html").references:
+    for reference in page_at(SITE / "404.html").references:
         assert reference.startswith("/"), reference
 
 

@@ -41,16 +41,15 @@ _STREAMS: dict[str, Callable[[int], bytes]] = {
 @pytest.mark.parametrize("cut", [by_byte, lambda raw: [raw]], ids=["by byte", "whole"])
 def test_linear(make: Callable[[int], bytes], cut: Callable[[bytes], Iterable[bytes]]) -> None:
     small, large = make(2**13), make(2**15)
-    ratio = min(_seconds(cut(large)) / max(_seconds(cut(small)), 1e-4) for _ in range(3))
-    assert ratio < 8
+    assert any(_seconds(cut(large)) / max(_seconds(cut(small)), 1e-4) < 8 for _ in range(3))
 
 
 @pytest.mark.parametrize("value", [b"a ;" * 40, b"a=b;" * 60, b'a="' + b"\\a" * 100, b" \t" * 110, b";a" * 120])
 def test_no_pattern_backtracks(value: bytes) -> None:
     stream = chunked(b"5" + value[:250] + b"@\r\n")
-    assert min(_seconds_until_refused(stream) for _ in range(3)) < 0.01
+    assert any(_seconds_until_refused(stream) < 0.01 for _ in range(3))
     stream = post(b"Transfer-Encoding: " + value * 30)
-    assert min(_seconds_until_refused(stream) for _ in range(3)) < 0.05
+    assert any(_seconds_until_refused(stream) < 0.05 for _ in range(3))
 
 
 def _seconds_until_refused(stream: bytes) -> float:

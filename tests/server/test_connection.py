@@ -212,7 +212,8 @@ def test_a_refused_head_is_answered_without_content(threads: int, sent: bytes) -
 
 
 @MODELS
-def test_a_dribbled_head_has_one_deadline(threads: int) -> None:
+def test_a_dribbled_head_has_one_deadline(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_LINGER_PAUSE", 0.2)
     with serving(plain, threads=threads, header_timeout=0.5) as running, running.connect() as client:
         begin = monotonic()
         pause = threading.Event()
@@ -315,7 +316,8 @@ def test_while_others_wait_answers_end_their_connections() -> None:
         waiting.sendall(get("/later"))
         wait_until(lambda: running.server._host.crowded)
         gate.opened.set()
-        assert b"\r\nConnection: close\r\n" in read_all(working[0])
+        with working[0]:
+            assert b"\r\nConnection: close\r\n" in read_all(working[0])
         assert read_answer(waiting)[2] == b"/later"
 
 

@@ -247,7 +247,9 @@ def test_new_workers_run_new_code_and_broken_code_leaves_the_old_ones(tmp_path: 
     write("b'first'")
     with running("-w", "2", app="changing:app", PYTHONPATH=str(tmp_path), PYTHONDONTWRITEBYTECODE="1") as server:
         assert fetch(server.port).body == b"first"
-        workers = wait_until(lambda: len(both := children(server.process.pid)) == 2 and both, message="both workers")
+        # Not before both have loaded it.
+        wait_until(lambda: sum(map(polls, children(server.process.pid))) == 2, message="both workers")
+        workers = children(server.process.pid)
         write("syntax error")
         server.send(signal.SIGHUP)
         wait_until(lambda: any("the old workers go on" in line for line in server.err), message="the refusal")
