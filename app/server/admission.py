@@ -1,15 +1,28 @@
-"""From an accepted socket to a connection, plain or TLS."""
+"""Who is let in: from an accepted socket to a connection, plain or TLS; and who gives way at the limit."""
 
 import socket
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from app.server.connection import Connection
+from app.server.connection import RESTING, Connection, Phase
 from app.server.gateway import Environ
 from app.server.host import Host
 from app.server.stream import Stream
 
 if TYPE_CHECKING:
     from app.server.listeners import Listener
+
+#: Who has been accepted or answered within this many seconds may have a request on its way, and is not idle.
+SETTLED = 0.05
+
+
+def idle_first(connections: Iterable[Connection], now: float) -> Iterator[Connection]:
+    """Yield the connections that may be closed: the longest idle first, then those that have sent nothing yet."""
+    settled = now - SETTLED
+    resting = [c for c in connections if c.phase in RESTING and not c.busy and c.idle_since <= settled]
+    resting.sort(key=lambda c: (c.phase is Phase.FIRST, c.deadline))
+    # Of some a request has arrived that was not read yet.
+    return (connection for connection in resting if not connection.stream.has_input())
 
 
 def admit(host: Host, sock: socket.socket, address: object, listener: "Listener", base: Environ) -> Connection:

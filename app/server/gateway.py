@@ -102,9 +102,9 @@ def make_environ(base: Environ, request: Request, address: str, port: str) -> En
     environ["REQUEST_METHOD"] = request.method
     environ["REQUEST_URI"] = request.target
     path = request.path
-    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
     if path == "*":
-        environ["PATH_INFO"] = ""  # PEP 3333: empty, or a path
+        path = ""  # PEP 3333: empty, or a path
+    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
     environ["QUERY_STRING"] = request.query
     environ["SERVER_PROTOCOL"] = request.version
     return environ

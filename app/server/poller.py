@@ -22,8 +22,8 @@ from itertools import islice
 from time import monotonic
 
 from app.server.access_log import AccessLog
-from app.server.admission import admit
-from app.server.connection import RESTING, UNASKED, Connection, Phase
+from app.server.admission import admit, idle_first
+from app.server.connection import UNASKED, Connection
 from app.server.gateway import Environ, Gateway
 from app.server.listeners import Listener
 from app.server.options import ServerOptions
@@ -31,8 +31,6 @@ from app.server.pool import LeadingPool
 
 _TICK = 0.5
 _TICK_HURRIED = 0.05
-#: Who has been accepted or answered within this time may have a request on its way, and is not idle.
-_SETTLED = 0.05
 _MOST_EVENTS = 256
 #: How many connections are accepted in a row; with several processes one, so that they share a burst.
 _ACCEPTED_IN_A_ROW = 64
@@ -233,18 +231,12 @@ class Poller(LeadingPool):
         self._epoll.register(connection.stream.descriptor, _EVENTS)
 
     def _make_room(self) -> bool:
-        """Close the connections that have been idle longest, then those that have sent nothing yet; False: none."""
+        """Close a few connections that are idle; False: there are none."""
         # Of a copy, which is made in one step: the pool's threads take out what they close.
-        settled = self.now - _SETTLED
-        resting = [
-            c for c in list(self._connections.values()) if c.phase in RESTING and not c.busy and c.idle_since <= settled
-        ]
-        resting.sort(key=lambda c: (c.phase is Phase.FIRST, c.deadline))
-        # Of some a request has arrived, and this loop has not come to read it yet.
-        idle = (connection for connection in resting if not connection.stream.has_input())
-        few = 1 + len(resting) // 64  # so that a full server does not look through all of them for each newcomer
+        connections = list(self._connections.values())
+        few = 1 + len(connections) // 64  # so that a full server does not look through all of them for each newcomer
         room = False
-        for connection in islice(idle, few):
+        for connection in islice(idle_first(connections, self.now), few):
             connection.close()
             room = True
         return room

@@ -13,15 +13,13 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 
 from app.server.access_log import AccessLog
-from app.server.admission import admit
-from app.server.connection import RESTING, UNASKED, Connection, Phase
+from app.server.admission import SETTLED, admit, idle_first
+from app.server.connection import UNASKED, Connection, Phase
 from app.server.gateway import Call, Environ, Gateway
 from app.server.listeners import Listener
 from app.server.options import ServerOptions
 
 _TICK = 0.25
-#: Who has been accepted or answered within this time may have a request on its way, and is not idle.
-_SETTLED = 0.05
 #: How long the applications' close() of answers that were cut short may hold up the end.
 _LAST_CLOSES = 1.0
 
@@ -93,7 +91,7 @@ class ThreadPerConnection:
         if not self._places.acquire(blocking=False):
             self.crowded = True
             self._make_room()
-            if not self._places.acquire(timeout=_SETTLED):
+            if not self._places.acquire(timeout=SETTLED):
                 return
         self.crowded = False
         try:
@@ -115,16 +113,12 @@ class ThreadPerConnection:
             self.ended(owner)
 
     def _make_room(self) -> None:
-        """Have the connection end that has been idle longest, else one that has sent nothing yet."""
+        """Have a connection end that is idle, if there is one."""
         with self._lock:
             connections = [owner.connection for owner in self._owners]
-        settled = monotonic() - _SETTLED
-        resting = [c for c in connections if c is not None and c.phase in RESTING and c.idle_since <= settled]
-        resting.sort(key=lambda c: (c.phase is Phase.FIRST, c.deadline))
-        for connection in resting:
-            if not connection.stream.has_input():
-                connection.stream.end_input()
-                return
+        for connection in idle_first(filter(None, connections), monotonic()):
+            connection.stream.end_input()
+            return
 
     @property
     def stop_descriptor(self) -> int:
