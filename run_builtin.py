@@ -12,15 +12,16 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from app import failure_log
+from app.line_log import replace_standard_streams, tell
 from app.server.access_log import AccessLog
 from app.server.listeners import Address, AddressError, BindError, Descriptor, Listener, open_listeners, parse_bind
 from app.server.options import Limits, ServerOptions
-from app.server.serving import Service, StartError, serve, tell
+from app.server.serving import Service, StartError, serve
 from app.server.systemd import take_listen_fds
 from app.settings import Settings
 
@@ -46,6 +47,8 @@ class Site:
 def main() -> int:
     _open_standard_streams()
     settings = Settings.from_command_line()
+    replace_standard_streams()
+    failure_log.install()
     try:
         addresses = _addresses(settings)
         site = _with_proxies(_site(settings), settings)
@@ -100,8 +103,7 @@ def _refuse(status: int, error: Exception) -> int:
 
 def _print_banner(name: str, listeners: Sequence[Listener]) -> None:
     urls = [url for listener in listeners for url in listener.urls]
-    with suppress(OSError):  # nobody reads it; the files are served all the same
-        print(f"Serving {name} at", *(f"    {url}" for url in urls), "Ctrl-C ends it.", sep="\n", flush=True)
+    print("\n".join([f"Serving {name} at", *(f"    {url}" for url in urls), "Ctrl-C ends it."]))
 
 
 # What is served

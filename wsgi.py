@@ -7,17 +7,17 @@ are closed at the end of the process, or by `Application.close`.
 
 import atexit
 import os
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from app import files
+from app import failure_log, files
 from app.counters import CounterError, CountLog, open_counter
 from app.counters.deferred import DeferredCounter
 from app.counters.private_directory import PrivateDirectory
 from app.files import FileApplication
+from app.line_log import tell
 from app.settings import Settings
 
 __all__ = ["Application", "CounterError", "PrivateDirectory", "app", "make_app", "root_problem", "start_problem"]
@@ -55,7 +55,7 @@ class Application:
                 settings = self._settings
                 counts = _counts(settings)
                 if is_one_of_several and not counts:
-                    print(_EACH_FOR_ITSELF, file=sys.stderr, flush=True)
+                    tell(_EACH_FOR_ITSELF)
                 self._counter = _counter(counts, settings.counts_journal)
                 atexit.register(self.close)
                 self._files = FileApplication(
@@ -143,4 +143,5 @@ def _count_log(settings: Settings) -> CountLog:
     return CountLog("off" if settings.quiet else settings.count_log)
 
 
+failure_log.install()
 app = make_app(Settings.from_environment())

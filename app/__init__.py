@@ -6,10 +6,11 @@
     server/      who listens: sockets, threads, worker processes; runs any WSGI callable
     comparison/  side by side: runs servers as processes and compares them
     clock.py     the current HTTP date; settings.py: every option once
+    line_log.py  lines to standard output and error that never wait for a reader; failure_log.py: failures, each once
 
     wsgi.py ─► settings, files, counters           run_builtin.py ─► settings, wsgi, server
     files ─► counters.counter (the protocol), clock        server ─► http11, clock
-    http11, counters, comparison ─► nothing of ours
+    http11, comparison ─► nothing of ours                  all but these ─► line_log, failure_log
 
 The two programs, application and server, meet only at WSGI.
 """

@@ -11,16 +11,18 @@ HOME = Path(__file__).resolve().parent.parent
 
 # Who may import what of ours. A room may always import itself; the longest matching name decides.
 ARROWS: dict[str, set[str]] = {
-    "wsgi": {"app.settings", "app.files", "app.counters"},
-    "run_builtin": {"app.settings", "app.server", "wsgi"},
+    "wsgi": {"app.settings", "app.files", "app.counters", "app.line_log", "app.failure_log"},
+    "run_builtin": {"app.settings", "app.server", "wsgi", "app.line_log", "app.failure_log"},
     "gunicorn.conf": {"app.settings", "wsgi"},
     "app": set(),
     "app.settings": {"app"},  # for the version
     "app.clock": set(),
-    "app.files": {"app.counters.counter", "app.clock"},
-    "app.counters": set(),
+    "app.line_log": set(),
+    "app.failure_log": {"app.line_log"},
+    "app.files": {"app.counters.counter", "app.clock", "app.failure_log"},
+    "app.counters": {"app.line_log"},
     "app.http11": set(),
-    "app.server": {"app.http11", "app.clock"},
+    "app.server": {"app.http11", "app.clock", "app.line_log"},
     "app.comparison": set(),
 }
 

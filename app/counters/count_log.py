@@ -16,6 +16,8 @@ from collections import deque
 from threading import Event, Lock, Thread
 from time import monotonic
 
+from app.counters.telling import tell
+
 #: A pipe takes a write of up to this size (PIPE_BUF on Linux) whole; a larger one could mix with another process's.
 PIPE_WRITE_SIZE = 4096
 FILE_WRITE_SIZE = 1 << 20
@@ -199,13 +201,13 @@ class CountLog:
             self._waiting.clear()
         if not self._complained:
             self._complained = True
-            _tell(f"count log {self._name}: {error.strerror}; count lines wait or are dropped until it works again")
+            tell(f"count log {self._name}: {error.strerror}; count lines wait or are dropped until it works again")
 
     def _tell_dropped(self) -> None:
         if self._dropped:
-            _tell(f"count log {self._name}: {self._dropped} lines were dropped")
+            tell(f"count log {self._name}: {self._dropped} lines were dropped")
         elif self._complained:
-            _tell(f"count log {self._name}: works again")
+            tell(f"count log {self._name}: works again")
         self._dropped = 0
         self._complained = False
 
@@ -219,13 +221,6 @@ def _standard_output() -> int:
         return sys.stdout.fileno()
     except (AttributeError, OSError, ValueError):  # None, replaced by an object without one, or closed
         return 1
-
-
-def _tell(message: str) -> None:
-    try:
-        os.write(2, f"tally: {message}\n".encode(errors="backslashreplace"))
-    except OSError:
-        return
 
 
 def _begin_all_in_child() -> None:

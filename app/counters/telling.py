@@ -1,21 +1,18 @@
 """One line on standard error, and how a failing store is told about without filling the log."""
 
-import os
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 
+from app import line_log
 from app.counters.record import CounterError
 
 RETRY_SECONDS = 1.0
 
 
 def tell(message: str) -> None:
-    """Write one line on standard error; a standard error that takes none is no reason to fail."""
-    try:
-        os.write(2, f"tally: {message}\n".encode(errors="backslashreplace"))
-    except OSError:
-        return
+    """Write one line on standard error, without waiting for anybody who reads it."""
+    line_log.tell(f"tally: {message}")
 
 
 class Outage:

@@ -8,19 +8,42 @@ out new bytes, and a server that sends by the kernel asks `unchanged` before eac
 least closes the connection, since `close` raises then.
 """
 
+import errno
+import logging
 import os
 from collections.abc import Iterator
 
+from app.failure_log import Repeats
 from app.files.ranges import Multipart
 
 BLOCK = 65536
 
 
-class FileChangedError(Exception):
-    """The file was changed after the header fields of the answer were made; the answer cannot be completed."""
+class FileChangedError(ConnectionResetError):
+    """The file was changed after the header fields of the answer were made; the answer cannot be completed.
+
+    All that is left is to end the connection, so to a server this is a connection that was lost, and no fault to be
+    logged: gunicorn goes by the class, the built-in server by `is_logged`, since one line has been said here.
+    """
+
+    is_logged = True
 
     def __init__(self) -> None:
-        super().__init__("the file was changed while it was being sent")
+        super().__init__(errno.ECONNRESET, "the file was changed while it was being sent")
+
+
+_log = logging.getLogger("tally.files")
+_changes = Repeats(_log.warning)
+
+
+def _log_change(descriptor: int) -> None:
+    try:
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        name = "a file"
+    what = f"{name!a} was changed while it was being sent; the answer was cut short"
+    if _changes.is_first(what):
+        _log.warning(what)
 
 
 class FileSlice:
@@ -47,7 +70,8 @@ class FileSlice:
         """Return whether the file still is what the header fields say."""
         status = os.fstat(self.fileno())
         same = status.st_mtime_ns == self._modified_ns and status.st_size == self._size
-        self._change_told = self._change_told or not same
+        if not same:
+            self._note_change()
         return same
 
     def read(self, size: int | None = -1) -> bytes:
@@ -59,9 +83,14 @@ class FileSlice:
         data = os.read(self._descriptor, wanted)
         # Asked afterwards: a change that came before the read shows in the status by now.
         if not data or not self.unchanged():
-            self._change_told = True
+            self._note_change()
             raise FileChangedError
         return data
+
+    def _note_change(self) -> None:
+        if not self._change_told:
+            self._change_told = True
+            _log_change(self._descriptor)
 
     def tell(self) -> int:
         return os.lseek(self.fileno(), 0, os.SEEK_CUR)

@@ -17,6 +17,8 @@ from threading import Condition, Thread
 from time import gmtime, monotonic, sleep, strftime
 from typing import NamedTuple
 
+from app.line_log import tell
+
 #: Seconds that a line may wait to be written where nobody watches.
 _BATCH_TIME = 0.2
 _BATCH_BYTES = 1 << 16
@@ -58,7 +60,7 @@ class AccessLog:
         self, target: str, log_format: str = "combined", *, report: Callable[[str], None] | None = None
     ) -> None:
         self._format = formatter(log_format)
-        self._report = report or _report_on_stderr
+        self._report = report or tell
         self._target = target
         self._descriptor = -1
         self._at_once = False
@@ -317,8 +319,3 @@ def _chunks(lines: list[bytes], most: int) -> list[tuple[bytes, int]]:
         size += len(line)
     chunks.append((b"".join(lines[first:]), len(lines) - first))
     return chunks
-
-
-def _report_on_stderr(line: str) -> None:
-    with suppress(OSError):
-        os.write(2, f"{line}\n".encode("utf-8", "backslashreplace"))

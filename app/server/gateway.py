@@ -181,10 +181,10 @@ class Call:
             if fault.status and not self._head_encoded:
                 return self._error_page(fault.status, fault.reason)
             raise CutShortError from fault
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - logged just below
             # Also sys.exit() and what asyncio and others raise beside Exception: it ends the application's own answer,
             # not the thread that serves the others.
-            log.exception("the application failed at %s %r", self.request.method, self.request.target)
+            self._log_failure("the application failed at %s %r", error)
             if self._head_encoded:
                 raise CutShortError from None
             return self._error_page(500, "The application failed.")
@@ -200,10 +200,15 @@ class Call:
         if close is not None:
             try:
                 close()
-            except BaseException:
-                log.exception("the application failed at close(), %s %r", self.request.method, self.request.target)
+            except BaseException as error:  # noqa: BLE001 - logged just below
+                self._log_failure("the application failed at close(), %s %r", error)
                 return False
         return True
+
+    def _log_failure(self, message: str, error: BaseException) -> None:
+        """Log *error*, unless the application has: it says so with `is_logged`, an attribute of the exception."""
+        if getattr(error, "is_logged", False) is not True:
+            log.error(message, self.request.method, self.request.target, exc_info=error)
 
     # What the application calls
 

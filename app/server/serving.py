@@ -162,12 +162,6 @@ class ServingProcess:
         systemd.notify("READY=1")
 
 
-def tell(line: str) -> None:
-    """Write one line to standard error, all at once; safe in a signal handler, where `sys.stderr` is not."""
-    with suppress(OSError):
-        os.write(2, f"{line}\n".encode("utf-8", "backslashreplace"))
-
-
 def wait_for_signals_and(run: Callable[[], int]) -> int:
     """Call *run* in another thread, while this one, the main one, is there for signal handlers; return what it returns.
 

@@ -23,6 +23,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import NoReturn
 
+from app.line_log import tell
 from app.server import systemd
 from app.server.serving import (
     LOAD_FAILED,
@@ -34,7 +35,6 @@ from app.server.serving import (
     Service,
     Terminal,
     parse_report,
-    tell,
     work,
 )
 

@@ -63,10 +63,10 @@ def pids_that_serve(server: LiveServer, count: int) -> set[int]:
     """Return the workers, once there are *count* that serve."""
 
     def workers() -> set[int]:
-        return children(server.process.pid)
+        found = children(server.process.pid)
+        return found if len(found) == count and all(map(polls, found)) else set()
 
-    wait_until(lambda: len(workers()) == count and all(map(polls, workers())), message=f"{count} workers that serve")
-    return workers()
+    return wait_until(workers, message=f"{count} workers that serve")
 
 
 BOTH = pytest.mark.parametrize("workers", ["1", "2"])
