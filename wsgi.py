@@ -64,7 +64,7 @@ class Application:
                     count_line=self._log.write if self._log.enabled else None,
                     index=settings.index,
                     max_age=settings.max_age,
-                    precompressed=settings.precompressed,
+                    coded=not settings.no_compression,
                     count_header=settings.count_header,
                 )
             return self._files

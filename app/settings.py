@@ -30,7 +30,7 @@ class Settings:
     root: str  # absolute
     index: str
     max_age: int
-    precompressed: bool
+    no_compression: bool
     root_grace: float | None  # None: never give up
     # Counting
     counts: str  # "": memory for one process, a private LMDB directory for several
@@ -187,8 +187,8 @@ _GROUPS: tuple[tuple[str, tuple[_Option, ...]], ...] = (
             help="the file served for a directory"),
         _option("--max-age", default="0", metavar="SECONDS", type=_whole_number(0, 2**31),
             help="how long clients may use a file without asking again; 0: not at all, so that every use counts"),
-        _option("--precompressed", action="store_true",
-            help="answer with NAME.zst, NAME.br or NAME.gz beside NAME to clients that accept it"),
+        _option("--no-compression", action="store_true",
+            help="send text as it is, also to clients that accept it compressed"),
         _option("--root-grace", default="10", metavar="SECONDS|never", type=_grace,
             help="how long the directory may be gone before the built-in server shuts down with status 2; 0: at once"),
     )),

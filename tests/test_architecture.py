@@ -31,6 +31,9 @@ PACKAGES: dict[str, set[str]] = {
     "lmdb": {"app.counters.environment", "app.counters.data_file"},
     "redis": {"app.counters.redis"},
     "gunicorn": {"gunicorn.conf"},
+    "brotli": {"app.files.compression"},
+    "zstandard": {"app.files.compression"},
+    "compression": {"app.files.compression"},  # the standard library's, from Python 3.14 on
     "werkzeug": {"app.server.proxies"},
     "rich": {"app.comparison"},
     # Other servers' sides of a comparison, run only where they are installed.

@@ -19,7 +19,7 @@ DEFAULTS: dict[str, object] = {
     "root": DEFAULT_ROOT,
     "index": "index.html",
     "max_age": 0,
-    "precompressed": False,
+    "no_compression": False,
     "root_grace": 10.0,
     "counts": "",
     "counts_journal": "",
@@ -166,7 +166,7 @@ def test_senseless_value(flag: str, value: str, capsys: pytest.CaptureFixture[st
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("variable", ["TALLY_COUNT_HEADER", "TALLY_QUIET", "TALLY_PRECOMPRESSED"])
+@pytest.mark.parametrize("variable", ["TALLY_COUNT_HEADER", "TALLY_QUIET", "TALLY_NO_COMPRESSION"])
 @pytest.mark.parametrize("value", ["yes", "true", "2", " 1"])
 def test_senseless_switch(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"^{variable}: .* is neither 1 nor 0$"):

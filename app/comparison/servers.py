@@ -73,7 +73,7 @@ class Server:
             # Counted and logged as in production: lines go to a file.
             "TALLY_ROOT": site.root,
             "TALLY_COUNT_LOG": os.path.join(site.scratch, "counts.log"),
-            "TALLY_PRECOMPRESSED": "1" if site.codings else "0",
+            "TALLY_NO_COMPRESSION": "0" if site.codings else "1",
         }
 
     def version(self) -> str:

@@ -18,11 +18,12 @@ from urllib.parse import quote
 
 from app.clock import date_header
 from app.counters.counter import Counter, Kind
-from app.files.catalog import HELD_TOTAL, Catalog, SlashMissingError
+from app.files.catalog import HELD_TOTAL, Catalog, FileReplacedError, SlashMissingError
+from app.files.codings import IDENTITY
 from app.files.conditional import PRECONDITIONS, Outcome, evaluate, if_range
 from app.files.document_root import RootLostError
-from app.files.encodings import acceptable_codings
-from app.files.file_slice import BLOCK, FileSlice, MultipartBody
+from app.files.file_slice import BLOCK, MultipartBody
+from app.files.forms import Forms
 from app.files.pages import STATUS_LINES, page
 from app.files.ranges import ByteRange, Multipart, UnsatisfiableRangeError, multipart, select_ranges
 from app.files.static_file import Fields, StaticFile
@@ -37,8 +38,13 @@ _log = logging.getLogger("tally.files")
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 _NOT_FOUND_PAGE = "/404.html"
 _RETRY_AFTER = "5"
-# A query's own characters (RFC 3986 section 3.4) and "%", since it is encoded already.
 _ENCODED_SLASH = "%2F"
+# How often an answer is begun anew because its file was replaced: a deployment may switch thousands at once.
+_ATTEMPTS = 20
+# A request with one of these may get something else than the whole file.
+_SELECTING = (*PRECONDITIONS, "HTTP_RANGE")
+# A query's own characters (RFC 3986 section 3.4) and "%", since it is encoded already.
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _SAFE_IN_QUERY = "%/?:@!$&'()*+,;=~-._"
 
 # ENXIO and ENODEV: a socket or a device without a driver; EINVAL and EILSEQ: a name that the file system cannot have.
@@ -68,8 +74,9 @@ class FileApplication:
 
     *counter* is told of every answer, and *count_line* of every access: with the file's key, the client's address and
     port, and the access's number (None when it is not known yet). *index* is the file that stands for a directory,
-    *max_age* the seconds for which clients may use an answer without asking again. With *precompressed*, siblings such
-    as `style.css.gz` are sent to clients that accept their coding. With *count_header*, answers carry Tally-Count.
+    *max_age* the seconds for which clients may use an answer without asking again. With *coded*, text goes out
+    compressed to clients that accept it: from siblings such as `style.css.gz`, or compressed here. With *count_header*,
+    answers carry Tally-Count.
     """
 
     def __init__(
@@ -80,36 +87,28 @@ class FileApplication:
         count_line: CountLine | None = None,
         index: str = "index.html",
         max_age: int = 0,
-        precompressed: bool = False,
+        coded: bool = True,
         count_header: bool = False,
         held_total: int = HELD_TOTAL,
     ) -> None:
         self._cache_control = f"public, max-age={max_age}" if max_age else "no-cache"
         self._catalog = Catalog(
-            root,
-            index=index,
-            cache_control=self._cache_control,
-            precompressed=precompressed,
-            held_total=held_total,
+            root, index=index, cache_control=self._cache_control, coded=coded, held_total=held_total
         )
+        self._forms = Forms(self._catalog)
         self._counter = counter
         self._count_line = count_line
-        self._precompressed = precompressed
         self._count_header = count_header
         self._warned = ""  # the Date of the last warning
-        # A request with one of these may get something else than the whole file as it is.
-        self._selecting = (*PRECONDITIONS, "HTTP_RANGE", *(("HTTP_ACCEPT_ENCODING",) if precompressed else ()))
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         date = date_header()
-        if environ["REQUEST_METHOD"] == "GET" and environ.keys().isdisjoint(self._selecting):
-            file = self._catalog.held(environ.get("PATH_INFO", ""), date)
-            if file is not None:
-                assert file.content is not None
-                fields = [*file.fields, ("Date", date)]
-                self._count(environ, file, Kind.FULL, fields)
-                start_response("200 OK", fields)
-                return [file.content]
+        file = self._at_hand(environ, date)
+        if file is not None and file.content is not None:
+            fields = [*file.fields, ("Date", date)]
+            self._count(environ, file, Kind.FULL, fields)
+            start_response("200 OK", fields)
+            return [file.content]
         answer = self._answer(environ)
         fields = [*answer.fields, ("Date", date_header())]
         if answer.file is not None and answer.kind is not None:
@@ -118,6 +117,21 @@ class FileApplication:
             self._counter.answered(answer.status)
         start_response(STATUS_LINES[answer.status], fields)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else answer.body
+
+    def _at_hand(self, environ: "WSGIEnvironment", date: str) -> StaticFile | None:
+        """Return what a GET asks for, when that is the whole of a form that is held."""
+        if environ["REQUEST_METHOD"] != "GET" or not environ.keys().isdisjoint(_SELECTING):
+            return None
+        file = self._catalog.held(environ.get("PATH_INFO", ""), date)
+        # The target as gunicorn has it; the built-in server lets no other bytes through.
+        if file is None or not environ.get("RAW_URI", "").isascii():
+            return None
+        if file.is_compressible and (accepted := environ.get("HTTP_ACCEPT_ENCODING")):
+            try:
+                return self._forms.preferred(file, accepted)
+            except FileReplacedError:
+                return None
+        return file
 
     def _count(self, environ: "WSGIEnvironment", file: StaticFile, kind: Kind, fields: Fields) -> None:
         announce = None
@@ -134,37 +148,40 @@ class FileApplication:
             return _Answer(204, [_ALLOW], [])
         if method not in ("GET", "HEAD"):
             return _error(405, _ALLOW)
-        url_path = environ.get("PATH_INFO", "") or ("" if environ.get("SCRIPT_NAME") else "/")
-        try:
-            file = self._select(url_path, environ)
-        except SlashMissingError:
-            return self._redirect(environ, url_path)
-        except OSError as error:
-            return self._failure(error, method == "HEAD")
-        try:
-            answer = _answer_with(file, environ, method == "HEAD")
-        except BaseException:
-            file.close()
-            raise
-        return answer
-
-    def _select(self, url_path: str, environ: "WSGIEnvironment") -> StaticFile:
-        """Find the file, and among it and its precompressed siblings the one that the client prefers."""
-        if not url_path:
-            self._catalog.find("/").close()
-            raise SlashMissingError
-        file = self._catalog.find(url_path)
-        if not self._precompressed:
-            return file
-        for coding in acceptable_codings(environ.get("HTTP_ACCEPT_ENCODING", "")):
-            if sibling := self._catalog.sibling(url_path, coding, file):
-                file.close()
-                return sibling
-        return file
-
-    def _redirect(self, environ: "WSGIEnvironment", url_path: str) -> _Answer:
-        path = environ.get("SCRIPT_NAME", "") + url_path
         target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
+        if not target.isascii():
+            return self._redirect_to_encoded(target)
+        url_path = environ.get("PATH_INFO", "") or ("" if environ.get("SCRIPT_NAME") else "/")
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._answer_from_file(environ, url_path, method == "HEAD")
+            except FileReplacedError:
+                continue
+            except SlashMissingError:
+                return self._redirect(environ, url_path, target)
+            except OSError as error:
+                return self._failure(error, method == "HEAD")
+        return self._failure(BlockingIOError(url_path), method == "HEAD")
+
+    def _answer_from_file(self, environ: "WSGIEnvironment", url_path: str, head: bool) -> _Answer:
+        if not url_path:
+            self._catalog.find("/")
+            raise SlashMissingError
+        file: StaticFile | None = self._catalog.find(url_path)
+        assert file is not None
+        vary = file.vary
+        if file.is_compressible:
+            file = self._forms.preferred(file, environ.get("HTTP_ACCEPT_ENCODING", ""))
+        return _error(406, *vary) if file is None else self._answer_with(file, environ, head)
+
+    def _redirect_to_encoded(self, target: str) -> _Answer:
+        """To the same target as it should have been sent (RFC 9112 section 3): old clients send raw bytes."""
+        if target.startswith("/"):
+            target = "/" + target.lstrip("/")  # two slashes would begin another host's name
+        return _page(301, self._cache_control, ("Location", quote(target, safe=_PRINTABLE, encoding="latin-1")))
+
+    def _redirect(self, environ: "WSGIEnvironment", url_path: str, target: str) -> _Answer:
+        path = environ.get("SCRIPT_NAME", "") + url_path
         if _ENCODED_SLASH in target.partition("?")[0].upper():
             # What is one segment to the client cannot be the base of a path relative to the last one.
             location = "/" + path.lstrip("/")
@@ -196,13 +213,76 @@ class FileApplication:
         """The site's own 404.html, if it has one, else ours."""
         try:
             file = self._catalog.find(_NOT_FOUND_PAGE)
-        except (OSError, SlashMissingError):
+            body = [] if head else self._body(file, None)
+        except (OSError, SlashMissingError, FileReplacedError):
             return _error(404)
-        fields = _page_fields(file.media_type, file.size, "no-store")
+        return _Answer(404, _page_fields(file.media_type, file.size, "no-store"), body)
+
+    def _answer_with(self, file: StaticFile, environ: "WSGIEnvironment", head: bool) -> _Answer:
+        now = time()
+        outcome = evaluate(environ, file.etag, file.modified, now)
+        if outcome is Outcome.FAILED:
+            return _error(412, *file.vary)
+        if outcome is Outcome.NOT_MODIFIED:
+            return _Answer(304, [*file.not_modified_fields], [], file, Kind.HEAD if head else Kind.NOT_MODIFIED)
         if head:
-            file.close()
-            return _Answer(404, fields, [])
-        return _Answer(404, fields, _body(file, None))
+            # Range is for GET alone (RFC 9110 section 14.2).
+            return _Answer(200, [*file.fields], [], file, Kind.HEAD)
+        if "HTTP_RANGE" in environ:
+            condition = environ.get("HTTP_IF_RANGE")
+            if condition is None or if_range(condition, file.etag, file.modified, now):
+                return self._ranged(file, environ)
+        return self._whole(file, environ)
+
+    def _whole(self, file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
+        body = self._body(file, environ.get("wsgi.file_wrapper"))
+        return _Answer(200, [*file.fields], body, file, Kind.FULL)
+
+    def _ranged(self, file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
+        try:
+            ranges = select_ranges(environ["HTTP_RANGE"], file.size)
+        except UnsatisfiableRangeError:
+            unsatisfied = ("Content-Range", f"bytes */{file.size}")
+            return _error(416, unsatisfied, ("Accept-Ranges", "bytes"), *file.vary)
+        if ranges is None:
+            return self._whole(file, environ)
+        kind = Kind.PARTIAL if any(item.first == 0 for item in ranges) else Kind.RESUMED
+        if len(ranges) == 1:
+            fields = [
+                ("Content-Type", file.media_type),
+                ("Content-Length", str(ranges[0].length)),
+                ("Content-Range", ranges[0].content_range(file.size)),
+                *file.representation_fields,
+            ]
+            return _Answer(206, fields, self._body(file, environ.get("wsgi.file_wrapper"), ranges[0]), file, kind)
+        if file.coding != IDENTITY:
+            # Content-Encoding would seem to be about the multipart body, which has no coding.
+            return self._whole(file, environ)
+        # The boundary cannot be foreseen, so that no file can contain it on purpose.
+        layout = multipart(ranges, file.size, file.media_type, token_hex(16))
+        if layout is None:
+            return self._whole(file, environ)
+        fields = [
+            ("Content-Type", layout.media_type),
+            ("Content-Length", str(layout.length)),
+            *file.representation_fields,
+        ]
+        return _Answer(206, fields, self._multipart_body(file, layout), file, kind)
+
+    def _body(self, file: StaticFile, wrapper: Any, part: ByteRange | None = None) -> Iterable[bytes]:
+        if file.content is not None:
+            return [file.content if part is None else file.content[part.first : part.last + 1]]
+        piece = self._catalog.open(file, part or ByteRange(0, file.size - 1))
+        body: Iterable[bytes] = piece if wrapper is None else wrapper(piece, BLOCK)
+        return body
+
+    def _multipart_body(self, file: StaticFile, layout: Multipart) -> Iterable[bytes]:
+        if file.content is None:
+            return MultipartBody(layout, self._catalog.open(file, ByteRange(0, file.size - 1)))
+        parts: list[bytes] = []
+        for head, item in zip(layout.heads, layout.ranges, strict=True):
+            parts += (head, file.content[item.first : item.last + 1])
+        return [b"".join((*parts, layout.end))]
 
 
 def _status_of(error: OSError) -> int:
@@ -233,84 +313,3 @@ def _page(status: int, cache_control: str, *more: tuple[str, str]) -> _Answer:
 
 def _error(status: int, *more: tuple[str, str]) -> _Answer:
     return _page(status, "no-store", *more)
-
-
-def _answer_with(file: StaticFile, environ: "WSGIEnvironment", head: bool) -> _Answer:
-    now = time()
-    outcome = evaluate(environ, file.etag, file.modified, now)
-    if outcome is Outcome.FAILED:
-        file.close()
-        return _error(412)
-    if outcome is Outcome.NOT_MODIFIED:
-        file.close()
-        return _Answer(304, [*file.not_modified_fields], [], file, Kind.HEAD if head else Kind.NOT_MODIFIED)
-    if head:
-        # Range is for GET alone (RFC 9110 section 14.2).
-        file.close()
-        return _Answer(200, [*file.fields], [], file, Kind.HEAD)
-    if "HTTP_RANGE" in environ:
-        condition = environ.get("HTTP_IF_RANGE")
-        if condition is None or if_range(condition, file.etag, file.modified, now):
-            return _ranged(file, environ)
-    return _whole(file, environ)
-
-
-def _whole(file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
-    body = _body(file, environ.get("wsgi.file_wrapper"))
-    return _Answer(200, [*file.fields], body, file, Kind.FULL)
-
-
-def _ranged(file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
-    try:
-        ranges = select_ranges(environ["HTTP_RANGE"], file.size)
-    except UnsatisfiableRangeError:
-        file.close()
-        return _error(416, ("Content-Range", f"bytes */{file.size}"), ("Accept-Ranges", "bytes"))
-    if ranges is None:
-        return _whole(file, environ)
-    kind = Kind.PARTIAL if any(item.first == 0 for item in ranges) else Kind.RESUMED
-    if len(ranges) == 1:
-        fields = [
-            ("Content-Type", file.media_type),
-            ("Content-Length", str(ranges[0].length)),
-            ("Content-Range", ranges[0].content_range(file.size)),
-            *file.representation_fields,
-        ]
-        return _Answer(206, fields, _body(file, environ.get("wsgi.file_wrapper"), ranges[0]), file, kind)
-    if file.coding:
-        # Content-Encoding would seem to be about the multipart body, which has no coding.
-        return _whole(file, environ)
-    # The boundary cannot be foreseen, so that no file can contain it on purpose.
-    layout = multipart(ranges, file.size, file.media_type, token_hex(16))
-    if layout is None:
-        return _whole(file, environ)
-    fields = [
-        ("Content-Type", layout.media_type),
-        ("Content-Length", str(layout.length)),
-        *file.representation_fields,
-    ]
-    return _Answer(206, fields, _multipart_body(file, layout), file, kind)
-
-
-def _body(file: StaticFile, wrapper: Any, part: ByteRange | None = None) -> Iterable[bytes]:
-    if file.content is not None:
-        return [file.content if part is None else file.content[part.first : part.last + 1]]
-    piece = _slice(file, part or ByteRange(0, file.size - 1))
-    body: Iterable[bytes] = piece if wrapper is None else wrapper(piece, BLOCK)
-    return body
-
-
-def _multipart_body(file: StaticFile, layout: Multipart) -> Iterable[bytes]:
-    if file.content is None:
-        return MultipartBody(layout, _slice(file, ByteRange(0, file.size - 1)))
-    parts: list[bytes] = []
-    for head, item in zip(layout.heads, layout.ranges, strict=True):
-        parts += (head, file.content[item.first : item.last + 1])
-    return [b"".join((*parts, layout.end))]
-
-
-def _slice(file: StaticFile, part: ByteRange) -> FileSlice:
-    """Hand the file's descriptor over to a slice."""
-    piece = FileSlice(file.descriptor, part.first, part.last, size=file.size, modified_ns=file.modified_ns)
-    file.descriptor = -1
-    return piece

@@ -30,7 +30,8 @@ _DATES = (
     re.compile(f"{_SHORT_WEEKDAY} (?P<month>{_MONTH}) (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})"),
 )
 
-_LIST_MEMBER = re.compile(r'[ \t,]*(?:((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)|[^,]+)')
+# Each member is tried once, at its first byte: what is between members is skipped by the possessive run before it.
+_LIST_MEMBER = re.compile(r'[ \t,]*+(?:((?:W/)?"[\x21\x23-\x7e\x80-\xff]*+")[ \t]*+(?=,|$)|[^,]++|$)')
 
 
 def parse_http_date(text: str, now: float) -> int | None:
@@ -82,25 +83,25 @@ def list_entity_tags(text: str) -> list[str]:
     return [found[1] for found in _LIST_MEMBER.finditer(text) if found[1]]
 
 
-def evaluate(fields: Mapping[str, str], etag: str, modified: int, now: float) -> Outcome:
+def evaluate(fields: Mapping[str, str], etag: str, modified: int | None, now: float) -> Outcome:
     """Decide about a GET or HEAD for a representation that exists, in the order of RFC 9110 section 13.2.2.
 
     *fields* holds header fields by their CGI variable. *etag* is strong and quoted; *modified* is what
-    Last-Modified says, in seconds since the epoch.
+    Last-Modified says, in seconds since the epoch; None without it, and then dates decide nothing.
     """
     if "HTTP_IF_MATCH" in fields:
         if not _if_match(fields["HTTP_IF_MATCH"], etag):
             return Outcome.FAILED
     elif "HTTP_IF_UNMODIFIED_SINCE" in fields:
         since = parse_http_date(fields["HTTP_IF_UNMODIFIED_SINCE"], now)
-        if since is not None and modified > since:
+        if since is not None and modified is not None and modified > since:
             return Outcome.FAILED
     if "HTTP_IF_NONE_MATCH" in fields:
         if not _if_none_match(fields["HTTP_IF_NONE_MATCH"], etag):
             return Outcome.NOT_MODIFIED
     elif "HTTP_IF_MODIFIED_SINCE" in fields:
         since = parse_http_date(fields["HTTP_IF_MODIFIED_SINCE"], now)
-        if since is not None and modified <= since:
+        if since is not None and modified is not None and modified <= since:
             return Outcome.NOT_MODIFIED
     return Outcome.PERFORM
 
@@ -116,10 +117,10 @@ def _if_none_match(text: str, etag: str) -> bool:
     return etag not in (tag.removeprefix("W/") for tag in list_entity_tags(text))
 
 
-def if_range(text: str, etag: str, modified: int, now: float) -> bool:
+def if_range(text: str, etag: str, modified: int | None, now: float) -> bool:
     """Return whether a Range may be honoured (RFC 9110 section 13.1.5): the tag or the date must match exactly."""
     text = text.strip(" \t")
     if text.startswith(('"', "W/")):
         return text == etag
     # A date is a strong validator only once its second is over: the file may change again within it (section 8.8.2.2).
-    return parse_http_date(text, now) == modified and int(now) > modified
+    return modified is not None and parse_http_date(text, now) == modified and int(now) > modified

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from app.failure_log import Repeats
 from app.files.ranges import Multipart
+from app.files.version import sample
 
 BLOCK = 65536
 
@@ -49,15 +50,18 @@ def _log_change(descriptor: int) -> None:
 class FileSlice:
     """The bytes from *first* to *last* of the open *descriptor*, which the slice closes.
 
-    *size* and *modified_ns* are the file's when the header fields were made. For one thread at a time.
+    *size*, *modified_ns* and *sampled* (see `version.sample`) are the file's when the header fields were made. For one
+    thread at a time.
     """
 
-    def __init__(self, descriptor: int, first: int, last: int, *, size: int, modified_ns: int) -> None:
+    def __init__(self, descriptor: int, first: int, last: int, *, size: int, modified_ns: int, sampled: bytes) -> None:
         os.lseek(descriptor, first, os.SEEK_SET)
         self._descriptor = descriptor
         self._end = last + 1
         self._size = size
         self._modified_ns = modified_ns
+        self._sampled = sampled
+        self._seen_size = size
         self._change_told = False
         self._closed = False
 
@@ -67,12 +71,21 @@ class FileSlice:
         return self._descriptor
 
     def unchanged(self) -> bool:
-        """Return whether the file still is what the header fields say."""
+        """Return whether the file still is what the header fields say, whatever was appended to it."""
         status = os.fstat(self.fileno())
-        same = status.st_mtime_ns == self._modified_ns and status.st_size == self._size
-        if not same:
+        same = status.st_mtime_ns == self._modified_ns and status.st_size == self._seen_size
+        if not same and not self.has_grown_only():
             self._note_change()
-        return same
+            return False
+        return True
+
+    def has_grown_only(self) -> bool:
+        """Return whether the file has become longer since, and the blocks that were sampled are what they were."""
+        status = os.fstat(self.fileno())
+        if status.st_size <= self._size or sample(self._descriptor, self._size) != self._sampled:
+            return False
+        self._modified_ns, self._seen_size = status.st_mtime_ns, status.st_size
+        return True
 
     def read(self, size: int | None = -1) -> bytes:
         """Return up to *size* bytes, all that is left for -1, and b"" at the end. Raises FileChangedError."""
@@ -127,6 +140,11 @@ class FileSlice:
             os.close(self._descriptor)
         if not told:
             raise FileChangedError
+
+    def give_up(self) -> None:
+        """Release the descriptor of a slice that is not sent."""
+        self._closed = True
+        os.close(self._descriptor)
 
     def __del__(self) -> None:
         # A server that fails before it has the body does not close it.

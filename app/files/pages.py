@@ -11,6 +11,7 @@ REASONS = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
     412: "Precondition Failed",
     416: "Range Not Satisfiable",
     500: "Internal Server Error",
@@ -19,10 +20,11 @@ REASONS = {
 STATUS_LINES = {status: f"{status} {reason}" for status, reason in REASONS.items()}
 
 _EXPLANATIONS = {
-    301: "The page is at this address with a slash at its end.",
+    301: "The page is at another address.",
     403: "The file at this address may not be read.",
     404: "There is no file at this address.",
     405: "Files can only be fetched here.",
+    406: "There is no form of this file that the client takes.",
     412: "The file is not, or no longer, the one that was meant.",
     416: "The file has no such part.",
     500: "The file could not be read.",

@@ -38,9 +38,12 @@ def select_ranges(text: str, size: int) -> list[ByteRange] | None:
     """Return the ranges to send for a Range field, or None when the field is to be ignored and all is sent.
 
     Ranges that overlap or touch are made one; the others keep the order in which they were asked for. None stands for
-    a unit other than bytes, for a field that is not valid and for a list that is absurd (section 14.2).
+    a unit other than bytes, for a field that is not valid, for a list that is absurd (section 14.2), and for a file
+    without bytes: it has no part, and clients that ask for a part of everything (nginx's slice) want it all the same.
     Raises UnsatisfiableRangeError.
     """
+    if size == 0:
+        return None
     unit, equals, range_set = text.strip(" \t").partition("=")
     if not equals or unit.lower() != "bytes":
         return None
@@ -55,8 +58,6 @@ def select_ranges(text: str, size: int) -> list[ByteRange] | None:
         first, last, suffix = found.groups()
         if last and _position(last) < _position(first):
             return None
-        if suffix is not None and size == 0 and _position(suffix) > 0:
-            return None  # satisfiable, but Content-Range has no words for a range of nothing
         if resolved := _resolve(first, last, suffix, size):
             selected.append(resolved)
     if not selected:

@@ -1,106 +1,143 @@
-"""One file as it was found: its validators, and the header fields that follow from it alone, made once."""
+"""One version of a file as it was found: its validators, and the header fields that follow from it alone, made once."""
 
-import os
+from collections.abc import Mapping, Sequence
 from copy import copy
-from operator import attrgetter
-from urllib.parse import quote_from_bytes
+from types import MappingProxyType
 
 from app.clock import http_date
+from app.files.codings import IDENTITY
+from app.files.version import Version, digest_of
 
 Fields = list[tuple[str, str]]
 
-#: What tells one version of a file from another. ctime moves even when a tool sets mtime back after writing.
-version_of = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
-
-# pchar without what would need care elsewhere (RFC 3986 section 3.3)
-_SAFE_IN_PATH = "/!$&'()*+,;=:@~-._"
-
-
-def canonical_path(name: bytes) -> str:
-    """Return the URL path of the file *name* below the root, percent-encoded in one way only."""
-    return "/" + quote_from_bytes(name, _SAFE_IN_PATH)
+#: What holding a file takes beside its bytes: fields, tuples, its place in the table; and its path in several forms.
+_OVERHEAD = 2048
+_PATHS = 6
 
 
 class StaticFile:
-    """A regular file below the root: with its bytes in `content`, or open, with a descriptor to be closed.
+    """A regular file below the root, or a coded form of it; never changed, `verified`, `asked` and `wanted` apart.
 
-    A held one is shared between threads and never changed, `verified` apart.
+    `content` has the bytes of a small file; a larger one is opened for each body. `forms` are the file's other forms
+    by coding, and `order` all codings, the shortest form first. Shared between threads.
     """
 
     __slots__ = (
+        "_cache_control",
+        "asked",
+        "attributes",
         "coding",
         "content",
-        "descriptor",
         "etag",
         "fields",
+        "forms",
+        "held_as",
+        "is_compressible",
         "key",
         "media_type",
         "modified",
-        "modified_ns",
         "not_modified_fields",
+        "order",
         "path",
         "representation_fields",
+        "salt",
+        "sampled",
         "size",
+        "vary",
         "verified",
         "version",
+        "wanted",
+        "weight",
     )
 
     def __init__(
         self,
-        status: os.stat_result,
+        version: Version,
         *,
         path: bytes,
         key: str,
+        held_as: str,
         media_type: str,
-        coding: str,
+        is_compressible: bool,
         cache_control: str,
-        vary: bool,
+        digest: str,
         now: float,
+        size: int,
+        content: bytes | None = None,
+        coding: str = IDENTITY,
     ) -> None:
         self.path = path  # through the root's own path, so that a stat of it sees the root move
         self.key = key  # what accesses are counted under
-        self.version: tuple[int, int, int, int, int] = version_of(status)
-        self.size = status.st_size
-        self.modified_ns = status.st_mtime_ns
-        # RFC 9110 section 8.8.2.1: never later than the message's Date
-        self.modified = max(0, min(status.st_mtime_ns // 1_000_000_000, int(now)))
-        suffix = f"-{coding}" if coding else ""
-        # With ctime: tools set mtime back, and file systems give a removed file's inode to the next one. A tag that
-        # outlived other bytes would let a resumed download mix two versions.
-        parts = status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns
-        self.etag = '"' + "-".join(f"{part:x}" for part in parts) + suffix + '"'
+        self.held_as = held_as  # the URL path, decoded, without what is nothing in it
+        self.version = version
+        self.size = size
+        self.content = content
         self.media_type = media_type
+        self.is_compressible = is_compressible
         self.coding = coding
-        self.content: bytes | None = None
-        self.descriptor = -1
+        self.etag = _tag(digest, coding)
+        self.modified = _modified(version[3] // 1_000_000_000, now)
+        self.forms: Mapping[str, StaticFile] = MappingProxyType({})
+        self.order: tuple[str, ...] = (IDENTITY,)
+        self.weight = len(content or b"") + _OVERHEAD + _PATHS * len(path)
+        # Of a larger file: what its tag was made from
+        self.sampled = b""
+        self.attributes: object = None
+        self.salt = 0
+        self._cache_control = cache_control
         self.verified = ""  # the Date at which the file was last seen to lie inside the root
+        self.asked = False  # for the store
+        self.wanted = False  # whether its coded forms have been asked for
+        self._make_fields()
 
-        self.not_modified_fields: Fields = [("ETag", self.etag), ("Cache-Control", cache_control)]
-        if vary:
-            self.not_modified_fields.append(("Vary", "Accept-Encoding"))
+    def _make_fields(self) -> None:
+        self.vary: Fields = [("Vary", "Accept-Encoding")] if self.is_compressible else []
+        self.not_modified_fields: Fields = [("ETag", self.etag), ("Cache-Control", self._cache_control), *self.vary]
         # What 200 and 206 have in common: all but Content-Type and Content-Length
         self.representation_fields: Fields = [
-            ("Last-Modified", http_date(self.modified)),
             *self.not_modified_fields,
             ("Accept-Ranges", "bytes"),
             ("X-Content-Type-Options", "nosniff"),
         ]
-        if coding:
-            self.representation_fields.append(("Content-Encoding", coding))
+        if self.modified is not None:
+            self.representation_fields.insert(0, ("Last-Modified", http_date(self.modified)))
+        if self.coding != IDENTITY:
+            self.representation_fields.append(("Content-Encoding", self.coding))
         self.fields: Fields = [
-            ("Content-Type", media_type),
+            ("Content-Type", self.media_type),
             ("Content-Length", str(self.size)),
             *self.representation_fields,
         ]
 
-    def opened_as(self, descriptor: int) -> "StaticFile":
-        """Return the same version of the file, open, for one answer."""
-        opened = copy(self)
-        opened.descriptor = descriptor
-        return opened
+    def with_forms(self, forms: "Sequence[StaticFile]") -> "StaticFile":
+        """Return the same version of the file with these coded forms of it."""
+        other = copy(self)
+        other.forms = MappingProxyType({form.coding: form for form in forms})
+        other.order = tuple(form.coding for form in sorted((self, *forms), key=lambda form: form.size))
+        alone = self.weight - sum(form.weight for form in self.forms.values())
+        other.weight = alone + sum(form.weight for form in forms)
+        return other
 
-    def close(self) -> None:
-        """Release the descriptor, if there is one."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+    def coded(self, coding: str, content: bytes) -> "StaticFile":
+        """Return the form of the file in *coding*, made from this very version of it."""
+        form = copy(self)
+        form.coding, form.content, form.size = coding, content, len(content)
+        form.etag = _tag(digest_of(content), coding)
+        form.weight = len(content) + _OVERHEAD
+        form.forms, form.order = MappingProxyType({}), ()
+        form._make_fields()
+        return form
+
+
+def _tag(digest: str, coding: str) -> str:
+    # Each coding has a tag of its own (RFC 9110 section 8.8.3.3), even for what is the same in both.
+    return f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'
+
+
+def _modified(mtime: int, now: float) -> int | None:
+    """Return what Last-Modified says, in seconds, or None when the time means nothing.
+
+    Package builds set mtime to 0 or 1 to make the same bytes everywhere (Nix, for one). RFC 9110 section 8.8.2.1:
+    never later than the message's Date.
+    """
+    return min(mtime, int(now)) if mtime > 1 else None

@@ -56,6 +56,7 @@ class Site:
         self.outside.mkdir()
         self.counter = RecordingCounter()
         self.lines: list[tuple[str, str, str, int | None]] = []
+        self.ahead = 0.0
         self.app = self.application()
 
     def application(self, **options: Any) -> FileApplication:
@@ -71,6 +72,13 @@ class Site:
         moment = EARLIER if age is None else time.time() - age
         os.utime(path, (moment, moment))
         return path
+
+    def settle(self) -> None:
+        """Let a minute pass, to the catalog: what was written up to now may be held."""
+        self.ahead += 60
+
+    def holds(self, path: str, app: FileApplication | None = None) -> bool:
+        return (app or self.app)._catalog._held.get(path) is not None
 
     def get(self, path: str, method: str = "GET", *, app: Any = None, strict: bool = True, **variables: Any) -> Reply:
         """Call the application with PATH_INFO *path*; text stands for its UTF-8 bytes."""
@@ -152,11 +160,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.001)
 
 
-def wait_until_old(path: Path) -> None:
-    """Until the file system's clock has moved on so far that the file may be held."""
-    wait_until(lambda: time.time() - path.stat().st_ctime > 0.03)
-
-
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    site = Site(tmp_path)
+    monkeypatch.setattr("app.files.catalog.time", lambda: time.time() + site.ahead)
+    return site

@@ -9,7 +9,7 @@ import pytest
 
 from app.files import root_problem
 
-from .conftest import Site, wait_until
+from .conftest import Site
 
 
 def test_root_problem(tmp_path: Path) -> None:
@@ -37,7 +37,9 @@ def test_the_root_vanishes_and_comes_back(site: Site, caplog: pytest.LogCaptureF
     site.put("a.txt", "held")
     site.put("404.html", "ours")
     site.put("big.bin", b"x" * 100_000)
-    wait_until(lambda: site.get("/a.txt").status == 200 and "/a.txt" in site.app._catalog._held)
+    site.settle()
+    assert site.get("/a.txt").status == 200
+    assert site.holds("/a.txt")
     away = site.root.with_name("away")
     site.root.rename(away)
     if instead == "a file":

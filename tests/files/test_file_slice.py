@@ -12,6 +12,7 @@ import pytest
 
 from app.files.file_slice import FileChangedError, FileSlice
 from app.files.ranges import ByteRange, multipart
+from app.files.version import sample
 
 from .conftest import Site
 
@@ -33,7 +34,16 @@ def open_slice(path: Path) -> Iterator[Callable[[int, int], FileSlice]]:
     def open_slice(first: int, last: int) -> FileSlice:
         descriptor = os.open(path, os.O_RDONLY)
         status = os.fstat(descriptor)
-        opened.append(FileSlice(descriptor, first, last, size=status.st_size, modified_ns=status.st_mtime_ns))
+        opened.append(
+            FileSlice(
+                descriptor,
+                first,
+                last,
+                size=status.st_size,
+                modified_ns=status.st_mtime_ns,
+                sampled=sample(descriptor, status.st_size),
+            )
+        )
         return opened[-1]
 
     yield open_slice
@@ -121,7 +131,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "truncated": lambda path: os.truncate(path, 100),
     "emptied": lambda path: path.write_bytes(b""),
     "overwritten": lambda path: path.write_bytes(CONTENT[::-1]),
-    "grown": lambda path: os.truncate(path, len(CONTENT) + 1),
+    "longer, and another": lambda path: path.write_bytes(CONTENT[::-1] + b"x"),
+    "longer, and another at its end": lambda path: path.write_bytes(CONTENT[:-1] + b"xx"),
+    "longer, and another at its start": lambda path: path.write_bytes(b"x" + CONTENT),
     "dated": lambda path: os.utime(path, (1, 1)),
 }
 
@@ -151,6 +163,18 @@ def test_close_tells_of_a_change_that_the_server_missed(
     piece.close()
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(descriptor)
+
+
+def test_what_is_appended_meanwhile_changes_nothing(open_slice: Open, path: Path) -> None:
+    piece = open_slice(0, len(CONTENT) - 1)
+    received = b""
+    for _ in range(3):
+        received += piece.read(1000)
+        with path.open("ab") as file:
+            file.write(b"a line\n")
+        assert piece.unchanged()
+    assert received + piece.read() == CONTENT
+    piece.close()
 
 
 @pytest.mark.parametrize("how", ["replaced", "deleted", "renamed"])

@@ -7,9 +7,8 @@ import tracemalloc
 import pytest
 
 from app.files import FileApplication
-from app.files.catalog import weight_of
 
-from .conftest import RecordingCounter, Site, wait_until_old
+from .conftest import RecordingCounter, Site
 
 
 def ask(app: FileApplication, path: str) -> bytes:
@@ -17,43 +16,20 @@ def ask(app: FileApplication, path: str) -> bytes:
     return b"".join(body)
 
 
-def test_the_memory_of_held_files_is_bounded(site: Site) -> None:
-    total = 1_000_000
+@pytest.mark.parametrize("size", [50_000, 0])
+def test_the_memory_of_held_files_is_bounded(site: Site, size: int) -> None:
+    total = 600_000
     app = site.application(held_total=total)
-    for number in range(100):
-        path = site.put(f"{number}.bin", b"x" * 50_000)
-    wait_until_old(path)
-    for number in range(100):
-        assert len(ask(app, f"/{number}.bin")) == 50_000
-    catalog = app._catalog
-    held = list(catalog._held)
-    assert held == [f"/{number}.bin" for number in range(100 - len(held), 100)]
-    assert catalog._held_bytes == sum(weight_of(file) for file in catalog._held.values())
-    assert total - 60_000 < catalog._held_bytes <= total
-
-
-def test_the_least_recently_used_goes_first(site: Site) -> None:
-    app = site.application(held_total=10 * 12_900)
-    for number in range(30):
-        path = site.put(f"{number}.bin", b"x" * 10_000)
-    wait_until_old(path)
-    ask(app, "/0.bin")
-    first = app._catalog._held["/0.bin"]
-    for number in range(1, 30):
-        ask(app, f"/{number}.bin")
-        ask(app, "/0.bin")
-    assert app._catalog._held["/0.bin"] is first
-    assert 8 <= len(app._catalog._held) <= 10
-
-
-def test_empty_files_are_bounded_too(site: Site) -> None:
-    app = site.application(held_total=60_000)
-    for number in range(60):
-        path = site.put(f"{number}.txt", b"")
-    wait_until_old(path)
-    for number in range(60):
-        ask(app, f"/{number}.txt")
-    assert 10 < len(app._catalog._held) < 30
+    for number in range(300):
+        site.put(f"{number}.bin", b"x" * size)
+    site.settle()
+    for number in range(300):
+        for _ in range(3):
+            assert len(ask(app, f"/{number}.bin")) == size
+    held = app._catalog._held
+    assert total - 60_000 < held.bytes_held <= total
+    assert site.holds("/299.bin", app)
+    assert len(held) < 299
 
 
 @pytest.mark.parametrize("length", [1, 250])
@@ -61,9 +37,9 @@ def test_a_held_file_takes_no_more_than_what_is_counted_for_it(site: Site, lengt
     directory = "d" * length
     names = [f"/{directory}/{number}.html" for number in range(200)]
     for name in names:
-        path = site.put(name[1:], b"")
-    wait_until_old(path)
-    app = FileApplication(str(site.root), counter=RecordingCounter(), precompressed=True)
+        site.put(name[1:], b"")
+    site.settle()
+    app = FileApplication(str(site.root), counter=RecordingCounter(), coded=True)
     ask(app, names[0])
     tracemalloc.start()
     try:
@@ -74,7 +50,7 @@ def test_a_held_file_takes_no_more_than_what_is_counted_for_it(site: Site, lengt
     finally:
         tracemalloc.stop()
     assert len(app._catalog._held) == 200
-    assert used < app._catalog._held_bytes
+    assert used < app._catalog._held.bytes_held
 
 
 def test_names_that_do_not_exist_cost_no_memory(site: Site) -> None:
@@ -145,15 +121,15 @@ def test_a_file_that_is_written_to_at_each_attempt(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = site.put("a.txt", b"x")
-    real_read = os.read
+    real_read = os.pread
 
-    def read_while_it_grows(descriptor: int, size: int) -> bytes:
-        data = real_read(descriptor, size)
+    def read_while_it_grows(descriptor: int, size: int, offset: int) -> bytes:
+        data = real_read(descriptor, size, offset)
         with path.open("ab") as file:
             file.write(b"x")
         return data
 
-    monkeypatch.setattr(os, "read", read_while_it_grows)
+    monkeypatch.setattr(os, "pread", read_while_it_grows)
     assert [site.get("/a.txt").status for _ in range(3)] == [503, 503, 503]
     monkeypatch.undo()
     assert site.get("/a.txt").status == 200
@@ -162,22 +138,22 @@ def test_a_file_that_is_written_to_at_each_attempt(
 
 def test_a_file_that_changes_once_while_it_is_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     path = site.put("a.txt", b"one")
-    real_read = os.read
+    real_read = os.pread
     changes = [b"three", b""]
 
-    def read_then_change(descriptor: int, size: int) -> bytes:
-        data = real_read(descriptor, size)
+    def read_then_change(descriptor: int, size: int, offset: int) -> bytes:
+        data = real_read(descriptor, size, offset)
         if changes:
             path.write_bytes(changes.pop())
         return data
 
-    monkeypatch.setattr(os, "read", read_then_change)
+    monkeypatch.setattr(os, "pread", read_then_change)
     reply = site.get("/a.txt")
     assert (reply.body, reply.fields["Content-Length"]) == (b"three", "5")
 
 
 def test_reads_that_return_less_than_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.put("a.txt", b"0123456789")
-    real_read = os.read
-    monkeypatch.setattr(os, "read", lambda descriptor, size: real_read(descriptor, min(size, 3)))
+    real_read = os.pread
+    monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: real_read(descriptor, min(size, 3), offset))
     assert site.get("/a.txt").body == b"0123456789"

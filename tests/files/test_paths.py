@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Site, call, wait_until_old
+from .conftest import Site, call
 
 
 @pytest.fixture
@@ -46,6 +46,12 @@ def tree(site: Site) -> Site:
         "C:/file.txt",
     ):
         site.put(name, name)
+    for raw, content in (
+        (b"\xff\xfe.txt", "latin"),
+        (b"caf\xe9/\xed\xa0\x80", "surrogate"),
+        (b"\xc0\xae\xc0\xae/x", "overlong"),
+    ):
+        site.put(os.fsdecode(raw), content)
     (site.outside / "secret.txt").write_text("secret")
     return site
 
@@ -74,6 +80,24 @@ SERVED = [
     ("/.well-known/security.txt", "/.well-known/security.txt", ".well-known/security.txt"),
     ("/name.", "/name.", "name."),
     ("/C:/file.txt", "/C:/file.txt", "C:/file.txt"),
+    # "." and empty segments are nothing
+    ("/.", "/index.html", "index.html"),
+    ("/./", "/index.html", "index.html"),
+    ("//", "/index.html", "index.html"),
+    ("/./a.txt", "/a.txt", "a.txt"),
+    ("//a.txt", "/a.txt", "a.txt"),
+    ("///.//./a.txt", "/a.txt", "a.txt"),
+    ("/dir/.", "/dir/index.html", "dir/index.html"),
+    ("/dir/./", "/dir/index.html", "dir/index.html"),
+    ("/dir//", "/dir/index.html", "dir/index.html"),
+    ("//dir/", "/dir/index.html", "dir/index.html"),
+    ("/dir//page.html", "/dir/page.html", "dir/page.html"),
+    ("/dir/././/page.html", "/dir/page.html", "dir/page.html"),
+    ("/./.well-known/./security.txt", "/.well-known/security.txt", ".well-known/security.txt"),
+    # names that are no UTF-8
+    ("/\udcff\udcfe.txt", "/%FF%FE.txt", "latin"),
+    ("/caf\udce9/\udced\udca0\udc80", "/caf%E9/%ED%A0%80", "surrogate"),
+    ("/\udcc0\udcae\udcc0\udcae/x", "/%C0%AE%C0%AE/x", "overlong"),
 ]
 
 
@@ -97,15 +121,7 @@ NOT_SERVED = [
     "/../outside/secret.txt",
     "/dir/../a.txt",
     "/dir/..",
-    "/./a.txt",
-    "/.",
-    "/dir/.",
     "/...",
-    "//",
-    "//a.txt",
-    "//dir",
-    "//dir/",
-    "/dir//page.html",
     "/dir/page.html//",
     "///etc/passwd",
     "/..\\outside\\secret.txt",
@@ -130,7 +146,14 @@ NOT_SERVED = [
     "http://localhost/a.txt",
     "/" + "a" * 300,
     "/" + "a/" * 3000,
-    "/\udcff\udcfe.txt",  # not UTF-8
+    "/\udcff\udcfe\udcfd.txt",  # not UTF-8
+    "/./..",
+    "//../outside/secret.txt",
+    "/dir/.//../../outside/secret.txt",
+    "//.secret",
+    "/./.git/config",
+    "/dir/./.htpasswd",
+    "//.well-known/.hidden",
     "/\udcc0\udcae\udcc0\udcae/outside/secret.txt",  # overlong dots
     "/\udced\udca0\udc80",  # a surrogate
 ]
@@ -174,12 +197,15 @@ REDIRECTS = [
     ("/%2Fevil.example", "", "./%252Fevil.example/"),
     ("/tab\tdir", "", "./tab%09dir/"),
     ("/\u65e5", "", "./%E6%97%A5/"),
+    ("//evil.example", "", "./evil.example/"),
+    ("/.//evil.example", "", "./evil.example/"),
+    ("/deep//er", "", "./er/"),
 ]
 
 
 @pytest.mark.parametrize(("path", "query", "location"), REDIRECTS)
 def test_a_directory_without_its_slash(site: Site, path: str, query: str, location: str) -> None:
-    site.put(path[1:] + "/index.html")
+    site.put(path.lstrip("/") + "/index.html")
     for method in ("GET", "HEAD"):
         reply = site.get(path, method, QUERY_STRING=query)
         assert (reply.status, reply.fields["Location"]) == (301, location)
@@ -193,6 +219,34 @@ def test_a_redirect_holds_where_the_client_sees_one_segment(site: Site, variable
         variables: dict[str, Any] = {variable: f"{raw}?a=%2F"}
         reply = site.get("/outer/in ner", QUERY_STRING="a=%2F", **variables)
         assert (reply.status, reply.fields["Location"]) == (301, location + "?a=%2F")
+
+
+RAW = [
+    ("/stra\xc3\x9fe.txt", "/stra%C3%9Fe.txt"),
+    ("/caf\xe9", "/caf%E9"),
+    ("/a%20b/caf\xe9%2fx?q=\xfc&r=%FC", "/a%20b/caf%E9%2fx?q=%FC&r=%FC"),
+    ("/a.txt?q=\xfc", "/a.txt?q=%FC"),
+    ("//evil.example/\xe9", "/evil.example/%E9"),
+    ("/\\evil.example/\xe9", "/\\evil.example/%E9"),
+    ("http://site.example/\xe9", "http://site.example/%E9"),
+    ("/\xe9\r\nSet-Cookie:a=1", "/%E9%0D%0ASet-Cookie:a=1"),
+    ("/\x85\xa0\xff", "/%85%A0%FF"),
+]
+
+
+@pytest.mark.parametrize("variable", ["REQUEST_URI", "RAW_URI"])
+@pytest.mark.parametrize(("target", "location"), RAW)
+def test_bytes_that_should_have_been_encoded(site: Site, variable: str, target: str, location: str) -> None:
+    site.put("a.txt")
+    if variable == "RAW_URI":  # gunicorn's; the built-in server answers such targets itself
+        site.settle()
+        site.get("/a.txt")
+    path_info = "/a.txt" if target.startswith("/a.txt") else target.partition("?")[0]
+    variables: dict[str, Any] = {variable: target}
+    for method in ("GET", "HEAD"):
+        reply = call(site.app, path_info, method, strict=False, **variables)
+        assert (reply.status, reply.fields["Location"]) == (301, location)
+    assert call(site.app, path_info, "POST", strict=False, **variables).status == 405
 
 
 def test_an_application_below_a_prefix(site: Site) -> None:
@@ -258,7 +312,7 @@ def test_volumes_as_kubernetes_publishes_them(site: Site) -> None:
 
 def test_a_link_put_in_place_of_a_held_file(site: Site) -> None:
     path = site.put("a.txt", "public")
-    wait_until_old(path)
+    site.settle()
     assert site.get("/a.txt").body == b"public"
     (site.outside / "secret").write_text("secret")
     path.unlink()
@@ -268,7 +322,7 @@ def test_a_link_put_in_place_of_a_held_file(site: Site) -> None:
 
 def test_a_held_file_that_moves_out_and_is_linked_to(site: Site) -> None:
     path = site.put("a.txt", "public")
-    wait_until_old(path)
+    site.settle()
     assert site.get("/a.txt").status == 200
     path.rename(site.outside / "a.txt")
     path.symlink_to(site.outside / "a.txt")
@@ -276,7 +330,8 @@ def test_a_held_file_that_moves_out_and_is_linked_to(site: Site) -> None:
 
 
 def test_a_directory_that_moves_out_and_is_linked_to(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    wait_until_old(site.put("dir/a.txt", "public"))
+    site.put("dir/a.txt", "public")
+    site.settle()
     assert site.get("/dir/a.txt").status == 200
     shutil.move(site.root / "dir", site.outside / "dir")
     (site.root / "dir").symlink_to(site.outside / "dir")

@@ -1,0 +1,41 @@
+"""From a URL path to the name of a file below the root, and from the name to the one URL path that counts.
+
+Names are bytes, as the file system has them: a name need not be UTF-8. "." and empty segments are nothing
+(RFC 3986 section 5.2.4; nginx and Apache httpd drop them as well); ".." is refused.
+"""
+
+from urllib.parse import quote_from_bytes
+
+# pchar without what would need care elsewhere (RFC 3986 section 3.3)
+_SAFE_IN_PATH = "/!$&'()*+,;=:@~-._"
+_NOTHING = (b"", b".")
+
+
+def file_name(url_path: str) -> bytes:
+    """Return the name below the root that *url_path* stands for; a directory's is empty or ends in a slash.
+
+    *url_path* is as in PATH_INFO: decoded bytes as latin-1. Raises FileNotFoundError if no file may have the name.
+    """
+    try:
+        first, *segments = url_path.encode("latin-1").split(b"/")
+    except UnicodeError:
+        raise FileNotFoundError(url_path) from None
+    if first or not segments or "\0" in url_path:
+        raise FileNotFoundError(url_path)
+    names = [segment for segment in segments if segment not in _NOTHING]
+    if is_hidden(names):
+        raise FileNotFoundError(url_path)
+    if names and segments[-1] in _NOTHING:
+        names.append(b"")
+    return b"/".join(names)
+
+
+def is_hidden(names: list[bytes]) -> bool:
+    """Tell whether a path goes up or through dotfiles, other than the root's .well-known (RFC 8615)."""
+    visible = names[1:] if names[:1] == [b".well-known"] else names
+    return any(name.startswith(b".") for name in visible)
+
+
+def canonical_path(name: bytes) -> str:
+    """Return the URL path of the file *name* below the root, percent-encoded in one way only."""
+    return "/" + quote_from_bytes(name, _SAFE_IN_PATH)

@@ -1,0 +1,51 @@
+"""Opening files below the root: regular ones, that truly lie inside, and whose path hides nothing."""
+
+import os
+import stat
+
+from app.files.document_root import RootDirectory
+from app.files.names import is_hidden
+
+# O_NONBLOCK: what became a fifo after the stat must not block; O_NOCTTY: nor may a terminal become ours.
+OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | getattr(os, "O_LARGEFILE", 0)
+
+
+def open_inside(root: RootDirectory, name: bytes) -> tuple[int, os.stat_result]:
+    """Open the regular file *name*, and return its descriptor and the status of what was opened. Raises OSError."""
+    # Asked before opening: opening a device can do something.
+    _require_regular(os.stat(name, dir_fd=root.descriptor), name)
+    descriptor = os.open(name, OPEN_FILE, dir_fd=root.descriptor)
+    try:
+        status = os.fstat(descriptor)
+        _require_regular(status, name)
+        inner = root.inner_path(descriptor, name)
+        if inner is None or _hides(inner):
+            raise FileNotFoundError(name)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, status
+
+
+def _hides(inner: bytes) -> bool:
+    *directories, base = inner.split(b"/")
+    # Kubernetes publishes volumes through directories such as ..data and ..2026_11_22, which no URL can name.
+    return is_hidden([part for part in directories if not part.startswith(b"..")] + [base])
+
+
+def _require_regular(status: os.stat_result, name: bytes) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(name)
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(name)
+
+
+def read_whole(descriptor: int, size: int) -> bytes:
+    """Return the file's bytes from the first on, one more than *size* at most, so that growth shows."""
+    data = os.pread(descriptor, size + 1, 0)
+    while 0 < len(data) < size:
+        more = os.pread(descriptor, size + 1 - len(data), len(data))
+        if not more:
+            break
+        data += more
+    return data
