@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from app.clock import date_header
 from app.counters.counter import Counter, Kind
-from app.files.catalog import HELD_TOTAL, Catalog, FileReplacedError, SlashMissingError
+from app.files.catalog import ATTEMPTS, HELD_TOTAL, Catalog, FileReplacedError, SlashMissingError
 from app.files.codings import IDENTITY
 from app.files.conditional import PRECONDITIONS, Outcome, evaluate, if_range
 from app.files.document_root import RootLostError
@@ -39,8 +39,6 @@ _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 _NOT_FOUND_PAGE = "/404.html"
 _RETRY_AFTER = "5"
 _ENCODED_SLASH = "%2F"
-# How often an answer is begun anew because its file was replaced: a deployment may switch thousands at once.
-_ATTEMPTS = 20
 # A request with one of these may get something else than the whole file.
 _SELECTING = (*PRECONDITIONS, "HTTP_RANGE")
 # A query's own characters (RFC 3986 section 3.4) and "%", since it is encoded already.
@@ -152,7 +150,7 @@ class FileApplication:
         if not target.isascii():
             return self._redirect_to_encoded(target)
         url_path = environ.get("PATH_INFO", "") or ("" if environ.get("SCRIPT_NAME") else "/")
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             try:
                 return self._answer_from_file(environ, url_path, method == "HEAD")
             except FileReplacedError:

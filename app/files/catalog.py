@@ -39,7 +39,8 @@ HELD_FILE_SIZE = 65536
 #: All held files together take no more memory than this.
 HELD_TOTAL = 64 * 1024 * 1024
 
-_ATTEMPTS = 5
+#: How often a file is looked up anew because it was replaced or written to meanwhile.
+ATTEMPTS = 20
 
 
 class SlashMissingError(Exception):
@@ -158,12 +159,12 @@ class Catalog:
             raise
 
     def _load(self, held_as: str, name: bytes) -> StaticFile:
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             with RootDirectory(self._root) as root:
                 try:
                     file, may_hold = self._describe(root, held_as, name)
                 except FileNotFoundError:
-                    if attempt < _ATTEMPTS - 1 and not root.is_current():
+                    if attempt < ATTEMPTS - 1 and not root.is_current():
                         continue  # a deployment switched the root meanwhile
                     raise
                 except FileReplacedError:
