@@ -23,8 +23,8 @@ from time import monotonic, sleep
 
 #: A pipe takes a write of up to this size whole (PIPE_BUF on Linux), so lines of several processes do not mix.
 _PIECE = 4096
-#: So many pieces wait at the most: 8 MiB.
-_MOST_WAITING = 2048
+#: So many pieces wait at the most: 32 MiB of long lines, some hundred KiB of usual ones.
+_MOST_WAITING = 8192
 #: How long the thread waits for room before it looks again whether the descriptor still is what it was.
 _ROOM_SECONDS = 1.0
 #: How long the end of the process waits for a reader.
@@ -192,8 +192,11 @@ def _never(_data: bytes) -> int:
 def _sender(descriptor: int) -> _Write:
     import socket  # of those whose standard error is a socket, such as systemd's journal, alone
 
-    peer = socket.socket(fileno=os.dup(descriptor))
-    return lambda data: peer.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    def send(data: bytes) -> int:
+        with socket.socket(fileno=os.dup(descriptor)) as peer:
+            return peer.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+    return send
 
 
 def _pieces(data: bytes) -> list[bytes]:
