@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from app import failure_log
 from app.line_log import replace_standard_streams, tell
 from app.server.access_log import AccessLog
+from app.server.first_process import stand_in_front
 from app.server.listeners import Address, AddressError, BindError, Descriptor, Listener, open_listeners, parse_bind
 from app.server.options import Limits, ServerOptions
 from app.server.serving import Service, StartError, serve
@@ -65,6 +66,7 @@ def main() -> int:
         options=_options(settings),
         access_log=access_log,
         reload=lambda: _reload(settings, site, listeners, access_log),
+        reopen_logs=lambda: _reopen_logs(site, access_log),
         end_status=site.end_status,
     )
     try:
@@ -90,6 +92,7 @@ def _open_standard_streams() -> None:
 
 def _run(service: Service, settings: Settings, ready: Callable[[], object]) -> int:
     if settings.workers == 1:
+        stand_in_front()
         return serve(service, ready)
     from app.server.workers import Supervisor
 
@@ -255,10 +258,14 @@ def _options(settings: Settings) -> ServerOptions:
     )
 
 
-def _reload(settings: Settings, site: Site, listeners: Sequence[Listener], access_log: AccessLog | None) -> None:
+def _reopen_logs(site: Site, access_log: AccessLog | None) -> None:
     site.reopen_logs()
     if access_log:
         access_log.reopen()
+
+
+def _reload(settings: Settings, site: Site, listeners: Sequence[Listener], access_log: AccessLog | None) -> None:
+    _reopen_logs(site, access_log)
     if settings.certfile:
         from app.server import tls
 

@@ -12,6 +12,7 @@ end of the process. No lock is ever waited for, which makes `write` safe in sign
 
 import _thread
 import atexit
+import errno
 import io
 import os
 import select
@@ -209,6 +210,38 @@ def _pieces(data: bytes) -> list[bytes]:
         start = end
     pieces.append(data[start:])
     return pieces
+
+
+def leads_elsewhere(path: str, descriptor: int) -> bool:
+    """Tell whether the log at *path* is no longer the file that *descriptor* writes: it was renamed, or removed."""
+    try:
+        there = os.stat(path)
+    except OSError:
+        return True
+    return not os.path.samestat(there, os.fstat(descriptor))
+
+
+def append_whole_lines(descriptor: int, data: bytes) -> int:
+    """Append to a regular file as many whole lines of *data* as there is room for; return their bytes.
+
+    A line that does not fit is taken back: other processes append to the same file, and theirs would go on in it. They
+    come here, too, one at a time. Raises OSError when there is no room for any.
+    """
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        end = os.fstat(descriptor).st_size
+        written = os.write(descriptor, data)
+        if written < len(data):
+            whole = data.rfind(b"\n", 0, written) + 1
+            os.ftruncate(descriptor, end + whole)
+            if not whole:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            written = whole
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return written
 
 
 standard_error = LineLog(2, "standard error")

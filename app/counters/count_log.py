@@ -17,6 +17,7 @@ from threading import Event, Lock, Thread
 from time import monotonic
 
 from app.counters.telling import tell
+from app.line_log import append_whole_lines, leads_elsewhere
 
 #: A pipe takes a write of up to this size (PIPE_BUF on Linux) whole; a larger one could mix with another process's.
 PIPE_WRITE_SIZE = 4096
@@ -25,6 +26,8 @@ FILE_WRITE_SIZE = 1 << 20
 MOST_WAITING_LINES = 100_000
 BATCH_SECONDS = 0.1
 RETRY_SECONDS = 1.0
+#: How often it is looked whether the file was renamed, as logrotate does.
+LOOK_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 
 _logs: "weakref.WeakSet[CountLog]" = weakref.WeakSet()
@@ -55,7 +58,8 @@ class CountLog:
         self._is_terminal = False
         self._write_size = FILE_WRITE_SIZE
         self._reopen = False
-        self._unwritten = b""  # whole lines or, after a disk ran full, the rest of one first
+        self._look_at = 0.0
+        self._unwritten = b""  # whole lines or, where a pipe took a part, the rest of one first
         self._complained = False
         self._pid = os.getpid()
 
@@ -139,14 +143,14 @@ class CountLog:
     def _write_batch(self, deadline: float) -> bool:
         """Write what waits. Returns False when the target took nothing for now; what is left waits on."""
         try:
-            if self._descriptor < 0 or self._reopen:
+            if self._descriptor < 0 or self._reopen or self._was_renamed():
                 self._open()
             while self._unwritten or self._waiting:
                 if not self._unwritten:
                     self._unwritten = self._next_bytes()
                 if not self._writable(deadline):
                     return False
-                written = os.write(self._descriptor, self._unwritten[: self._write_size])
+                written = self._write(self._unwritten[: self._write_size])
                 self._unwritten = self._unwritten[written:]
         except OSError as error:
             self._complain(error)
@@ -154,6 +158,17 @@ class CountLog:
         if self._complained or self._dropped:
             self._tell_dropped()
         return True
+
+    def _write(self, data: bytes) -> int:
+        if self._write_size == FILE_WRITE_SIZE:
+            return append_whole_lines(self._descriptor, data)
+        return os.write(self._descriptor, data)
+
+    def _was_renamed(self) -> bool:
+        if self.target == "-" or self._write_size != FILE_WRITE_SIZE or monotonic() < self._look_at:
+            return False
+        self._look_at = monotonic() + LOOK_SECONDS
+        return leads_elsewhere(self.target, self._descriptor)
 
     def _next_bytes(self) -> bytes:
         """Take whole lines off the queue, as many as fit into one write (a longer line comes alone)."""

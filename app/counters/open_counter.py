@@ -64,5 +64,10 @@ def _unknown(url: str) -> CounterError:
 
 
 def _default_journal() -> str:
-    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state):  # the specification wants others ignored
+        home = os.path.expanduser("~")
+        if not os.path.isabs(home):
+            raise CounterError("counts: this user has no home directory; --counts-journal DIR says where accesses wait")
+        state = os.path.join(home, ".local", "state")
     return os.path.join(state, "tally")

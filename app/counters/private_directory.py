@@ -110,7 +110,13 @@ def remove_unused(directory: str) -> bool:
 
 def _parent() -> str:
     # Memory where there is: the counts are as short-lived as the server, and no cleaner of old files comes by.
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else tempfile.gettempdir()  # noqa: S108
+    try:
+        return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else tempfile.gettempdir()  # noqa: S108
+    except OSError:
+        raise CounterError(
+            "counts: several processes need a directory to count in, and neither /dev/shm nor a temporary one can be"
+            " written to; --counts lmdb:DIR or TMPDIR names one"
+        ) from None
 
 
 def _hold(path: str) -> int:

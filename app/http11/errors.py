@@ -4,10 +4,12 @@
 class ProtocolError(Exception):
     """The bytes received are not a message that may be served: answer with *status*, then close the connection.
 
-    *reason* is one short sentence fit to show to the client; nothing of the request is echoed in it.
+    *reason* is one short sentence fit to show to the client; nothing of the request is echoed in it. *location* is for
+    a redirect.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, location: str = "") -> None:
         super().__init__(status, reason)
         self.status = status
         self.reason = reason
+        self.location = location

@@ -31,6 +31,11 @@ ORIGIN_FORM_LINE = re.compile(rf"([{_TCHAR}]{{1,32}}) ({_PATH_AND_QUERY}) (HTTP/
 #: The path and query of an origin-form target.
 ORIGIN_FORM = re.compile(_PATH_AND_QUERY)
 
+#: A target with raw bytes in its path or query, of origin or absolute form.
+UNENCODED_TARGET = re.compile(r"(?:[A-Za-z][A-Za-z0-9+\-.]*://[!-.0-~]+)?/[!-~]*[\x80-\xff][!-~\x80-\xff]*")
+#: A byte that should have been percent-encoded.
+NOT_ASCII = re.compile(r"[\x80-\xff]")
+
 #: Scheme, authority and the rest of an absolute-form target (RFC 9112 section 3.2.2).
 ABSOLUTE_FORM = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*)://([^/?#]*)(.*)")
 

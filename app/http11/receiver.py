@@ -43,7 +43,7 @@ class Receiver:
         # for the connection
         self._limits = limits
         self._buffer = ReceiveBuffer()
-        self._failure: tuple[int, str] | None = None
+        self._failure: tuple[int, str, str] | None = None
         # for the message
         #: Whether what was refused, or is not complete yet, is a HEAD request: then its answer has no content.
         self.refused_head = False
@@ -80,7 +80,7 @@ class Receiver:
                 return self._next_request()
             event = self._body.next(self._buffer)
         except ProtocolError as error:
-            self._failure = (error.status, error.reason)
+            self._failure = (error.status, error.reason, error.location)
             self._buffer.clear()
             self._head = self._body = None
             raise

@@ -11,10 +11,12 @@ from app.http11.errors import ProtocolError
 from app.http11.grammar import (
     ABSOLUTE_FORM,
     HTTP_VERSION,
+    NOT_ASCII,
     ORIGIN_FORM,
     ORIGIN_FORM_LINE,
     TOKEN,
     TRANSFER_CODING,
+    UNENCODED_TARGET,
     is_authority,
     list_members,
 )
@@ -95,6 +97,8 @@ def _refused_connect(target: str) -> ProtocolError:
 
 
 def _take_target_apart(method: str, target: str, version: str) -> RequestLine:
+    if method in ("GET", "HEAD") and UNENCODED_TARGET.fullmatch(target):
+        raise _redirect_to_encoded(method, target, version)
     if target.startswith("/"):
         path, query = _path_and_query(target)
         return RequestLine(method, target, path, query, version)
@@ -116,6 +120,19 @@ def _take_target_apart(method: str, target: str, version: str) -> RequestLine:
     else:
         path, query = _path_and_query(rest if rest.startswith("/") else "/" + rest)
     return RequestLine(method, target, path, query, version, scheme.lower(), authority)
+
+
+def _redirect_to_encoded(method: str, target: str, version: str) -> ProtocolError:
+    """Return the redirect for a path or query with raw bytes that had to be percent-encoded.
+
+    Old browsers, BusyBox wget and embedded clients send them, and no two readers disagree about what is meant. RFC 9112
+    section 3 offers the redirect. Raises ProtocolError for other faults of the target.
+    """
+    encoded = NOT_ASCII.sub(lambda found: f"%{ord(found[0]):02X}", target)
+    _take_target_apart(method, encoded, version)
+    # Two slashes would begin another host's name.
+    location = "/" + encoded.lstrip("/") if encoded.startswith("/") else encoded
+    return ProtocolError(301, "The target has to be percent-encoded.", location)
 
 
 def _path_and_query(target: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from threading import Condition, Thread
 from time import gmtime, monotonic, sleep, strftime
 from typing import NamedTuple
 
-from app.line_log import tell
+from app.line_log import append_whole_lines, leads_elsewhere, tell
 
 #: Seconds that a line may wait to be written where nobody watches.
 _BATCH_TIME = 0.2
@@ -26,6 +26,8 @@ _BATCH_BYTES = 1 << 16
 _WAITING_BYTES = 8 << 20
 #: POSIX's least PIPE_BUF is 512, Linux's is 4096: writes up to it are never mixed with those of others.
 _PIPE_WRITE = 4096
+#: Seconds between two looks whether the file was renamed, as logrotate does.
+_LOOK_TIME = 1.0
 #: Seconds that closing waits for a log that does not take its lines.
 _CLOSE_TIME = 2.0
 
@@ -76,7 +78,8 @@ class AccessLog:
         self._reopening = False
         # The writing thread's own
         self._failing = False
-        self._torn = False
+        self._look_at = 0.0
+        self._reopening_fails = False
 
     def write(self, exchange: Exchange) -> None:
         """Log one exchange. Never raises and never waits for the log; safe from any thread."""
@@ -145,7 +148,7 @@ class AccessLog:
     def _write_lines(self) -> None:
         while True:
             lines, lost, closing = self._collect()
-            if self._reopening:
+            if self._reopening or self._was_renamed():
                 self._reopening = False
                 self._reopen()
             if lines:
@@ -167,12 +170,20 @@ class AccessLog:
             lost = self._lost
             return lines, lost, self._closing
 
+    def _was_renamed(self) -> bool:
+        if self._target == "-" or self._longest or monotonic() < self._look_at:
+            return False
+        self._look_at = monotonic() + _LOOK_TIME
+        return leads_elsewhere(self._target, self._descriptor)
+
     def _reopen(self) -> None:
         try:
             self._open()
-            self._torn = False
+            self._reopening_fails = False
         except OSError as error:
-            self._report(f"access log {self._target}: {error.strerror}; the old file is still written")
+            if not self._reopening_fails:
+                self._report(f"access log {self._target}: {error.strerror}; the old file is still written")
+            self._reopening_fails = True
 
     def _write_batch(self, lines: list[bytes], lost: int) -> None:
         written = 0
@@ -198,16 +209,16 @@ class AccessLog:
         self._failing = False
 
     def _write_chunk(self, chunk: bytes) -> None:
-        # A line that was cut off by a full disk must not run into the next one.
-        rest = memoryview(b"\n" + chunk if self._torn else chunk)
+        rest = chunk
         while rest:
             try:
-                written = os.write(self._descriptor, rest)
+                written = (
+                    os.write(self._descriptor, rest) if self._longest else append_whole_lines(self._descriptor, rest)
+                )
             except BlockingIOError:  # a terminal or pipe that somebody else made non-blocking
                 self._wait_for_room()
                 continue
             rest = rest[written:]
-            self._torn = bool(rest)
 
     def _wait_for_room(self) -> None:
         room = poll()

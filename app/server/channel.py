@@ -5,6 +5,7 @@ Only here does anything wait for a client inside of a thread, and then aside of 
 
 import select
 from collections import deque
+from time import monotonic
 
 from app.http11 import EndOfMessage, ProtocolError, Receiver, Request
 from app.http11.response import CONTINUE
@@ -19,6 +20,11 @@ DRAINED = 65536
 #: Who has been sending for this many seconds at fewer bytes a second gives way when others wait for their turn.
 _GRACE = 5.0
 _LEAST_RATE = 500
+#: How often, within the time that a client has for taking more of its answer, it is looked whether it did.
+LOOKS = 20
+#: What an application has not asked for, while its answer waits for the client, is kept up to this size.
+_KEPT = 1 << 18
+_TAKEN_IN_A_ROW = 16
 #: Smaller pieces are put together: chunks of a byte each would take fifty times as much memory as their bytes.
 _SMALL = 4096
 
@@ -26,7 +32,7 @@ _SMALL = 4096
 class Upload:
     """The body of one request while it arrives: collected before the call, read by the call, drained after it."""
 
-    __slots__ = ("began", "continued", "counted", "ended", "pieces", "progress", "size")
+    __slots__ = ("asked", "began", "continued", "counted", "dropped", "ended", "pieces", "progress", "size")
 
     def __init__(self, now: float) -> None:
         self.pieces: deque[bytes] = deque()  # arrived, and not yet asked for
@@ -36,6 +42,8 @@ class Upload:
         self.progress = now  # when the last of it arrived
         self.continued = False  # 100 (Continue) was sent
         self.counted = False  # its call began before it had arrived
+        self.asked = False  # the application has read some of it
+        self.dropped = False  # some of it was thrown away
 
     def take(self, event: bytes | EndOfMessage, now: float) -> None:
         if isinstance(event, EndOfMessage):
@@ -81,6 +89,9 @@ class CallChannel:
         """Return the next piece of the request's body, b"" at its end. Raises ClientError."""
         upload = self.upload
         assert upload is not None
+        upload.asked = True
+        if upload.dropped:
+            raise ClientError(0, "the body was thrown away, since the client did not take its answer meanwhile")
         while not upload.pieces and not upload.ended:
             try:
                 event = self.receiver.next_event()
@@ -103,13 +114,57 @@ class CallChannel:
                 call.wire += sent
                 rest = rest[sent:]
             except BlockingIOError:
-                self.stream.taken_since()
-                while not self._wait(select.POLLOUT, self.host.options.write_timeout):
-                    # The kernel reports room only after much of it has gone: a slow reader is not one that stopped.
-                    if not self.stream.taken_since():
-                        raise ClientError(408, "The client took too long.") from None
+                self._await_room()
             except OSError as error:
                 raise ClientError(0, "the client is gone") from error
+
+    @property
+    def takes_unread(self) -> bool:
+        """Whether more of the body is taken while nobody asks for it."""
+        upload = self.upload
+        if upload is None or upload.ended:
+            return False
+        return not upload.asked or sum(map(len, upload.pieces)) < _KEPT
+
+    def take_unread(self) -> bool:
+        """Take what the client sends while it does not take its answer, or each would wait for the other.
+
+        Some of it is kept; beyond that it is thrown away, if the application has not begun to read. Returns whether
+        something came.
+        """
+        upload = self.upload
+        taken = False
+        for _ in range(_TAKEN_IN_A_ROW):
+            if upload is None or not self.takes_unread:
+                break
+            try:
+                event = self.receiver.next_event()
+                if event is None:
+                    data = self.stream.receive()
+                    if not data:
+                        break
+                    self.receiver.feed(data)
+                    taken = True
+                elif not isinstance(event, Request):
+                    upload.take(event, self.host.now)
+            except (ProtocolError, OSError):
+                break  # who reads on finds it again
+            if not upload.asked and sum(map(len, upload.pieces)) >= _KEPT:
+                upload.dropped = True
+                upload.pieces.clear()
+        return taken
+
+    def _await_room(self) -> None:
+        """Wait until the client takes more. Raises ClientError."""
+        self.stream.taken_since()
+        patience = self.host.options.write_timeout
+        since = monotonic()
+        while not self._wait(select.POLLOUT, patience / LOOKS):
+            # The kernel reports room only after much of it has gone: a slow reader is not one that stopped.
+            if self.stream.taken_since() or self.take_unread():
+                since = monotonic()
+            elif monotonic() - since >= patience:
+                raise ClientError(408, "The client took too long.")
 
     def _await_body(self, upload: Upload) -> bytes:
         call = self.call

@@ -18,10 +18,10 @@ from time import monotonic, time
 from app.http11 import EndOfMessage, ProtocolError, Request
 from app.http11.response import Framing
 from app.server.access_log import Exchange
-from app.server.channel import COLLECTED, DRAINED, CallChannel, Upload
+from app.server.channel import COLLECTED, DRAINED, LOOKS, CallChannel, Upload
 from app.server.gateway import Call, CutShortError, Environ, make_environ, refusal
 from app.server.host import Host
-from app.server.stream import Stream, StreamChangedError
+from app.server.stream import PlainTextError, Stream, StreamChangedError
 
 log = logging.getLogger("tally.server")
 
@@ -75,6 +75,7 @@ class Connection(CallChannel):
         "_linger_until",
         "_request",
         "_started",
+        "_taken",
         "address",
         "base",
         "busy",
@@ -95,6 +96,7 @@ class Connection(CallChannel):
         self.due = False  # the host has been asked for `again`; the host's
         self._fed = False  # the receiver may have another event
         self._linger_until = 0.0
+        self._taken = 0.0  # when the client took some of its answer last, as far as was seen
         # For the request
         self._request: Request | None = None
         self._started = 0.0
@@ -153,6 +155,7 @@ class Connection(CallChannel):
                 call.wire += stream.begin(output, MSG_MORE if call.span is not None else 0)
             if not stream.flushed:
                 self.phase = _ANSWER
+                self.take_unread()
                 self._await_reader()
                 return
             self._answered(call)
@@ -172,6 +175,12 @@ class Connection(CallChannel):
             self.host.again(self)
         return True
 
+    def cut(self) -> None:
+        """End the connection under a call that outlives the server: the call closes it later. From any thread."""
+        call = self.call
+        is_whole = call is None or (call.complete and self.stream.flushed)
+        self.stream.cut(reset=not is_whole and call is not None and call.framing is Framing.UNTIL_CLOSE)
+
     def close(self) -> None:
         """Close at once, without a word; an answer under way is cut short."""
         if self.call is not None:
@@ -186,8 +195,13 @@ class Connection(CallChannel):
         try:
             if not self.stream.handshake():
                 return False
+        except PlainTextError as error:
+            log.warning("%s speaks plain HTTP to a port for TLS", self.address)
+            self.stream = error.stream
+            self._refuse(ProtocolError(400, "This port speaks HTTPS, not plain HTTP."))
+            return False
         except OSError:
-            # A scanner, a client that trusts nobody, plain HTTP: nothing that the operator could mend.
+            # A scanner, a client that trusts nobody: nothing that the operator could mend.
             self._close()
             return False
         self.phase = Phase.FIRST
@@ -282,6 +296,11 @@ class Connection(CallChannel):
             upload.counted = True
             host.uploading(1)
         environ = make_environ(self.base, request, self.address, self.port)
+        if request.chunked:
+            # Decoded as it is read, the body has this coding no more (RFC 9112 section 7.1.3).
+            del environ["HTTP_TRANSFER_ENCODING"]
+            if upload is not None and upload.ended:
+                environ["CONTENT_LENGTH"] = str(upload.size)
         self.call = Call(host.gateway, request, environ, self)
         if host.access_log is not None:
             self._started = monotonic()
@@ -297,8 +316,10 @@ class Connection(CallChannel):
         except StreamChangedError:
             self._abort()
             return False
-        if call.wire != before:
+        if call.wire != before or (not flushed and self.take_unread()):
             self._await_reader()
+            if not flushed and self.stream.readable and self.takes_unread:
+                self.host.again(self)
         # Also when it is complete: the application's close() may take as long as any call.
         return flushed and self.host.run_call(self) and self.phase is not _ANSWER
 
@@ -316,8 +337,13 @@ class Connection(CallChannel):
         return stream.flushed
 
     def _await_reader(self) -> None:
-        self.deadline = self.host.now + self.host.options.write_timeout
+        self._taken = self.host.now
         self.stream.taken_since()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        # Often enough for a client that took something just after a look to be cut at its time, not at twice of it.
+        self.deadline = self.host.now + self.host.options.write_timeout / LOOKS
 
     def _answered(self, call: Call) -> None:
         """Go on to the next request, or close, after a complete answer."""
@@ -387,10 +413,13 @@ class Connection(CallChannel):
                 self.deadline = host.now + _PATIENCE
             elif self._begin_call():
                 self.advance()
-        elif phase is _ANSWER and self.stream.taken_since():
-            self.deadline = host.now + host.options.write_timeout
         elif phase is _ANSWER:
-            self._abort()
+            if self.stream.taken_since():
+                self._taken = host.now
+            if host.now - self._taken < host.options.write_timeout:
+                self._look_again()
+            else:
+                self._abort()
         elif phase is _DRAIN:
             self._end()
         else:

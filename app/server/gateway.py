@@ -353,6 +353,7 @@ def _checked(data: bytes) -> bytes:
 
 
 _PHRASES = {
+    301: "Moved Permanently",
     400: "Bad Request",
     408: "Request Timeout",
     413: "Content Too Large",
@@ -366,11 +367,11 @@ _PHRASES = {
 }
 
 
-def error_answer(status: int, reason: str) -> tuple[ResponseHead, bytes]:
+def error_answer(status: int, reason: str, more: Iterable[tuple[str, str]] = ()) -> tuple[ResponseHead, bytes]:
     """Return the head and body of the server's own answer to a request that it, or the application, could not serve."""
     phrase = _PHRASES.get(status, "Error")
     page = f"{status} {phrase}\n{reason}\n".encode("latin-1", "replace")
-    fields = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
+    fields = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"), *more]
     return ResponseHead(f"{status} {phrase}", fields), page
 
 
@@ -379,6 +380,7 @@ def refusal(error: ProtocolError, *, to_head: bool) -> tuple[bytes, bytes]:
 
     With *to_head*, what can be seen of them is a HEAD request, whose answer has no body (RFC 9110 section 9.3.2).
     """
-    head, page = error_answer(error.status, error.reason)
+    more = [("Location", error.location)] if error.location else []
+    head, page = error_answer(error.status, error.reason, more)
     encoded = encode_head(head, Framing.LENGTH, len(page), date_header(), "HTTP/1.1", False, SERVER)
     return encoded, b"" if to_head else page

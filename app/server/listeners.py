@@ -14,6 +14,7 @@ import re
 import select
 import socket
 import stat
+import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,10 +60,28 @@ Address = TcpAddress | UnixAddress | Descriptor
 class Listener:
     """One listening socket, non-blocking, and what the server must say about it."""
 
-    __slots__ = ("_made", "_owner", "_path", "is_unix", "server_name", "server_port", "socket", "tls", "urls")
+    __slots__ = (
+        "__weakref__",
+        "_is_ours",
+        "_made",
+        "_owner",
+        "_path",
+        "is_last",
+        "is_unix",
+        "server_name",
+        "server_port",
+        "socket",
+        "tls",
+        "urls",
+    )
 
-    def __init__(self, listening: socket.socket, *, tls: "ssl.SSLContext | None" = None, path: str = "") -> None:
+    def __init__(
+        self, listening: socket.socket, *, tls: "ssl.SSLContext | None" = None, path: str = "", is_ours: bool = True
+    ) -> None:
         self.socket = listening
+        #: Whether no other process is to accept from the socket once this one has closed it.
+        self.is_last = False
+        self._is_ours = is_ours
         self.is_unix = listening.family == socket.AF_UNIX
         #: Read anew at each accept, so that a reload can put another in its place.
         self.tls = None if self.is_unix else tls
@@ -78,14 +97,35 @@ class Listener:
         poll.register(self.socket, select.POLLIN)
         return bool(poll.poll(0))
 
+    def keep_from_children(self) -> None:
+        """Let no child that this process forks have the socket: clients would wait there after our end."""
+        _kept.add(self)
+
     def close(self) -> None:
-        """Stop listening in this process. A Unix socket's path goes too, if it is still ours and we made it."""
+        """Stop listening in this process, or if it `is_last` for all that have the socket.
+
+        A Unix socket's path goes too, if it is still ours and we made it.
+        """
         # Before the socket is closed: an open one keeps its inode number from being given to somebody else's.
         if self._path and self._owner == os.getpid() and _identity(self._path) == self._made:
             with suppress(OSError):
                 os.unlink(self._path)
         self._path = ""
+        if self.is_last and self._is_ours:
+            with suppress(OSError):  # closed already
+                self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
+
+
+_kept: "weakref.WeakSet[Listener]" = weakref.WeakSet()
+
+
+def _close_kept_in_child() -> None:
+    for listener in list(_kept):
+        listener.socket.close()
+
+
+os.register_at_fork(after_in_child=_close_kept_in_child)
 
 
 def parse_bind(text: str) -> Address:
@@ -150,7 +190,8 @@ def open_listeners(
                 path = "" if address.path.startswith("@") else address.path
                 listeners.append(Listener(_bind_unix(address.path, unix_mode), path=path))
             elif isinstance(address, Descriptor):
-                listeners.append(Listener(_adopt(address.number), tls=tls))
+                # systemd, say, listens on with what it has handed over.
+                listeners.append(Listener(_adopt(address.number), tls=tls, is_ours=False))
             else:
                 listeners.extend(Listener(one, tls=tls) for one in _bind_tcp(address))
         for listener in listeners:

@@ -20,3 +20,8 @@ class ServerOptions:
     max_connections: int = 0  # 0: what RLIMIT_NOFILE leaves room for
     limits: Limits = field(default_factory=Limits)
     multiprocess: bool = False
+
+    @property
+    def shortest_limit(self) -> float:
+        limits = self.header_timeout, self.body_timeout, self.write_timeout, self.keep_alive, self.graceful_timeout
+        return min(limit for limit in limits if limit)

@@ -28,8 +28,11 @@ from app.server.gateway import Environ, Gateway
 from app.server.listeners import Listener
 from app.server.options import ServerOptions
 from app.server.pool import LeadingPool
+from app.server.stream import end_connection
 
+#: Seconds between two looks at the deadlines; less where the shortest time limit is a matter of a few seconds.
 _TICK = 0.5
+_TICKS_IN_A_LIMIT = 20
 _TICK_HURRIED = 0.05
 _MOST_EVENTS = 256
 #: How many connections are accepted in a row; with several processes one, so that they share a burst.
@@ -70,6 +73,7 @@ class Poller(LeadingPool):
         self._events: deque[tuple[int, int]] = deque()
         self._knocking: list[int] = []  # listeners at which clients wait
         self._unfinished: deque[Connection] = deque()  # had their turn, and have more to do
+        self._tick_seconds = min(_TICK, options.shortest_limit / _TICKS_IN_A_LIMIT)
         self._next_tick = 0.0
         self._all_closed = threading.Event()
         # Told to the leader from elsewhere
@@ -111,7 +115,11 @@ class Poller(LeadingPool):
         os.eventfd_write(self._wake, 1)
 
     def forget(self, connection: Connection) -> None:
-        self._connections.pop(connection.stream.descriptor, None)
+        descriptor = connection.stream.descriptor
+        self._connections.pop(descriptor, None)
+        # A forked child that has the socket too would keep it in the epoll, under a number that is given away.
+        with suppress(OSError, ValueError):  # not registered yet, or the loop has ended
+            self._epoll.unregister(descriptor)
 
     def _give_back(self, connection: Connection) -> None:
         self._returned.append(connection)
@@ -193,7 +201,7 @@ class Poller(LeadingPool):
                 return True
         if not self._accepting and not self.stopping:
             self._accept_again()
-        self._next_tick = now + (_TICK_HURRIED if self.stopping or self.crowded else _TICK)
+        self._next_tick = now + (_TICK_HURRIED if self.stopping or self.crowded else self._tick_seconds)
         return False
 
     # Accepting
@@ -218,6 +226,8 @@ class Poller(LeadingPool):
                 if error.errno in _EXHAUSTED and not self._make_room():
                     self._pause_accepting()
                     return
+                if error.errno == errno.EINVAL:
+                    return  # another process has ended the socket for all
                 continue  # a client that was gone before it was accepted
             self._admit(sock, address, listener, self._bases[descriptor])
 
@@ -225,6 +235,7 @@ class Poller(LeadingPool):
         try:
             connection = admit(self, sock, address, listener, base)
         except OSError:
+            end_connection(sock)
             sock.close()
             return
         self._connections[connection.stream.descriptor] = connection
@@ -287,7 +298,9 @@ class Poller(LeadingPool):
             listener.close()
         self.end_threads()
         for connection in list(self._connections.values()):
-            if not connection.busy:
+            if connection.busy:
+                connection.cut()
+            else:
                 connection.close()
         self._close_all(self._queue)
         self._close_all(self._returned)

@@ -64,11 +64,14 @@ class FileSpan:
         return sent
 
 
-def _transforms(filelike: Any) -> bool:
-    """Tell whether *filelike* reads something else than its descriptor holds: text, or what was compressed."""
-    if isinstance(filelike, io.BufferedReader | io.BufferedRandom | io.FileIO):
-        return False
-    return isinstance(filelike, io.TextIOBase | io.BufferedIOBase)
+def _reads_its_descriptor(filelike: Any) -> bool:
+    """Tell whether *filelike* reads just what its descriptor holds.
+
+    A wrapper that unpacks, decodes or counts may well have the `fileno` of what lies below it. So it is only believed
+    of Python's own raw files, buffered or not, and of a class that has the method `unchanged` for this server.
+    """
+    raw = filelike.raw if type(filelike) is io.BufferedReader else filelike
+    return type(raw) is io.FileIO or callable(getattr(type(filelike), "unchanged", None))
 
 
 def span_of(wrapper: FileWrapper, length: int | None) -> FileSpan | None:
@@ -80,7 +83,9 @@ def span_of(wrapper: FileWrapper, length: int | None) -> FileSpan | None:
         offset = filelike.tell()
     except (AttributeError, OSError, ValueError):
         return None
-    if not stat.S_ISREG(status.st_mode) or not isinstance(offset, int) or _transforms(filelike):
+    if not stat.S_ISREG(status.st_mode) or not isinstance(offset, int) or not _reads_its_descriptor(filelike):
         return None
-    left = max(status.st_size - offset, 0)
+    left = status.st_size - offset
+    if left <= 0:
+        return None  # files of /proc and the like have no size, and yet something to read
     return FileSpan(descriptor, offset, left if length is None else length, getattr(filelike, "unchanged", None))

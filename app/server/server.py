@@ -14,8 +14,9 @@ from app.server.options import ServerOptions
 from app.server.poller import Poller
 from app.server.threads import ThreadPerConnection
 
-#: Descriptors that are not connections: listeners, logs, counters, files that are being sent.
-_DESCRIPTORS_KEPT = 64
+#: Descriptors that are not connections: listeners, logs, counters, files that are being sent. Where there are few, at
+#: the most half of them, but the least that a server needs.
+_KEPT, _LEAST_KEPT = 64, 24
 
 
 class Server:
@@ -66,4 +67,4 @@ def _room_for_connections() -> int:
     if soft == resource.RLIM_INFINITY:
         soft = 1 << 20
     # An answer that is being sent has a file open beside its connection.
-    return max(1, soft - max(_DESCRIPTORS_KEPT, soft // 8))
+    return max(1, soft - max(min(_KEPT, soft // 2), _LEAST_KEPT, soft // 8))

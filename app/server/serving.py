@@ -5,6 +5,7 @@ It is the whole server when there is one process, and each of the workers when t
     SIGTERM, first SIGINT    stop accepting, finish what is in flight, status 0
     SIGINT after that        close everything at once
     SIGHUP                   reload: reopen logs, read certificates anew
+    SIGUSR1                  reopen logs, as the recipes of logrotate send it
 """
 
 import atexit
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 WATCH_INTERVAL = 0.25
 
 #: What the supervisor tells a worker, over a socket pair; its end means that the supervisor is gone.
-STOP, RETIRE, STOP_NOW = b"s", b"r", b"n"
+STOP, RETIRE, STOP_NOW, REOPEN = b"s", b"r", b"n", b"l"
 #: What a worker says there, once; or else why it cannot start (`parse_report`).
 READY = b"+"
 
@@ -57,6 +58,8 @@ class Service:
     access_log: AccessLog | None = None
     #: Called on SIGHUP, in a signal handler; tells its own failures.
     reload: Callable[[], object] = lambda: None
+    #: Called on SIGUSR1, in a signal handler.
+    reopen_logs: Callable[[], object] = lambda: None
     #: Asked every quarter of a second for the exit status to end with; None: go on.
     end_status: Callable[[], int | None] | None = None
 
@@ -92,6 +95,7 @@ class ServingProcess:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGHUP, self._reload)
+        signal.signal(signal.SIGUSR1, lambda *_: self._service.reopen_logs())
 
     def run(self, ready: Callable[[], object]) -> int:
         """Serve until stopped; return the exit status. *ready* is called when the application has been loaded.
@@ -99,12 +103,15 @@ class ServingProcess:
         Raises what loading the application raises, and SystemExit when it is told to stop before that is done.
         """
         service = self._service
+        for listener in service.listeners:
+            listener.keep_from_children()
         application = service.load_application()
         self._server = Server(service.listeners, application, service.options, service.access_log)
         ready()
         try:
             return wait_for_signals_and(self._server.run)
         finally:
+            ignore_signals()
             if service.access_log:
                 service.access_log.close()
 
@@ -126,6 +133,13 @@ class ServingProcess:
         """Do what the supervisor says, until it says no more. Blocks: for a thread of its own."""
         while True:
             command = read_command()
+            if command == REOPEN:
+                self._service.reopen_logs()
+                continue
+            if command != RETIRE:
+                # Every worker accepts what waits, and the first that has done so ends the socket for all of them.
+                for listener in self._service.listeners:
+                    listener.is_last = True
             if self._server is None:
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             elif command == STOP_NOW:
@@ -143,6 +157,7 @@ class ServingProcess:
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True
         if self._server is None:
+            ignore_signals()
             raise SystemExit(0)
         systemd.notify("STOPPING=1")
         self._server.stop()
@@ -160,6 +175,15 @@ class ServingProcess:
         systemd.notify_reloading()
         self._service.reload()
         systemd.notify("READY=1")
+
+
+def ignore_signals() -> None:
+    """The end is decided: from here on no signal may spoil its status. Many programs forward a signal twice.
+
+    The interpreter's own end would put back the default for a handler in Python, which kills; what is ignored stays so.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def wait_for_signals_and(run: Callable[[], int]) -> int:
@@ -198,6 +222,8 @@ def serve(service: Service, ready: Callable[[], object] = lambda: None) -> int:
     """Serve in this process alone, until stopped; return the exit status. For the main thread."""
     process = ServingProcess(service)
     process.handle_signals()
+    for listener in service.listeners:
+        listener.is_last = True
 
     def announce() -> None:
         ready()

@@ -16,7 +16,16 @@ _READ_SIZE = 65536
 #: What is sent in a row before other connections get their turn.
 _TURN = 4 << 20
 
-_NO_LINGER = struct.pack("ii", 1, 0)
+#: An address of no family: connecting a TCP socket to it resets its connection.
+_NOWHERE = bytes(16)
+
+
+class PlainTextError(Exception):
+    """The client does not begin with TLS. What it said is still to be read from *stream*, the same socket's."""
+
+    def __init__(self, stream: "Stream") -> None:
+        super().__init__("not TLS")
+        self.stream = stream
 
 
 class StreamChangedError(Exception):
@@ -151,7 +160,31 @@ class Stream:
     def shut(self, *, reset: bool = False) -> None:
         """Close; with *reset* so that the client cannot take the end for that of a body."""
         self._pending = None
-        if reset:
-            with suppress(OSError):
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.cut(reset=reset)
         self.socket.close()
+
+    def cut(self, *, reset: bool) -> None:
+        """End the connection, as `shut` does, but keep the descriptor: from a thread that does not own it."""
+        if reset:
+            reset_connection(self.socket)
+        else:
+            end_connection(self.socket)
+
+
+def end_connection(sock: socket.socket) -> None:
+    """Have the client see the end now: closing alone would leave the connection to whoever else has the socket.
+
+    A child process that the application has forked may hold it for as long as it lives.
+    """
+    with suppress(OSError):
+        # Not the TLS layer's own, which would take itself off under a thread that still sends.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def reset_connection(sock: socket.socket) -> None:
+    """Have the client see that the connection is lost, whoever else has the socket; a Unix socket just ends."""
+    # SO_LINGER would do it at the close, but only at the last one. Seldom used, so imported here.
+    import ctypes
+
+    if ctypes.CDLL(None).connect(sock.fileno(), _NOWHERE, len(_NOWHERE)) != 0:
+        end_connection(sock)

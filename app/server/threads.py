@@ -18,6 +18,7 @@ from app.server.connection import UNASKED, Connection, Phase
 from app.server.gateway import Call, Environ, Gateway
 from app.server.listeners import Listener
 from app.server.options import ServerOptions
+from app.server.stream import end_connection
 
 _TICK = 0.25
 #: How long the applications' close() of answers that were cut short may hold up the end.
@@ -71,6 +72,9 @@ class ThreadPerConnection:
         deadline = monotonic() + _LAST_CLOSES
         while self._owners and monotonic() < deadline:
             self._wait_for_an_owner()
+        for owner in self._owners.copy():
+            if owner.connection is not None:
+                owner.connection.cut()
 
     def _wait_for_an_owner(self) -> None:
         owner = next(iter(self._owners.copy()), None)
@@ -109,6 +113,7 @@ class ThreadPerConnection:
             owner.thread.start()
         except RuntimeError:
             # The system has no thread left: this client is turned away, the server lives on.
+            end_connection(sock)
             sock.close()
             self.ended(owner)
 
@@ -167,17 +172,17 @@ class OwnThread:
                 if connection.phase is Phase.CLOSED or not self._wait(connection, poll):
                     break
         except OSError:
-            pass  # gone before it was admitted
+            end_connection(sock)  # gone before it was admitted
         finally:
             sock.close()
             self._server.ended(self)
 
     def _wait(self, connection: Connection, poll: select.poll) -> bool:
         """Wait until the connection can go on; False when the server ends."""
-        answering = connection.phase in (Phase.ANSWER, Phase.HANDSHAKE)
-        poll.modify(connection.stream.descriptor, select.POLLOUT if answering else select.POLLIN)
-        if connection.phase is Phase.HANDSHAKE:
-            poll.modify(connection.stream.descriptor, select.POLLIN)
+        events = select.POLLOUT if connection.phase is Phase.ANSWER else select.POLLIN
+        if connection.phase is Phase.ANSWER and connection.takes_unread:
+            events |= select.POLLIN
+        poll.modify(connection.stream.descriptor, events)
         due, connection.due = connection.due, False
         descriptor, stopped = connection.stream.descriptor, self._server.stop_descriptor
         if not self.stopping:

@@ -5,7 +5,7 @@ import socket
 import ssl
 from contextlib import suppress
 
-from app.server.stream import Stream
+from app.server.stream import PlainTextError, Stream
 
 _RECORD = 65536
 
@@ -13,21 +13,38 @@ _RECORD = 65536
 class TLSStream(Stream):
     """Like its plain sibling, it never waits: not for the handshake either."""
 
-    __slots__ = ("_tls", "established")
+    __slots__ = ("_is_tls", "_tls", "established")
     sends_files = False
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self._tls = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         super().__init__(self._tls)
+        self._is_tls = False  # its first byte says so
         self.established = False
 
     def handshake(self) -> bool:
+        if not self._is_tls and not self._begins_with_tls():
+            return False
         try:
             self._tls.do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         self.established = True
         self.readable = True
+        return True
+
+    def _begins_with_tls(self) -> bool:
+        """Look at the first byte; False when there is none yet. Raises PlainTextError."""
+        try:
+            first = socket.socket.recv(self._tls, 1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        # A method's first letter. Whatever else it is, the TLS layer has the right answer.
+        if first.isalpha():
+            stream = Stream(socket.socket(fileno=self._tls.detach()))
+            stream.readable = True
+            raise PlainTextError(stream)
+        self._is_tls = True
         return True
 
     def receive(self) -> bytes | None:

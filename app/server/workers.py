@@ -28,17 +28,19 @@ from app.server import systemd
 from app.server.serving import (
     LOAD_FAILED,
     READY,
+    REOPEN,
     RETIRE,
     STOP,
     STOP_NOW,
     WATCH_INTERVAL,
     Service,
     Terminal,
+    ignore_signals,
     parse_report,
     work,
 )
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 #: A worker that lives for fewer seconds died "at once"; the second such death in a row makes the supervisor wait.
 _SHORT_LIFE = 1.0
@@ -104,6 +106,7 @@ class Supervisor:
                 self._watch()
                 self._kill_overdue()
         finally:
+            ignore_signals()
             signal.set_wakeup_fd(-1)
             for worker in self._workers.values():
                 with suppress(OSError):
@@ -136,6 +139,8 @@ class Supervisor:
                 self._interrupt()
             elif number == signal.SIGHUP:
                 self._hang_up()
+            elif number == signal.SIGUSR1:
+                self._reopen_logs()
         # Afterwards: a worker that ended by the same Ctrl-C is not replaced.
         self._reap()
 
@@ -144,6 +149,11 @@ class Supervisor:
             self._stop(0)
         else:
             self._stop_all(STOP_NOW, monotonic() + 1)
+
+    def _reopen_logs(self) -> None:
+        self._service.reopen_logs()
+        for worker in self._workers.values():
+            worker.tell(REOPEN)
 
     def _hang_up(self) -> None:
         if self._terminal.is_gone():

@@ -124,7 +124,7 @@ def _check_order(events: list[Event], limits: Limits) -> None:
             owed = None
         else:
             assert isinstance(event, Refused)
-            assert 400 <= event.status <= 599
+            assert event.status == 301 or 400 <= event.status <= 599
             assert event is events[-1]
 
 
