@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from app import __version__
+from . import __version__
 
 DEFAULT_ROOT = str(Path(__file__).resolve().parent.parent / "www")
 

@@ -2,9 +2,9 @@
 
 import os
 
-from app.counters.memory import MemoryCounter
-from app.counters.record import CounterError
-from app.counters.store import CountingStore, Store
+from .memory import MemoryCounter
+from .record import CounterError
+from .store import CountingStore, Store
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
@@ -20,12 +20,12 @@ def open_counter(url: str, *, journal: str = "") -> CountingStore:
         return MemoryCounter()
     # The packages that these need are loaded only when they are used.
     if scheme == "lmdb":
-        from app.counters.lmdb import LmdbCounter
+        from .lmdb import LmdbCounter
 
         return LmdbCounter(rest)
     if scheme in _REDIS_SCHEMES:
-        from app.counters.journaled import JournaledCounter
-        from app.counters.redis import RedisStore
+        from .journaled import JournaledCounter
+        from .redis import RedisStore
 
         return JournaledCounter(RedisStore(url), journal or _default_journal())
     raise _unknown(url)
@@ -37,11 +37,11 @@ def open_store(url: str, *, create: bool) -> Store:
     """
     scheme, _, rest = url.partition(":")
     if scheme == "lmdb":
-        from app.counters.lmdb import LmdbCounter
+        from .lmdb import LmdbCounter
 
         return LmdbCounter(rest, create=create)
     if scheme in _REDIS_SCHEMES:
-        from app.counters.redis import RedisStore
+        from .redis import RedisStore
 
         store = RedisStore(url)
         try:
