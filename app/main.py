@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from app import failure_log
-from app.line_log import replace_standard_streams, tell
-from app.server.access_log import AccessLog
-from app.server.listeners import Address, AddressError, BindError, Descriptor, Listener, open_listeners, parse_bind
-from app.server.options import Limits, ServerOptions
-from app.server.serving import Service, StartError, serve
-from app.server.systemd import take_listen_fds
-from app.settings import Settings
+from . import failure_log
+from .line_log import replace_standard_streams, tell
+from .server.access_log import AccessLog
+from .server.listeners import Address, AddressError, BindError, Descriptor, Listener, open_listeners, parse_bind
+from .server.options import Limits, ServerOptions
+from .server.serving import Service, StartError, serve
+from .server.systemd import take_listen_fds
+from .settings import Settings
 
 if TYPE_CHECKING:
     import ssl
@@ -91,7 +91,7 @@ def _open_standard_streams() -> None:
 def _run(service: Service, settings: Settings, ready: Callable[[], object]) -> int:
     if settings.workers == 1:
         return serve(service, ready)
-    from app.server.workers import Supervisor
+    from .server.workers import Supervisor
 
     return Supervisor(service, settings.workers, ready).run()
 
@@ -197,7 +197,7 @@ def _with_proxies(site: Site, settings: Settings) -> Site:
     if not settings.forwarded_allow_ips:
         return site
     # Not imported otherwise: werkzeug would double the time to the first answer.
-    from app.server.proxies import ForwardedClients, trusted_peers
+    from .server.proxies import ForwardedClients, trusted_peers
 
     try:
         is_trusted = trusted_peers(settings.forwarded_allow_ips)
@@ -218,7 +218,7 @@ def _addresses(settings: Settings) -> list[Address]:
 def _tls_context(settings: Settings) -> "ssl.SSLContext | None":
     if not settings.certfile:
         return None
-    from app.server.tls import TlsError, load_context
+    from .server.tls import TlsError, load_context
 
     try:
         return load_context(settings.certfile, settings.keyfile)
@@ -260,7 +260,7 @@ def _reload(settings: Settings, site: Site, listeners: Sequence[Listener], acces
     if access_log:
         access_log.reopen()
     if settings.certfile:
-        from app.server import tls
+        from .server import tls
 
         try:
             tls.reload(listeners, settings.certfile, settings.keyfile)

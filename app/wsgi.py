@@ -12,13 +12,13 @@ from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from app import failure_log, files
-from app.counters import CounterError, CountLog, open_counter
-from app.counters.deferred import DeferredCounter
-from app.counters.private_directory import PrivateDirectory
-from app.files import FileApplication
-from app.line_log import tell
-from app.settings import Settings
+from . import failure_log, files
+from .counters import CounterError, CountLog, open_counter
+from .counters.deferred import DeferredCounter
+from .counters.private_directory import PrivateDirectory
+from .files import FileApplication
+from .line_log import tell
+from .settings import Settings
 
 __all__ = ["Application", "CounterError", "PrivateDirectory", "app", "make_app", "root_problem", "start_problem"]
 
@@ -29,7 +29,7 @@ _EACH_FOR_ITSELF = (
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from app.counters.counter import Counter
+    from .counters.counter import Counter
 
 
 class Application:
@@ -118,7 +118,7 @@ def import_store(settings: Settings) -> None:
         import app.counters.lmdb
     elif settings.counts not in ("", "memory:"):
         import app.counters.journaled  # noqa: F401
-        from app.counters.redis import RedisStore
+        from .counters.redis import RedisStore
 
         with suppress(CounterError):  # which the start check tells
             RedisStore(settings.counts).check(quick=True)  # its client imports more when it connects
