@@ -1,8 +1,10 @@
-#!/usr/bin/env python3
-"""Runs the counted files, or any other WSGI application, on the built-in server.
+"""The command `tally`: serves the counted files, or any other WSGI application, on the built-in server.
 
-    python run_builtin.py [DIR] [options]
-    python run_builtin.py --app MODULE:CALLABLE [options]
+    tally [DIR] [options]
+    tally --app MODULE:CALLABLE [options]
+    tally counts COMMAND ...
+
+From a checkout, `python run_builtin.py` takes the place of `tally`.
 
 What cannot work is told in one line before anything listens, with status 2; an address that cannot be had has status 1.
 """
@@ -14,7 +16,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from . import failure_log
 from .line_log import replace_standard_streams, tell
@@ -44,33 +47,50 @@ class Site:
     end_status: Callable[[], int | None] | None
 
 
+#: What `--app` is when it names the counted files.
+_FILES = ("", "tally_server.wsgi:app")
+
+_PACKAGE = os.path.dirname(os.path.realpath(__file__))
+
+
 def main() -> int:
+    """Run the command line of `tally`; return the exit status."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["counts"]:
+        from .counters.__main__ import main as counts
+
+        return counts(arguments[1:], program="tally counts")
+    return run("tally", arguments)
+
+
+def run(program: str, arguments: Sequence[str]) -> int:
+    """Serve as *arguments* say; return the exit status. Messages begin with the name *program*."""
     _open_standard_streams()
-    settings = Settings.from_command_line()
+    settings = Settings.from_command_line(arguments, program=program)
     replace_standard_streams()
     failure_log.install()
     try:
         addresses = _addresses(settings)
-        site = _with_proxies(_site(settings), settings)
+        site = _with_proxies(_site(program, settings), settings)
         context = _tls_context(settings)
         access_log = _access_log(settings)
         listeners = open_listeners(addresses, backlog=settings.backlog, unix_mode=settings.unix_mode, tls=context)
     except (AddressError, StartError) as error:
-        return _refuse(2, error)
+        return _refuse(program, 2, error)
     except BindError as error:
-        return _refuse(1, error)
+        return _refuse(program, 1, error)
     service = Service(
         listeners=listeners,
         load_application=site.load,
         options=_options(settings),
         access_log=access_log,
-        reload=lambda: _reload(settings, site, listeners, access_log),
+        reload=lambda: _reload(program, settings, site, listeners, access_log),
         end_status=site.end_status,
     )
     try:
         return _run(service, settings, lambda: None if settings.quiet else _print_banner(site.name, listeners))
     except StartError as error:
-        return _refuse(2, error)
+        return _refuse(program, 2, error)
     finally:
         for listener in listeners:
             listener.close()
@@ -96,8 +116,8 @@ def _run(service: Service, settings: Settings, ready: Callable[[], object]) -> i
     return Supervisor(service, settings.workers, ready).run()
 
 
-def _refuse(status: int, error: Exception) -> int:
-    tell(f"run_builtin.py: {error}")
+def _refuse(program: str, status: int, error: Exception) -> int:
+    tell(f"{program}: {error}")
     return status
 
 
@@ -109,13 +129,19 @@ def _print_banner(name: str, listeners: Sequence[Listener]) -> None:
 # What is served
 
 
-def _site(settings: Settings) -> Site:
-    return _files(settings) if settings.app in ("", "wsgi:app") else _other_site(settings.app)
+def _site(program: str, settings: Settings) -> Site:
+    is_own = settings.app in _FILES or (settings.app == "wsgi:app" and _is_in_checkout())
+    return _files(program, settings) if is_own else _other_site(settings.app)
 
 
-def _files(settings: Settings) -> Site:
+def _is_in_checkout() -> bool:
+    """Return whether the current directory is the checkout of this package, where `wsgi:app` is the files."""
+    return os.path.isfile("wsgi.py") and os.getcwd() == os.path.dirname(_PACKAGE)
+
+
+def _files(program: str, settings: Settings) -> Site:
     """Return the files under the root, counted. Raises StartError."""
-    import wsgi
+    from . import wsgi
 
     if problem := wsgi.start_problem(settings):
         raise StartError(problem)
@@ -127,13 +153,15 @@ def _files(settings: Settings) -> Site:
         application.open()
         return application
 
-    watch = None if settings.root_grace is None else RootWatch(lambda: wsgi.root_problem(settings), settings.root_grace)
+    watch = None
+    if settings.root_grace is not None:
+        watch = RootWatch(program, lambda: wsgi.root_problem(settings), settings.root_grace)
     return Site(settings.root, load, application.reopen, watch)
 
 
 def _shared_counts() -> str:
     """Make the directory where the workers count together; it goes at this process's end. Raises StartError."""
-    from wsgi import CounterError, PrivateDirectory
+    from .wsgi import CounterError, PrivateDirectory
 
     try:
         directory = PrivateDirectory.make()
@@ -146,7 +174,8 @@ def _shared_counts() -> str:
 class RootWatch:
     """Tells when the root has been unusable for longer than *grace* seconds: then the server ends with status 2."""
 
-    def __init__(self, root_problem: Callable[[], str | None], grace: float) -> None:
+    def __init__(self, program: str, root_problem: Callable[[], str | None], grace: float) -> None:
+        self._program = program
         self._root_problem = root_problem
         self._grace = grace
         self._lost_at: float | None = None
@@ -161,7 +190,7 @@ class RootWatch:
             self._lost_at = now
         if now - self._lost_at < self._grace:
             return None
-        tell(f"run_builtin.py: {problem} for {self._grace:g} s: shutting down")
+        tell(f"{self._program}: {problem} for {self._grace:g} s: shutting down")
         return 2
 
 
@@ -176,7 +205,7 @@ def _load(name: str) -> "WSGIApplication":
         raise StartError(f"--app: {name!r} is not MODULE:CALLABLE")
     sys.path.insert(0, os.getcwd())
     try:
-        found = importlib.import_module(module_name)
+        found: Any = (module := importlib.import_module(module_name))
     except ModuleNotFoundError as error:
         # A module that is missing inside the application deserves its traceback.
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
@@ -189,8 +218,17 @@ def _load(name: str) -> "WSGIApplication":
             raise StartError(f"--app: {module_name!r} has no {attributes!r}") from None
     if not callable(found):
         raise StartError(f"--app: {name!r} is not callable")
+    if _is_own(module, found):
+        raise StartError(f"--app: {name!r} is not in this directory; what Tally itself serves needs no --app")
     application: WSGIApplication = found
     return application
+
+
+def _is_own(module: ModuleType, found: object) -> bool:
+    """Return whether a name that is meant for an application of the user's led to ours, from another directory."""
+    source = os.path.realpath(module.__file__ or "")
+    is_door = module.__name__ == "wsgi" and getattr(found, "__module__", "") == f"{__package__}.wsgi"
+    return (is_door and os.path.dirname(source) != os.getcwd()) or source == os.path.join(_PACKAGE, "wsgi.py")
 
 
 def _with_proxies(site: Site, settings: Settings) -> Site:
@@ -255,7 +293,9 @@ def _options(settings: Settings) -> ServerOptions:
     )
 
 
-def _reload(settings: Settings, site: Site, listeners: Sequence[Listener], access_log: AccessLog | None) -> None:
+def _reload(
+    program: str, settings: Settings, site: Site, listeners: Sequence[Listener], access_log: AccessLog | None
+) -> None:
     site.reopen_logs()
     if access_log:
         access_log.reopen()
@@ -265,8 +305,4 @@ def _reload(settings: Settings, site: Site, listeners: Sequence[Listener], acces
         try:
             tls.reload(listeners, settings.certfile, settings.keyfile)
         except tls.TlsError as error:
-            tell(f"run_builtin.py: {error}; the certificate used so far stays")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            tell(f"{program}: {error}; the certificate used so far stays")

@@ -115,9 +115,9 @@ def start_problem(settings: Settings) -> str | None:
 def import_store(settings: Settings) -> None:
     """Import what opening the counter imports: to be called by who may yet give up the right to read the packages."""
     if settings.counts.startswith("lmdb:"):
-        import app.counters.lmdb
+        from .counters import lmdb  # noqa: F401
     elif settings.counts not in ("", "memory:"):
-        import app.counters.journaled  # noqa: F401
+        from .counters import journaled  # noqa: F401
         from .counters.redis import RedisStore
 
         with suppress(CounterError):  # which the start check tells

@@ -159,7 +159,7 @@ def test_senseless_value(flag: str, value: str, capsys: pytest.CaptureFixture[st
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1
-    assert printed.err.startswith("run_builtin.py: ")
+    assert printed.err.startswith("tally: ")
     assert f"{flag}: " in printed.err
     with pytest.raises(SettingsError, match=f"^{variable_of(flag)}: ") as refused:
         Settings.from_environment({variable_of(flag): value})
@@ -194,7 +194,7 @@ def test_refused_command_line(arguments: list[str], said: str, capsys: pytest.Ca
         read(*arguments)
     assert ended.value.code == 2
     line = capsys.readouterr().err
-    assert line.startswith("run_builtin.py: ")
+    assert line.startswith("tally: ")
     assert line.count("\n") == 1
     assert said in line
 
