@@ -1,10 +1,14 @@
 """From a URL to the store that keeps its counts."""
 
 import os
+from typing import TYPE_CHECKING
 
 from .memory import MemoryCounter
 from .record import CounterError
 from .store import CountingStore, Store
+
+if TYPE_CHECKING:
+    from .redis import RedisStore
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
@@ -25,9 +29,8 @@ def open_counter(url: str, *, journal: str = "") -> CountingStore:
         return LmdbCounter(rest)
     if scheme in _REDIS_SCHEMES:
         from .journaled import JournaledCounter
-        from .redis import RedisStore
 
-        return JournaledCounter(RedisStore(url), journal or _default_journal())
+        return JournaledCounter(_redis_store(url), journal or _default_journal())
     raise _unknown(url)
 
 
@@ -41,9 +44,7 @@ def open_store(url: str, *, create: bool) -> Store:
 
         return LmdbCounter(rest, create=create)
     if scheme in _REDIS_SCHEMES:
-        from .redis import RedisStore
-
-        store = RedisStore(url)
+        store = _redis_store(url)
         try:
             store.check_format()
         except CounterError:
@@ -53,6 +54,16 @@ def open_store(url: str, *, create: bool) -> Store:
     if scheme in ("", "memory"):
         raise CounterError("counts: memory: is the server's own, and cannot be read from here")
     raise _unknown(url)
+
+
+def _redis_store(url: str) -> "RedisStore":
+    try:
+        from .redis import RedisStore
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        raise CounterError("counts: Redis needs a package: pip install 'tally-server[redis]'") from None
+    return RedisStore(url)
 
 
 def _unknown(url: str) -> CounterError:
