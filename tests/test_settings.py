@@ -1,7 +1,6 @@
 """Options: flag, variable, default; and the one line with which each senseless value is refused."""
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
@@ -217,5 +216,3 @@ def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> None
         read("--version")
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"Tally {__version__}\n"
-    with open(os.path.join(os.path.dirname(DEFAULT_ROOT), "pyproject.toml"), "rb") as file:
-        assert tomllib.load(file)["project"]["version"] == __version__
