@@ -117,10 +117,10 @@ def import_store(settings: Settings) -> None:
     if settings.counts.startswith("lmdb:"):
         from .counters import lmdb  # noqa: F401
     elif settings.counts not in ("", "memory:"):
-        from .counters import journaled  # noqa: F401
-        from .counters.redis import RedisStore
+        with suppress(CounterError, ModuleNotFoundError):  # which the start check tells
+            from .counters import journaled  # noqa: F401
+            from .counters.redis import RedisStore
 
-        with suppress(CounterError):  # which the start check tells
             RedisStore(settings.counts).check(quick=True)  # its client imports more when it connects
 
 

@@ -28,9 +28,10 @@ def open_counter(url: str, *, journal: str = "") -> CountingStore:
 
         return LmdbCounter(rest)
     if scheme in _REDIS_SCHEMES:
+        store = _redis_store(url)
         from .journaled import JournaledCounter
 
-        return JournaledCounter(_redis_store(url), journal or _default_journal())
+        return JournaledCounter(store, journal or _default_journal())
     raise _unknown(url)
 
 
