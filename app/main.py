@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 #: What `--bind` is when it is not given; systemd's sockets are then used where there are some.
 _DEFAULT_BIND = (":0",)
 
+#: What `--app` is when it names the counted files.
+_FILES = ("", "tally_server.wsgi:app")
+
+_PACKAGE = os.path.dirname(os.path.realpath(__file__))
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -45,12 +50,6 @@ class Site:
     load: "Callable[[], WSGIApplication]"
     reopen_logs: Callable[[], object]
     end_status: Callable[[], int | None] | None
-
-
-#: What `--app` is when it names the counted files.
-_FILES = ("", "tally_server.wsgi:app")
-
-_PACKAGE = os.path.dirname(os.path.realpath(__file__))
 
 
 def main() -> int:
@@ -226,7 +225,7 @@ def _load(name: str) -> "WSGIApplication":
 
 def _is_own(module: ModuleType, found: object) -> bool:
     """Return whether a name that is meant for an application of the user's led to ours, from another directory."""
-    source = os.path.realpath(module.__file__ or "")
+    source = os.path.realpath(getattr(module, "__file__", None) or "")
     is_door = module.__name__ == "wsgi" and getattr(found, "__module__", "") == f"{__package__}.wsgi"
     return (is_door and os.path.dirname(source) != os.getcwd()) or source == os.path.join(_PACKAGE, "wsgi.py")
 

@@ -250,6 +250,10 @@ PROJECTS = {
     "a package tests": ({"tests/__init__.py": PLAIN}, "tests:app"),
     "main.py and settings.py": ({"settings.py": "X = 1\n", "main.py": "import settings\n" + PLAIN}, "main:app"),
     "run_builtin.py": ({"run_builtin.py": PLAIN}, "run_builtin:app"),
+    "nothing of ours is there by such a name": (
+        {"site_.py": "import sys\nassert not {'app', 'wsgi', 'run_builtin'} & set(sys.modules)\n" + PLAIN},
+        "site_:app",
+    ),
     "an attribute": ({"app.py": PLAIN + "class site:\n    wsgi = staticmethod(app)\n"}, "app:site.wsgi"),
 }
 
