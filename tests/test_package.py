@@ -20,6 +20,7 @@ import pytest
 from app import __version__
 from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import HOME, LiveServer
+from tests.test_architecture import imports, modules, within
 from tests.waiting import wait_until
 
 GUIDE = (HOME / "www" / "index.html").read_bytes()
@@ -115,9 +116,21 @@ def test_its_metadata(installed: Installed) -> None:
     metadata = email.message_from_string(text)
     assert (metadata["Name"], metadata["Version"]) == ("tally-server", __version__)
     assert metadata["License-Expression"] == "MIT"
-    needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert {distribution(line) for line in needed} == {"lmdb", "werkzeug"}
     assert set(metadata.get_all("Provides-Extra", [])) >= {"redis", "comparison"}
+
+
+def test_what_the_modules_import_is_what_the_package_needs() -> None:
+    project = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["redis"]]
+    imported = {
+        name.partition(".")[0]
+        for path, module in modules()
+        if within(module, "app") and not within(module, "app.comparison")
+        for name in imports(path.read_text("utf-8"), module, is_package=path.name == "__init__.py")
+    }
+    # The standard library's, of later versions too; our own; types alone; the name of any application.
+    others = sys.stdlib_module_names | {"compression", "app", "_typeshed", "?"}
+    assert {name.replace("_", "-") for name in imported - others} == {distribution(line) for line in needed}
 
 
 def test_requirements_txt_pins_exactly_what_the_project_names() -> None:
@@ -127,7 +140,7 @@ def test_requirements_txt_pins_exactly_what_the_project_names() -> None:
         named += extra
     lines = [line for line in (HOME / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     assert {distribution(line) for line in lines} == {distribution(line) for line in named}
-    assert [line for line in lines if not re.fullmatch(r"[\w-]+==[\w.]+", line)] == []
+    assert [line for line in lines if not re.fullmatch(r"[\w-]+==[\w.]+(; python_version .*)?", line)] == []
 
 
 def distribution(requirement: str) -> str:
