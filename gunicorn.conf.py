@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from gunicorn.config import Config
 from gunicorn.util import set_owner_process
 
+from run_builtin import load
+
 if TYPE_CHECKING:
     from app.settings import Settings
 
@@ -32,11 +34,11 @@ def on_starting(server: Any) -> None:
     if os.environ.get("TALLY_COUNTS") and not inherited:
         return
     with _imported_for_now():
-        from wsgi import CounterError, PrivateDirectory
-
+        wsgi = load("wsgi")
+        directories = wsgi.PrivateDirectory
         try:
-            directory = PrivateDirectory.join(inherited) if inherited else PrivateDirectory.make(_owner(server.cfg))
-        except CounterError as error:
+            directory = directories.join(inherited) if inherited else directories.make(_owner(server.cfg))
+        except wsgi.CounterError as error:
             _refuse(str(error))
     atexit.register(directory.close)
     os.environ["TALLY_COUNTS"] = directory.url
@@ -45,7 +47,7 @@ def on_starting(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     # Not at the first request: what a killed server left in the journal is to be delivered now.
-    wsgi = sys.modules.get("wsgi")
+    wsgi = sys.modules.get("tally_server.wsgi")
     if wsgi is not None and isinstance(worker.wsgi, wsgi.Application):
         worker.wsgi.open()
 
@@ -62,7 +64,7 @@ def _imported_for_now() -> Iterator[None]:
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
-        if name.partition(".")[0] in ("app", "wsgi"):
+        if name.partition(".")[0] == "tally_server":
             del sys.modules[name]
 
 
@@ -72,26 +74,26 @@ def _refuse(line: str) -> NoReturn:
 
 
 def _checked_threads() -> int:
-    from app.settings import Settings, SettingsError
-
+    module = load("settings")
     try:
-        settings = Settings.from_environment()
-    except SettingsError as error:
+        settings = module.Settings.from_environment()
+    except module.SettingsError as error:
         _refuse(str(error))
     if settings.threads == 0:
         _refuse("TALLY_THREADS: '0', a thread for each connection, is for run_builtin.py; gunicorn needs 1 or more")
     # A handler for HUP is the running master's. It goes on when the root is away: that is answered with 503.
     if not callable(signal.getsignal(signal.SIGHUP)):
         _check_start(settings)
-    return settings.threads
+    threads: int = settings.threads
+    return threads
 
 
 def _check_start(settings: "Settings") -> None:
     """Check as the user that the workers will be: what cannot be used is known, and what is created is theirs."""
-    from wsgi import import_store, start_problem
+    wsgi = load("wsgi")
 
     def check() -> None:
-        if problem := start_problem(settings):
+        if problem := wsgi.start_problem(settings):
             _refuse(problem)
 
     config = _given_config()
@@ -100,7 +102,7 @@ def _check_start(settings: "Settings") -> None:
         check()
         return
     _make_for(owner, settings)
-    import_store(settings)  # as root, who may read the packages wherever they are
+    wsgi.import_store(settings)  # as root, who may read the packages wherever they are
     child = os.fork()
     if child == 0:
         status = 1

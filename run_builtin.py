@@ -1,279 +1,44 @@
 #!/usr/bin/env python3
-"""Runs the counted files, or any other WSGI application, on the built-in server.
+"""The command `tally` from a checkout: `python run_builtin.py [DIR] [options]`.
 
-    python run_builtin.py [DIR] [options]
-    python run_builtin.py --app MODULE:CALLABLE [options]
-
-What cannot work is told in one line before anything listens, with status 2; an address that cannot be had has status 1.
+The package in ./app is loaded under the name that it has when installed. Both `app` and the files beside this one are
+thereby out of the way of the application that `--app` names.
 """
 
-import atexit
-import importlib
-import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from time import monotonic
-from typing import TYPE_CHECKING
 
-from app import failure_log
-from app.line_log import replace_standard_streams, tell
-from app.server.access_log import AccessLog
-from app.server.first_process import stand_in_front
-from app.server.listeners import Address, AddressError, BindError, Descriptor, Listener, open_listeners, parse_bind
-from app.server.options import Limits, ServerOptions
-from app.server.serving import Service, StartError, serve
-from app.server.systemd import take_listen_fds
-from app.settings import Settings
-
-if TYPE_CHECKING:
-    import ssl
-
-    from _typeshed.wsgi import WSGIApplication
-
-#: What `--bind` is when it is not given; systemd's sockets are then used where there are some.
-_DEFAULT_BIND = (":0",)
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """The application, as the server needs to know it."""
-
-    name: str
-    load: "Callable[[], WSGIApplication]"
-    reopen_logs: Callable[[], object]
-    end_status: Callable[[], int | None] | None
-
-
-def main() -> int:
-    _open_standard_streams()
-    settings = Settings.from_command_line()
-    replace_standard_streams()
-    failure_log.install()
+if __name__ == "__main__":
     try:
-        addresses = _addresses(settings)
-        site = _with_proxies(_site(settings), settings)
-        context = _tls_context(settings)
-        access_log = _access_log(settings)
-        listeners = open_listeners(addresses, backlog=settings.backlog, unix_mode=settings.unix_mode, tls=context)
-    except (AddressError, StartError) as error:
-        return _refuse(2, error)
-    except BindError as error:
-        return _refuse(1, error)
-    service = Service(
-        listeners=listeners,
-        load_application=site.load,
-        options=_options(settings),
-        access_log=access_log,
-        reload=lambda: _reload(settings, site, listeners, access_log),
-        reopen_logs=lambda: _reopen_logs(site, access_log),
-        end_status=site.end_status,
-    )
-    try:
-        return _run(service, settings, lambda: None if settings.quiet else _print_banner(site.name, listeners))
-    except StartError as error:
-        return _refuse(2, error)
-    finally:
-        for listener in listeners:
-            listener.close()
+        import signal
+
+        # Until the server handles it, Ctrl-C would print where in the imports it came.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+import os
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from typing import Any
+
+_HERE = os.path.dirname(os.path.realpath(__file__))
 
 
-def _open_standard_streams() -> None:
-    """Open the null device where a standard stream is closed: another file would get its number, and its lines."""
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free
-        if getattr(sys, name) is None:
-            stream = open(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-            setattr(sys, name, stream)
-
-
-def _run(service: Service, settings: Settings, ready: Callable[[], object]) -> int:
-    if settings.workers == 1:
-        stand_in_front()
-        return serve(service, ready)
-    from app.server.workers import Supervisor
-
-    return Supervisor(service, settings.workers, ready).run()
-
-
-def _refuse(status: int, error: Exception) -> int:
-    tell(f"run_builtin.py: {error}")
-    return status
-
-
-def _print_banner(name: str, listeners: Sequence[Listener]) -> None:
-    urls = [url for listener in listeners for url in listener.urls]
-    print("\n".join([f"Serving {name} at", *(f"    {url}" for url in urls), "Ctrl-C ends it."]))
-
-
-# What is served
-
-
-def _site(settings: Settings) -> Site:
-    return _files(settings) if settings.app in ("", "wsgi:app") else _other_site(settings.app)
-
-
-def _files(settings: Settings) -> Site:
-    """Return the files under the root, counted. Raises StartError."""
-    import wsgi
-
-    if problem := wsgi.start_problem(settings):
-        raise StartError(problem)
-    if settings.workers > 1 and not settings.counts:
-        settings = replace(settings, counts=_shared_counts())
-    application = wsgi.make_app(settings)
-
-    def load() -> "WSGIApplication":
-        application.open()
-        return application
-
-    watch = None if settings.root_grace is None else RootWatch(lambda: wsgi.root_problem(settings), settings.root_grace)
-    return Site(settings.root, load, application.reopen, watch)
-
-
-def _shared_counts() -> str:
-    """Make the directory where the workers count together; it goes at this process's end. Raises StartError."""
-    from wsgi import CounterError, PrivateDirectory
-
-    try:
-        directory = PrivateDirectory.make()
-    except CounterError as error:
-        raise StartError(str(error)) from None
-    atexit.register(directory.close)
-    return directory.url
-
-
-class RootWatch:
-    """Tells when the root has been unusable for longer than *grace* seconds: then the server ends with status 2."""
-
-    def __init__(self, root_problem: Callable[[], str | None], grace: float) -> None:
-        self._root_problem = root_problem
-        self._grace = grace
-        self._lost_at: float | None = None
-
-    def __call__(self) -> int | None:
-        problem = self._root_problem()
-        if problem is None:
-            self._lost_at = None
-            return None
-        now = monotonic()
-        if self._lost_at is None:
-            self._lost_at = now
-        if now - self._lost_at < self._grace:
-            return None
-        tell(f"run_builtin.py: {problem} for {self._grace:g} s: shutting down")
-        return 2
-
-
-def _other_site(name: str) -> Site:
-    return Site(name, lambda: _load(name), lambda: None, None)
-
-
-def _load(name: str) -> "WSGIApplication":
-    """Import MODULE:CALLABLE, from the current directory too. Raises StartError, and whatever the module raises."""
-    module_name, colon, attributes = name.partition(":")
-    if not (module_name and colon and attributes):
-        raise StartError(f"--app: {name!r} is not MODULE:CALLABLE")
-    sys.path.insert(0, os.getcwd())
-    try:
-        found = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # A module that is missing inside the application deserves its traceback.
-        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise StartError(f"--app: there is no module {error.name!r}") from None
-        raise
-    for attribute in attributes.split("."):
-        try:
-            found = getattr(found, attribute)
-        except AttributeError:
-            raise StartError(f"--app: {module_name!r} has no {attributes!r}") from None
-    if not callable(found):
-        raise StartError(f"--app: {name!r} is not callable")
-    application: WSGIApplication = found
-    return application
-
-
-def _with_proxies(site: Site, settings: Settings) -> Site:
-    if not settings.forwarded_allow_ips:
-        return site
-    # Not imported otherwise: werkzeug would double the time to the first answer.
-    from app.server.proxies import ForwardedClients, trusted_peers
-
-    try:
-        is_trusted = trusted_peers(settings.forwarded_allow_ips)
-    except ValueError as error:
-        raise StartError(f"--forwarded-allow-ips: {error}") from None
-    return Site(site.name, lambda: ForwardedClients(site.load(), is_trusted), site.reopen_logs, site.end_status)
-
-
-# Where and how
-
-
-def _addresses(settings: Settings) -> list[Address]:
-    if settings.bind == _DEFAULT_BIND and (descriptors := take_listen_fds()):
-        return [Descriptor(number) for number in descriptors]
-    return [parse_bind(text) for text in settings.bind]
-
-
-def _tls_context(settings: Settings) -> "ssl.SSLContext | None":
-    if not settings.certfile:
-        return None
-    from app.server.tls import TlsError, load_context
-
-    try:
-        return load_context(settings.certfile, settings.keyfile)
-    except TlsError as error:
-        raise StartError(str(error)) from None
-
-
-def _access_log(settings: Settings) -> AccessLog | None:
-    if not settings.access_logfile:
-        return None
-    try:
-        return AccessLog(settings.access_logfile, settings.access_logformat)
-    except OSError as error:
-        raise StartError(f"{settings.access_logfile}: {error.strerror}") from None
-
-
-def _options(settings: Settings) -> ServerOptions:
-    return ServerOptions(
-        threads=settings.threads,
-        header_timeout=settings.header_timeout,
-        body_timeout=settings.body_timeout,
-        write_timeout=settings.write_timeout,
-        keep_alive=settings.keep_alive,
-        graceful_timeout=settings.graceful_timeout,
-        max_connections=settings.max_connections,
-        limits=Limits(
-            request_line=settings.limit_request_line,
-            fields=settings.limit_request_fields,
-            field_size=settings.limit_request_field_size,
-            head=settings.limit_request_head,
-            body=settings.limit_request_body,
-        ),
-        multiprocess=settings.workers > 1,
-    )
-
-
-def _reopen_logs(site: Site, access_log: AccessLog | None) -> None:
-    site.reopen_logs()
-    if access_log:
-        access_log.reopen()
-
-
-def _reload(settings: Settings, site: Site, listeners: Sequence[Listener], access_log: AccessLog | None) -> None:
-    _reopen_logs(site, access_log)
-    if settings.certfile:
-        from app.server import tls
-
-        try:
-            tls.reload(listeners, settings.certfile, settings.keyfile)
-        except tls.TlsError as error:
-            tell(f"run_builtin.py: {error}; the certificate used so far stays")
+def load(module: str) -> Any:
+    """Import *module* of the package in ./app, which is called `tally_server` here."""
+    if "tally_server" not in sys.modules:
+        directory = os.path.join(_HERE, "app")
+        source = os.path.join(directory, "__init__.py")
+        spec = spec_from_file_location("tally_server", source, submodule_search_locations=[directory])
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules["tally_server"] = package = module_from_spec(spec)
+        spec.loader.exec_module(package)
+    return import_module(f"tally_server.{module}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if os.path.realpath(sys.path[0]) == _HERE and not sys.flags.safe_path:
+        del sys.path[0]  # Python put it there; `--app` looks in the current directory
+    sys.exit(load("main").run("run_builtin.py", sys.argv[1:]))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from threading import Lock, Timer
 
-from app.line_log import tell
+from .line_log import tell
 
 #: So often the number of repetitions is said; after as long without any, the next one is said in full again.
 _INTERVAL = 10.0

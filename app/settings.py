@@ -1,21 +1,22 @@
 """Every option once: flag, environment variable, default and help, read into one frozen `Settings`.
 
-A flag beats its variable, a variable beats the default. `run_builtin.py` reads flags and variables, `wsgi.py` (under
+A flag beats its variable, a variable beats the default. `main.py` reads flags and variables, `wsgi.py` (under
 gunicorn or any other server) the variables alone, through the same parser, so that both refuse the same values.
 """
 
 import argparse
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from app import __version__
+from . import __version__
 
-DEFAULT_ROOT = str(Path(__file__).resolve().parent.parent / "www")
+_PACKAGE = Path(__file__).resolve().parent
+#: The guide: in the package when that was installed, beside it in a checkout.
+DEFAULT_ROOT = str((_PACKAGE if (_PACKAGE / "www").is_dir() else _PACKAGE.parent) / "www")
 
 
 class SettingsError(ValueError):
@@ -39,7 +40,7 @@ class Settings:
     count_header: bool
     quiet: bool
     # The built-in server
-    app: str  # "": wsgi:app
+    app: str  # "": the counted files
     bind: tuple[str, ...]
     unix_mode: int
     backlog: int
@@ -71,11 +72,13 @@ class Settings:
 
     @classmethod
     def from_command_line(
-        cls, arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None
+        cls, arguments: Sequence[str], environ: Mapping[str, str] | None = None, *, program: str = "tally"
     ) -> "Settings":
-        """Read flags and variables; a value that cannot be used ends the program with one line and status 2."""
-        given = sys.argv[1:] if arguments is None else arguments
-        return _read(given, os.environ if environ is None else environ, _Parser)
+        """Read flags and variables; a value that cannot be used ends the program with one line and status 2.
+
+        The line and `--help` call it *program*.
+        """
+        return _read(arguments, os.environ if environ is None else environ, _Parser, program)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -205,7 +208,7 @@ _GROUPS: tuple[tuple[str, tuple[_Option, ...]], ...] = (
     )),
     ("the built-in server", (
         _option("--app", default="", metavar="MODULE:CALLABLE",
-            help="run this WSGI application instead of the files (default: wsgi:app)"),
+            help="run this WSGI application instead of the files"),
         _option("-b", "--bind", action=_Gather, default=":0", metavar="ADDRESS", type=_list,
             help="HOST:PORT, :PORT (IPv4 and IPv6), [::1]:PORT, unix:PATH or fd://N; repeatable, in the variable "
                  "separated by commas; port 0: the system picks one"),
@@ -256,16 +259,17 @@ def variable_of(flag: str) -> str:
     return "TALLY_" + flag.removeprefix("--").replace("-", "_").upper()
 
 
-def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str]) -> _Parser:
+def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str], program: str) -> _Parser:
+    subcommand = "\n       %(prog)s counts COMMAND ...   show and move counts" if program == "tally" else ""
     parser = parser_class(
-        prog="run_builtin.py",
-        usage="%(prog)s [DIR] [options]",
+        prog=program,
+        usage=f"%(prog)s [DIR] [options]{subcommand}",
         description="Serve the files under a directory and count every access exactly.",
         epilog="Each option is also the environment variable in brackets: 1 or 0 for a switch, empty for not set.",
         allow_abbrev=False,
     )
     parser.add_argument("directory", nargs="?", metavar="DIR", type=_present,
-                        help="the directory to serve (default: the www beside wsgi.py)")  # fmt: skip
+                        help="the directory to serve (default: Tally's guide)")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"Tally {__version__}")
     for title, options in _GROUPS:
         group = parser.add_argument_group(title)
@@ -287,8 +291,10 @@ def _help_of(keywords: Mapping[str, Any], variable: str) -> str:
     return f"{keywords['help']} [{variable}{shown}]".replace("%", "%%")
 
 
-def _read(arguments: Sequence[str], environ: Mapping[str, str], parser_class: type[_Parser]) -> Settings:
-    parser = _build_parser(parser_class, environ)
+def _read(
+    arguments: Sequence[str], environ: Mapping[str, str], parser_class: type[_Parser], program: str = "tally"
+) -> Settings:
+    parser = _build_parser(parser_class, environ, program)
     # A root that is there already keeps the parser from filling in the default, so a --root that was given can be told.
     chosen = vars(parser.parse_args(arguments, argparse.Namespace(root=None)))
     positional, flag = chosen.pop("directory"), chosen["root"]

@@ -11,10 +11,20 @@ HOME = Path(__file__).resolve().parent.parent
 
 # Who may import what of ours. A room may always import itself; the longest matching name decides.
 ARROWS: dict[str, set[str]] = {
-    "wsgi": {"app.settings", "app.files", "app.counters", "app.line_log", "app.failure_log"},
-    "run_builtin": {"app.settings", "app.server", "wsgi", "app.line_log", "app.failure_log"},
-    "gunicorn.conf": {"app.settings", "wsgi"},
+    "wsgi": {"run_builtin"},
+    "run_builtin": set(),  # it loads modules of the package by name
+    "gunicorn.conf": {"run_builtin", "app.settings"},
     "app": set(),
+    "app.__main__": {"app.main"},
+    "app.main": {
+        "app.settings",
+        "app.server",
+        "app.wsgi",
+        "app.counters.__main__",
+        "app.line_log",
+        "app.failure_log",
+    },
+    "app.wsgi": {"app.settings", "app.files", "app.counters", "app.line_log", "app.failure_log"},
     "app.settings": {"app"},  # for the version
     "app.clock": set(),
     "app.line_log": set(),
@@ -40,11 +50,11 @@ PACKAGES: dict[str, set[str]] = {
     "a2wsgi": {"app.comparison.asgi_bridge"},
     "whitenoise": {"app.comparison.whitenoise_site"},
     # Types alone, known to the type checker.
-    "_typeshed": {"app", "wsgi", "run_builtin"},
+    "_typeshed": {"app"},
 }
 
-# Who may import a module by a name that is not in the source: to run any application.
-BY_NAME = {"run_builtin", "app.comparison.asgi_bridge"}
+# Who may import a module by a name that is not in the source: to run any application, or our own under another name.
+BY_NAME = {"run_builtin", "app.main", "app.comparison.asgi_bridge"}
 
 # The wire does no I/O: bytes in, events out.
 FORBIDDEN: dict[str, set[str]] = {
@@ -123,6 +133,25 @@ def test_every_module_keeps_to_the_arrows() -> None:
     ] == []
 
 
+def test_the_package_does_not_know_its_own_name() -> None:
+    """It has two: `tally_server` when installed and when it serves, `app` to the tests."""
+    absolute = [
+        f"{module} imports {name}"
+        for path, module in modules()
+        if within(module, "app")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in named_absolutely(node)
+        if name.partition(".")[0] in ("app", "tally_server")
+    ]
+    assert absolute == []
+
+
+def named_absolutely(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+
+
 def test_every_module_has_a_room() -> None:
     assert [module for _, module in modules() if owner(module, ARROWS) in (None, "app") and module != "app"] == []
 
@@ -159,11 +188,16 @@ EXAMPLES = [
     ("app.http11.receiver", "from app.clock import date_header", False),
     ("app.settings", "from app import __version__", True),
     ("app.settings", "from app import files", False),
-    ("run_builtin", "from wsgi import make_app", True),
-    ("run_builtin", "from app.counters import open_counter", False),
+    ("run_builtin", "from app.main import run", False),
     ("run_builtin", "importlib.import_module(name)", True),
-    ("wsgi", "from app.files import FileApplication", True),
-    ("wsgi", "from app.server import Server", False),
+    ("wsgi", "from run_builtin import load", True),
+    ("wsgi", "from app.wsgi import app", False),
+    ("app.main", "from .wsgi import make_app", True),
+    ("app.main", "from .counters import open_counter", False),
+    ("app.main", "importlib.import_module(name)", True),
+    ("app.wsgi", "from .files import FileApplication", True),
+    ("app.wsgi", "from .server import Server", False),
+    ("app.wsgi", "from run_builtin import load", False),
     ("app.utils", "from app.files import FileApplication", False),
     ("app.files.catalog", "import requests", False),
 ]

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from .load_order import LoadOrder, LoadReport
 from .processes import Guard, ProcessTree
-from .servers import PROJECT
+from .servers import PACKAGE, PROJECT
 from .wrk import run_wrk
 
 
@@ -46,7 +46,7 @@ class Generators:
         with open(path, "w", encoding="latin-1") as file:
             json.dump(asdict(order), file)
         tree = ProcessTree(
-            [sys.executable, "-m", "app.comparison.load", path],
+            [sys.executable, "-m", f"{PACKAGE}.comparison.load", path],
             self._guard,
             os.path.join(self._scratch, "load.out"),
             {"PYTHONPATH": PROJECT},

@@ -19,6 +19,11 @@ from dataclasses import dataclass
 from .server_files import caddy_file, lighttpd_file, nginx_file
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+#: `app` in a checkout, `tally_server` when installed.
+PACKAGE = __name__.partition(".")[0]
+_IS_CHECKOUT = PACKAGE == "app"
+_OWN = "wsgi:app" if _IS_CHECKOUT else f"{PACKAGE}.wsgi:app"
+_BUILTIN = [os.path.join(PROJECT, "run_builtin.py")] if _IS_CHECKOUT else ["-m", PACKAGE]
 THREADS = "8"
 #: Where Debian keeps the programs that are not in an ordinary user's PATH.
 _PROGRAM_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin:/sbin"
@@ -51,7 +56,7 @@ class Server:
     modules: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()  # of the project
-    application: str = ""  # "wsgi:app" or ours for WhiteNoise; empty: serves files by itself
+    application: str = ""  # Tally's, or ours for WhiteNoise; empty: serves files by itself
     version_of: str = ""  # a distribution, or a program and its argument
 
     def missing(self) -> str:
@@ -122,8 +127,8 @@ def _python(*arguments: str) -> list[str]:
 
 def _builtin(*options: str) -> Callable[[Site, str], list[str]]:
     def command(site: Site, application: str) -> list[str]:
-        chosen = [] if application == "wsgi:app" else ["--app", application]
-        return _python(os.path.join(PROJECT, "run_builtin.py"), "--bind", site.address, *options, *chosen)
+        chosen = [] if application == _OWN else ["--app", application]
+        return _python(*_BUILTIN, "--bind", site.address, *options, *chosen)
 
     return command
 
@@ -156,7 +161,7 @@ def _bjoern(site: Site, application: str) -> list[str]:
 
 def _uvicorn(site: Site, application: str) -> list[str]:  # noqa: ARG001 - the bridge reads it from the environment
     where = ["--host", "127.0.0.1", "--port", str(site.port)]
-    return _python("-m", "uvicorn", *where, "--no-access-log", "app.comparison.asgi_bridge:app")
+    return _python("-m", "uvicorn", *where, "--no-access-log", f"{PACKAGE}.comparison.asgi_bridge:app")
 
 
 def _nginx(site: Site) -> list[str]:
@@ -197,13 +202,13 @@ _WSGI_SERVERS: tuple[tuple[str, str, str, Callable[[Site, str], list[str]], str]
     ("bjoern", "bjoern", "bjoern", _bjoern, "bjoern"),
     ("uvicorn", "uvicorn + a2wsgi", "uvicorn", _uvicorn, "uvicorn"),
 )
-_WHITENOISE = "app.comparison.whitenoise_site:app"
+_WHITENOISE = f"{PACKAGE}.comparison.whitenoise_site:app"
 
 
 def _wsgi_rows() -> list[Server]:
     rows = []
     for application, suffix, title_suffix, own_module in (
-        ("wsgi:app", "", "", ""),
+        (_OWN, "", "", ""),
         (_WHITENOISE, "+whitenoise", " + WhiteNoise", "whitenoise"),
     ):
         for name, title, module, command, version_of in _WSGI_SERVERS:
@@ -214,7 +219,7 @@ def _wsgi_rows() -> list[Server]:
                     title=title + title_suffix,
                     command=_with_application(command, application),
                     modules=tuple(filter(None, needed)),
-                    files=("wsgi.py",) * (not suffix) + ("run_builtin.py",) * (not module),
+                    files=(("wsgi.py",) * (not suffix) + ("run_builtin.py",) * (not module)) * _IS_CHECKOUT,
                     application=application,
                     version_of=version_of,
                 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .exchange import exchange
 from .processes import Guard, ProcessTree
-from .servers import PROJECT, Server, Site, command_line
+from .servers import PACKAGE, PROJECT, Server, Site, command_line
 from .workloads import head
 
 #: Seconds that a server may take to its first 200.
@@ -54,7 +54,7 @@ def _start_once(server: Server, site: Site, guard: Guard, cores: frozenset[int])
     try:
         command = server.command(site)
         # gunicorn would read the project's own configuration in its directory: right for our application alone.
-        directory = site.scratch if server.application.startswith("app.") else PROJECT
+        directory = site.scratch if server.application.startswith(f"{PACKAGE}.comparison.") else PROJECT
         tree = ProcessTree(command, guard, os.path.join(site.scratch, "output"), variables, directory, cores)
     except OSError as error:
         raise DidNotStartError(f"cannot be run: {error}", []) from error

@@ -5,8 +5,8 @@ host and many hosts. `open_counter` finds the one that a URL names, `count_log` 
 `python -m app.counters` reads and moves counts. Nothing of HTTP, files or sockets is known here.
 """
 
-from app.counters.count_log import CountLog
-from app.counters.open_counter import open_counter
-from app.counters.record import CounterError
+from .count_log import CountLog
+from .open_counter import open_counter
+from .record import CounterError
 
 __all__ = ["CountLog", "CounterError", "open_counter"]

@@ -10,17 +10,17 @@ import os
 import sys
 from collections.abc import Sequence
 
-from app.counters.open_counter import open_store
-from app.counters.record import CounterError, Counts, day_number, day_text
-from app.counters.report import as_csv, as_day_json, as_json, as_table, from_json
-from app.counters.store import Store
+from .open_counter import open_store
+from .record import CounterError, Counts, day_number, day_text
+from .report import as_csv, as_day_json, as_json, as_table, from_json
+from .store import Store
 
 _STORES = ("lmdb:", "redis:", "rediss:", "unix:")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, program: str = "python -m app.counters") -> int:
     """Return the exit status: 0, or 1 when the store or a file cannot be used. Wrong usage exits with 2."""
-    options = _parser().parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     try:
         if not options.counts:
             raise CounterError("counts: which ones? give --counts URL, or set TALLY_COUNTS")
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except (CounterError, OSError) as error:
         text = str(error) if isinstance(error, CounterError) else f"{error.filename or 'output'}: {error.strerror}"
-        print(f"app.counters: {text.removeprefix('counts: ')}", file=sys.stderr)
+        print(f"{program.removeprefix('python -m ')}: {text.removeprefix('counts: ')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -145,9 +145,9 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m app.counters", description="Read and move counts while servers go on counting.",
+        prog=program, description="Read and move counts while servers go on counting.",
         epilog="Exit status: 0, 1 if the counts cannot be used, 2 for wrong usage.", allow_abbrev=False,
     )  # fmt: skip
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -16,8 +16,8 @@ from collections import deque
 from threading import Event, Lock, Thread
 from time import monotonic
 
-from app.counters.telling import tell
-from app.line_log import append_whole_lines, leads_elsewhere
+from ..line_log import append_whole_lines, leads_elsewhere
+from .telling import tell
 
 #: A pipe takes a write of up to this size (PIPE_BUF on Linux) whole; a larger one could mix with another process's.
 PIPE_WRITE_SIZE = 4096

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from threading import Lock
 
-from app.counters.counter import ACCESSES, Announce, Counter, Kind
-from app.counters.record import CounterError
-from app.counters.telling import Outage
+from .counter import ACCESSES, Announce, Counter, Kind
+from .record import CounterError
+from .telling import Outage
 
 
 class DeferredCounter:

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple
 
 import lmdb
 
-from app.counters.data_file import copy_file, has_meta_page, newer_lmdb, verified_problem
-from app.counters.record import CounterError
-from app.counters.telling import tell
+from .data_file import copy_file, has_meta_page, newer_lmdb, verified_problem
+from .record import CounterError
+from .telling import tell
 
 __all__ = ["Environment", "Transaction"]
 

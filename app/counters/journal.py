@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.counters.environment import Environment, Transaction
+from .environment import Environment, Transaction
 
 Entry = tuple[str, str, str, str]
 

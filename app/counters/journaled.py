@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable
 from threading import Event, Lock, Thread
 from time import monotonic, time
 
-from app.counters.counter import ACCESSES, Announce, Kind
-from app.counters.journal import Entry, Journal, Writer
-from app.counters.record import CounterError, Counts
-from app.counters.redis import RedisStore, RemoteRefusedError
-from app.counters.telling import Outage, tell
+from .counter import ACCESSES, Announce, Kind
+from .journal import Entry, Journal, Writer
+from .record import CounterError, Counts
+from .redis import RedisStore, RemoteRefusedError
+from .telling import Outage, tell
 
 _MOST_IN_BATCH = 128
 _MOST_IN_DELIVERY = 500

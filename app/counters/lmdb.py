@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from time import time
 
-from app.counters.counter import Announce, Kind
-from app.counters.data_file import rows_of_file
-from app.counters.environment import DATA, FIRST_SIZE, SNAPSHOT, Environment, Transaction
-from app.counters.private_directory import is_private, remove_unused
-from app.counters.record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
-from app.counters.snapshots import INTERVAL_SECONDS, Snapshots
-from app.counters.telling import Outage
+from .counter import Announce, Kind
+from .data_file import rows_of_file
+from .environment import DATA, FIRST_SIZE, SNAPSHOT, Environment, Transaction
+from .private_directory import is_private, remove_unused
+from .record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
+from .snapshots import INTERVAL_SECONDS, Snapshots
+from .telling import Outage
 
 # A member of an enumeration is ten times as far away as a name of the module.
 FULL, PARTIAL, NOT_MODIFIED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED

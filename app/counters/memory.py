@@ -7,8 +7,8 @@ from copy import deepcopy
 from threading import Lock
 from time import time
 
-from app.counters.counter import Announce, Kind
-from app.counters.record import SECONDS_PER_DAY, Counts, FileRecord
+from .counter import Announce, Kind
+from .record import SECONDS_PER_DAY, Counts, FileRecord
 
 FULL, PARTIAL, NOT_MODIFIED, RESUMED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED, Kind.RESUMED
 

@@ -1,10 +1,14 @@
 """From a URL to the store that keeps its counts."""
 
 import os
+from typing import TYPE_CHECKING
 
-from app.counters.memory import MemoryCounter
-from app.counters.record import CounterError
-from app.counters.store import CountingStore, Store
+from .memory import MemoryCounter
+from .record import CounterError
+from .store import CountingStore, Store
+
+if TYPE_CHECKING:
+    from .redis import RedisStore
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
@@ -20,14 +24,14 @@ def open_counter(url: str, *, journal: str = "") -> CountingStore:
         return MemoryCounter()
     # The packages that these need are loaded only when they are used.
     if scheme == "lmdb":
-        from app.counters.lmdb import LmdbCounter
+        from .lmdb import LmdbCounter
 
         return LmdbCounter(rest)
     if scheme in _REDIS_SCHEMES:
-        from app.counters.journaled import JournaledCounter
-        from app.counters.redis import RedisStore
+        store = _redis_store(url)
+        from .journaled import JournaledCounter
 
-        return JournaledCounter(RedisStore(url), journal or _default_journal())
+        return JournaledCounter(store, journal or _default_journal())
     raise _unknown(url)
 
 
@@ -37,13 +41,11 @@ def open_store(url: str, *, create: bool) -> Store:
     """
     scheme, _, rest = url.partition(":")
     if scheme == "lmdb":
-        from app.counters.lmdb import LmdbCounter
+        from .lmdb import LmdbCounter
 
         return LmdbCounter(rest, create=create)
     if scheme in _REDIS_SCHEMES:
-        from app.counters.redis import RedisStore
-
-        store = RedisStore(url)
+        store = _redis_store(url)
         try:
             store.check_format()
         except CounterError:
@@ -53,6 +55,16 @@ def open_store(url: str, *, create: bool) -> Store:
     if scheme in ("", "memory"):
         raise CounterError("counts: memory: is the server's own, and cannot be read from here")
     raise _unknown(url)
+
+
+def _redis_store(url: str) -> "RedisStore":
+    try:
+        from .redis import RedisStore
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        raise CounterError("counts: Redis needs a package: pip install 'tally-server[redis]'") from None
+    return RedisStore(url)
 
 
 def _unknown(url: str) -> CounterError:

@@ -12,7 +12,7 @@ import tempfile
 import weakref
 from time import monotonic, sleep
 
-from app.counters.record import CounterError
+from .record import CounterError
 
 _PREFIX = "tally-counts-"
 _MARK = "private"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from app.counters.counter import Kind
+from .counter import Kind
 
 SECONDS_PER_DAY = 86400
 

@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from app.counters import redis_script
-from app.counters.record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
+from . import redis_script
+from .record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
 
 Entry = tuple[str, str, str, str]
 

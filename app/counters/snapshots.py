@@ -13,10 +13,10 @@ from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import time
 
-from app.counters.data_file import has_meta_page
-from app.counters.environment import SNAPSHOT, WATCH_SECONDS, Environment
-from app.counters.record import CounterError
-from app.counters.telling import tell
+from .data_file import has_meta_page
+from .environment import SNAPSHOT, WATCH_SECONDS, Environment
+from .record import CounterError
+from .telling import tell
 
 INTERVAL_SECONDS = 3.0
 _LOCK = "snapshot.lock"

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from app.counters.counter import Counter
-from app.counters.record import Counts
+from .counter import Counter
+from .record import Counts
 
 
 class Store(Protocol):

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 
-from app import line_log
-from app.counters.record import CounterError
+from .. import line_log
+from .record import CounterError
 
 RETRY_SECONDS = 1.0
 

@@ -1,6 +1,6 @@
 """What to answer: the WSGI application that serves the files under a document root."""
 
-from app.files.application import FileApplication
-from app.files.document_root import root_problem
+from .application import FileApplication
+from .document_root import root_problem
 
 __all__ = ["FileApplication", "root_problem"]

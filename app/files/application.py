@@ -16,17 +16,17 @@ from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from app.clock import date_header
-from app.counters.counter import Counter, Kind
-from app.files.catalog import ATTEMPTS, HELD_TOTAL, Catalog, FileReplacedError, SlashMissingError
-from app.files.codings import IDENTITY
-from app.files.conditional import PRECONDITIONS, Outcome, evaluate, if_range
-from app.files.document_root import RootLostError
-from app.files.file_slice import BLOCK, MultipartBody
-from app.files.forms import Forms
-from app.files.pages import STATUS_LINES, page
-from app.files.ranges import ByteRange, Multipart, UnsatisfiableRangeError, multipart, select_ranges
-from app.files.static_file import Fields, StaticFile
+from ..clock import date_header
+from ..counters.counter import Counter, Kind
+from .catalog import ATTEMPTS, HELD_TOTAL, Catalog, FileReplacedError, SlashMissingError
+from .codings import IDENTITY
+from .conditional import PRECONDITIONS, Outcome, evaluate, if_range
+from .document_root import RootLostError
+from .file_slice import BLOCK, MultipartBody
+from .forms import Forms
+from .pages import STATUS_LINES, page
+from .ranges import ByteRange, Multipart, UnsatisfiableRangeError, multipart, select_ranges
+from .static_file import Fields, StaticFile
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

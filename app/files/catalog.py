@@ -12,18 +12,18 @@ names in between matters. HTTP is not known here: what cannot be served is an OS
 import os
 from time import time
 
-from app.clock import date_header
-from app.files.codings import IDENTITY, SUFFIXES
-from app.files.compression import is_compressible
-from app.files.document_root import RootDirectory, RootLostError, RootWatch
-from app.files.file_slice import FileSlice
-from app.files.held import HeldStore
-from app.files.media_types import media_type_of
-from app.files.names import canonical_path, file_name
-from app.files.opening import OPEN_FILE, open_inside, read_whole
-from app.files.ranges import ByteRange
-from app.files.static_file import StaticFile
-from app.files.version import (
+from ..clock import date_header
+from .codings import IDENTITY, SUFFIXES
+from .compression import is_compressible
+from .document_root import RootDirectory, RootLostError, RootWatch
+from .file_slice import FileSlice
+from .held import HeldStore
+from .media_types import media_type_of
+from .names import canonical_path, file_name
+from .opening import OPEN_FILE, open_inside, read_whole
+from .ranges import ByteRange
+from .static_file import StaticFile
+from .version import (
     attributes_of,
     digest_of,
     digest_of_large,

@@ -13,9 +13,9 @@ import logging
 import os
 from collections.abc import Iterator
 
-from app.failure_log import Repeats
-from app.files.ranges import Multipart
-from app.files.version import sample
+from ..failure_log import Repeats
+from .ranges import Multipart
+from .version import sample
 
 BLOCK = 65536
 

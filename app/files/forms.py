@@ -7,10 +7,10 @@ that is done it is sent as it is.
 from contextlib import suppress
 from functools import partial
 
-from app.files import compression
-from app.files.catalog import Catalog, FileReplacedError
-from app.files.codings import IDENTITY, SUFFIXES, choose
-from app.files.static_file import StaticFile
+from . import compression
+from .catalog import Catalog, FileReplacedError
+from .codings import IDENTITY, SUFFIXES, choose
+from .static_file import StaticFile
 
 _ALL = (*SUFFIXES, IDENTITY)
 

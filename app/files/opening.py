@@ -3,8 +3,8 @@
 import os
 import stat
 
-from app.files.document_root import RootDirectory
-from app.files.names import is_hidden
+from .document_root import RootDirectory
+from .names import is_hidden
 
 # O_NONBLOCK: what became a fifo after the stat must not block; O_NOCTTY: nor may a terminal become ours.
 OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | getattr(os, "O_LARGEFILE", 0)

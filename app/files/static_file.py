@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from types import MappingProxyType
 
-from app.clock import http_date
-from app.files.codings import IDENTITY
-from app.files.version import Version, digest_of
+from ..clock import http_date
+from .codings import IDENTITY
+from .version import Version, digest_of
 
 Fields = list[tuple[str, str]]
 

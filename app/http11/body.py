@@ -6,11 +6,11 @@ Each has `next(buffer)`: body data, END_OF_MESSAGE, or None when more bytes are 
 from enum import Enum
 from typing import Final
 
-from app.http11.buffer import ReceiveBuffer
-from app.http11.errors import ProtocolError
-from app.http11.fields import check_trailer_line
-from app.http11.grammar import CHUNK_LINE
-from app.http11.limits import Limits
+from .buffer import ReceiveBuffer
+from .errors import ProtocolError
+from .fields import check_trailer_line
+from .grammar import CHUNK_LINE
+from .limits import Limits
 
 _LONGEST_CHUNK_LINE = 256
 # Nobody needs them, and unbounded they make a server read much for little (CVE-2023-39326 in another server).

@@ -1,6 +1,6 @@
 """The bytes that were received and not yet turned into events, and the reading of lines from them."""
 
-from app.http11.errors import ProtocolError
+from .errors import ProtocolError
 
 _CR = 0x0D
 _LF = 0x0A

@@ -5,8 +5,8 @@ result, and the next time costs one look-up. The memory is shared by all connect
 long lines nor any that may bear a secret: only fields known to be repeated and harmless are kept.
 """
 
-from app.http11.errors import ProtocolError
-from app.http11.grammar import CONTENT_LENGTH, FIELD_VALUE, TOKEN, is_authority
+from .errors import ProtocolError
+from .grammar import CONTENT_LENGTH, FIELD_VALUE, TOKEN, is_authority
 
 #: The variable of a field that is left out of the request.
 DROPPED = ""

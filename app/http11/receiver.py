@@ -6,13 +6,13 @@ path that reads line by line. So that the outcome never depends on how the bytes
 refuses anything: the quick one gives up without a trace. What becomes of an event is not known here.
 """
 
-from app.http11.body import ChunkedBody, EndOfMessage, LengthBody
-from app.http11.buffer import ReceiveBuffer
-from app.http11.errors import ProtocolError
-from app.http11.fields import DROPPED, FieldSection, LineMemory
-from app.http11.grammar import TCHARS
-from app.http11.limits import Limits
-from app.http11.request import Request, RequestLine, build_request, parse_request_line
+from .body import ChunkedBody, EndOfMessage, LengthBody
+from .buffer import ReceiveBuffer
+from .errors import ProtocolError
+from .fields import DROPPED, FieldSection, LineMemory
+from .grammar import TCHARS
+from .limits import Limits
+from .request import Request, RequestLine, build_request, parse_request_line
 
 _DEFAULT_LIMITS = Limits()
 _MAY_BEGIN_A_MESSAGE = TCHARS | frozenset(b"\r\n")

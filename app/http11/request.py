@@ -7,8 +7,8 @@ found valid. Nothing of where the bytes came from is known here.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.http11.errors import ProtocolError
-from app.http11.grammar import (
+from .errors import ProtocolError
+from .grammar import (
     ABSOLUTE_FORM,
     HTTP_VERSION,
     NOT_ASCII,

@@ -17,7 +17,7 @@ from threading import Condition, Thread
 from time import gmtime, monotonic, sleep, strftime
 from typing import NamedTuple
 
-from app.line_log import append_whole_lines, leads_elsewhere, tell
+from ..line_log import append_whole_lines, leads_elsewhere, tell
 
 #: Seconds that a line may wait to be written where nobody watches.
 _BATCH_TIME = 0.2

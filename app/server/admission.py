@@ -4,13 +4,13 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from app.server.connection import RESTING, Connection, Phase
-from app.server.gateway import Environ
-from app.server.host import Host
-from app.server.stream import Stream
+from .connection import RESTING, Connection, Phase
+from .gateway import Environ
+from .host import Host
+from .stream import Stream
 
 if TYPE_CHECKING:
-    from app.server.listeners import Listener
+    from .listeners import Listener
 
 #: Who has been accepted or answered within this many seconds may have a request on its way, and is not idle.
 SETTLED = 0.05
@@ -34,6 +34,6 @@ def admit(host: Host, sock: socket.socket, address: object, listener: "Listener"
     if listener.tls is None:
         return Connection(host, Stream(sock), name, port, base)
     # Imported where it is used: ssl takes as long to load as all the rest of a plain server.
-    from app.server.tls_stream import TLSStream
+    from .tls_stream import TLSStream
 
     return Connection(host, TLSStream(sock, listener.tls), name, port, base)

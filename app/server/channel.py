@@ -7,11 +7,11 @@ import select
 from collections import deque
 from time import monotonic
 
-from app.http11 import EndOfMessage, ProtocolError, Receiver, Request
-from app.http11.response import CONTINUE
-from app.server.gateway import Call, ClientError
-from app.server.host import Host
-from app.server.stream import Stream
+from ..http11 import EndOfMessage, ProtocolError, Receiver, Request
+from ..http11.response import CONTINUE
+from .gateway import Call, ClientError
+from .host import Host
+from .stream import Stream
 
 #: A body is collected up to this size before the application is called: a slow upload needs no thread.
 COLLECTED = 65536

@@ -15,13 +15,13 @@ from enum import Enum
 from socket import MSG_MORE
 from time import monotonic, time
 
-from app.http11 import EndOfMessage, ProtocolError, Request
-from app.http11.response import Framing
-from app.server.access_log import Exchange
-from app.server.channel import COLLECTED, DRAINED, LOOKS, CallChannel, Upload
-from app.server.gateway import Call, CutShortError, Environ, make_environ, refusal
-from app.server.host import Host
-from app.server.stream import PlainTextError, Stream, StreamChangedError
+from ..http11 import EndOfMessage, ProtocolError, Request
+from ..http11.response import Framing
+from .access_log import Exchange
+from .channel import COLLECTED, DRAINED, LOOKS, CallChannel, Upload
+from .gateway import Call, CutShortError, Environ, make_environ, refusal
+from .host import Host
+from .stream import PlainTextError, Stream, StreamChangedError
 
 log = logging.getLogger("tally.server")
 

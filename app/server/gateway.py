@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
-from app.clock import date_header
-from app.http11 import ProtocolError, Request
-from app.http11.response import LAST_CHUNK, Framing, ResponseHead, choose_framing, encode_chunk, encode_head
-from app.server.request_body import RequestBody
-from app.server.sendfile import FileSpan, FileWrapper, span_of
+from ..clock import date_header
+from ..http11 import ProtocolError, Request
+from ..http11.response import LAST_CHUNK, Framing, ResponseHead, choose_framing, encode_chunk, encode_head
+from .request_body import RequestBody
+from .sendfile import FileSpan, FileWrapper, span_of
 
 SERVER = "Tally"
 

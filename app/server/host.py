@@ -3,12 +3,12 @@
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
-from app.server.access_log import AccessLog
-from app.server.gateway import Call, Gateway
-from app.server.options import ServerOptions
+from .access_log import AccessLog
+from .gateway import Call, Gateway
+from .options import ServerOptions
 
 if TYPE_CHECKING:
-    from app.server.connection import Connection
+    from .connection import Connection
 
 
 class Host(Protocol):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from app.http11 import Limits
+from ..http11 import Limits
 
 __all__ = ["Limits", "ServerOptions"]
 

@@ -21,14 +21,14 @@ from contextlib import suppress
 from itertools import islice
 from time import monotonic
 
-from app.server.access_log import AccessLog
-from app.server.admission import admit, idle_first
-from app.server.connection import UNASKED, Connection
-from app.server.gateway import Environ, Gateway
-from app.server.listeners import Listener
-from app.server.options import ServerOptions
-from app.server.pool import LeadingPool
-from app.server.stream import end_connection
+from .access_log import AccessLog
+from .admission import admit, idle_first
+from .connection import UNASKED, Connection
+from .gateway import Environ, Gateway
+from .listeners import Listener
+from .options import ServerOptions
+from .pool import LeadingPool
+from .stream import end_connection
 
 #: Seconds between two looks at the deadlines; less where the shortest time limit is a matter of a few seconds.
 _TICK = 0.5

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from app.server.connection import Connection
-from app.server.gateway import Call
+from .connection import Connection
+from .gateway import Call
 
 log = logging.getLogger("tally.server")
 

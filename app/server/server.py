@@ -7,12 +7,12 @@ nothing of processes and signals (workers.py), nor of what the application answe
 import resource
 from collections.abc import Sequence
 
-from app.server.access_log import AccessLog
-from app.server.gateway import Application, Gateway
-from app.server.listeners import Listener
-from app.server.options import ServerOptions
-from app.server.poller import Poller
-from app.server.threads import ThreadPerConnection
+from .access_log import AccessLog
+from .gateway import Application, Gateway
+from .listeners import Listener
+from .options import ServerOptions
+from .poller import Poller
+from .threads import ThreadPerConnection
 
 #: Descriptors that are not connections: listeners, logs, counters, files that are being sent. Where there are few, at
 #: the most half of them, but the least that a server needs.

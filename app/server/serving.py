@@ -22,11 +22,11 @@ from time import sleep
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from app.server import systemd
-from app.server.access_log import AccessLog
-from app.server.listeners import Listener
-from app.server.options import ServerOptions
-from app.server.server import Server
+from . import systemd
+from .access_log import AccessLog
+from .listeners import Listener
+from .options import ServerOptions
+from .server import Server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -10,7 +10,7 @@ import struct
 import termios
 from contextlib import suppress
 
-from app.server.sendfile import FileSpan
+from .sendfile import FileSpan
 
 _READ_SIZE = 65536
 #: What is sent in a row before other connections get their turn.

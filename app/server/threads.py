@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
 
-from app.server.access_log import AccessLog
-from app.server.admission import SETTLED, admit, idle_first
-from app.server.connection import UNASKED, Connection, Phase
-from app.server.gateway import Call, Environ, Gateway
-from app.server.listeners import Listener
-from app.server.options import ServerOptions
-from app.server.stream import end_connection
+from .access_log import AccessLog
+from .admission import SETTLED, admit, idle_first
+from .connection import UNASKED, Connection, Phase
+from .gateway import Call, Environ, Gateway
+from .listeners import Listener
+from .options import ServerOptions
+from .stream import end_connection
 
 _TICK = 0.25
 #: How long the applications' close() of answers that were cut short may hold up the end.

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Iterable
 
-from app.server.listeners import Listener
+from .listeners import Listener
 
 
 class TlsError(Exception):

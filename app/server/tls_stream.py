@@ -5,7 +5,7 @@ import socket
 import ssl
 from contextlib import suppress
 
-from app.server.stream import PlainTextError, Stream
+from .stream import PlainTextError, Stream
 
 _RECORD = 65536
 

@@ -23,9 +23,9 @@ from contextlib import suppress
 from time import monotonic
 from typing import NoReturn
 
-from app.line_log import tell
-from app.server import systemd
-from app.server.serving import (
+from ..line_log import tell
+from . import systemd
+from .serving import (
     LOAD_FAILED,
     READY,
     REOPEN,

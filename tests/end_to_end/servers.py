@@ -22,11 +22,17 @@ GUNICORN = "gunicorn"
 class LiveServer:
     """A server as a process: its port, and what it has printed so far."""
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], inherited: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        inherited: Sequence[int] = (),
+        directory: Path = HOME,
+    ) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("TALLY_", "GUNICORN_"))}
         self.process = subprocess.Popen(
             command,
-            cwd=HOME,
+            cwd=directory,
             env={**clean, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,0 +1,147 @@
+"""Assembles the application that any WSGI server runs: the files under a root, a counter, the count log.
+
+Importing this module opens nothing and starts no thread. Counter and log are opened by the first request in each
+process, or by `Application.open`, so that a server may import the module before it forks (`gunicorn --preload`). They
+are closed at the end of the process, or by `Application.close`.
+"""
+
+import atexit
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from . import failure_log, files
+from .counters import CounterError, CountLog, open_counter
+from .counters.deferred import DeferredCounter
+from .counters.private_directory import PrivateDirectory
+from .files import FileApplication
+from .line_log import tell
+from .settings import Settings
+
+__all__ = ["Application", "CounterError", "PrivateDirectory", "app", "make_app", "root_problem", "start_problem"]
+
+_EACH_FOR_ITSELF = (
+    "tally: several processes serve and each counts for itself; TALLY_COUNTS=lmdb:DIR lets them count together"
+)
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from .counters.counter import Counter
+
+
+class Application:
+    """The files under one root, counted. Safe from any thread; to be opened after a fork, not before."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = Lock()
+        self._files: FileApplication | None = None
+        self._counter: Counter | None = None
+        self._log = _count_log(settings)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        return (self._files or self.open(is_one_of_several=environ["wsgi.multiprocess"]))(environ, start_response)
+
+    def open(self, *, is_one_of_several: bool = False) -> FileApplication:
+        """Open the counter now rather than at the first request.
+
+        One that does not open is no reason not to serve: it is told, and counting begins when it does open.
+        """
+        with self._lock:
+            if self._files is None:
+                settings = self._settings
+                counts = _counts(settings)
+                if is_one_of_several and not counts:
+                    tell(_EACH_FOR_ITSELF)
+                self._counter = _counter(counts, settings.counts_journal)
+                atexit.register(self.close)
+                self._files = FileApplication(
+                    settings.root,
+                    counter=self._counter,
+                    count_line=self._log.write if self._log.enabled else None,
+                    index=settings.index,
+                    max_age=settings.max_age,
+                    coded=not settings.no_compression,
+                    count_header=settings.count_header,
+                )
+            return self._files
+
+    def reopen(self) -> None:
+        """Go on in a new count log of the same name, after it was renamed. Safe in a signal handler."""
+        self._log.reopen()
+
+    def close(self) -> None:
+        """Write down what is still held. To be called when no request runs any more; again does nothing."""
+        atexit.unregister(self.close)
+        if self._counter is not None:
+            self._counter.close()
+        self._log.close()
+
+
+def make_app(settings: Settings) -> Application:
+    """Return the application for *settings*; nothing is opened yet."""
+    return Application(settings)
+
+
+def root_problem(settings: Settings) -> str | None:
+    """Return in one line why nothing can be served from the root, or None."""
+    return files.root_problem(settings.root)
+
+
+def start_problem(settings: Settings) -> str | None:
+    """Return in one line why the application cannot start (root, counter, count log), or None.
+
+    Opens and closes the counter: to be called before a fork, or before the application is opened.
+    """
+    if problem := root_problem(settings):
+        return problem
+    try:
+        open_counter(settings.counts, journal=settings.counts_journal).close()
+    except CounterError as error:
+        return str(error)
+    log = _count_log(settings)
+    try:
+        log.check()
+    except OSError as error:
+        return f"{log.target}: {error.strerror}"
+    finally:
+        log.close()
+    return None
+
+
+def import_store(settings: Settings) -> None:
+    """Import what opening the counter imports: to be called by who may yet give up the right to read the packages."""
+    if settings.counts.startswith("lmdb:"):
+        from .counters import lmdb  # noqa: F401
+    elif settings.counts not in ("", "memory:"):
+        with suppress(CounterError, ModuleNotFoundError):  # which the start check tells
+            from .counters import journaled  # noqa: F401
+            from .counters.redis import RedisStore
+
+            RedisStore(settings.counts).check(quick=True)  # its client imports more when it connects
+
+
+def _counts(settings: Settings) -> str:
+    # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was read.
+    return settings.counts or os.environ.get("TALLY_COUNTS", "")
+
+
+def _counter(counts: str, journal: str) -> "Counter":
+    def open_store() -> "Counter":
+        return open_counter(counts, journal=journal)
+
+    try:
+        return open_store()
+    except CounterError as error:
+        return DeferredCounter(open_store, error)
+
+
+def _count_log(settings: Settings) -> CountLog:
+    return CountLog("off" if settings.quiet else settings.count_log)
+
+
+failure_log.install()
+app = make_app(Settings.from_environment())
