@@ -159,9 +159,13 @@ class CallChannel:
         self.stream.taken_since()
         patience = self.host.options.write_timeout
         since = monotonic()
-        while not self._wait(select.POLLOUT, patience / LOOKS):
+        while True:
+            taken = self.take_unread()
+            events = select.POLLOUT | (select.POLLIN if self.takes_unread else 0)
+            if self._wait(events, patience / LOOKS) and not self.take_unread():
+                return
             # The kernel reports room only after much of it has gone: a slow reader is not one that stopped.
-            if self.stream.taken_since() or self.take_unread():
+            if taken or self.stream.taken_since():
                 since = monotonic()
             elif monotonic() - since >= patience:
                 raise ClientError(408, "The client took too long.")

@@ -262,8 +262,11 @@ class Supervisor:
                 self._on_end(worker, wait_status)
 
     def _on_end(self, worker: _Worker, wait_status: int) -> None:
-        while worker.channel.fileno() >= 0:
-            self._read_report(worker)
+        # What it has said is there by now. The end need not be: a child of its own may hold the channel, too.
+        self._read_report(worker)
+        if worker.channel.fileno() >= 0:
+            self._selector.unregister(worker.channel)
+            worker.channel.close()
         was_replacement = worker is self._replacement
         if was_replacement:
             self._replacement = None

@@ -1,0 +1,178 @@
+"""Signals that others send: logrotate's USR1, a second one at the very end, Ctrl-C at the very start; and process 1."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.client import fetch
+from tests.end_to_end.servers import BUILTIN, GUNICORN, HOME, running
+from tests.server.serving import get, read_all
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "index.html").write_text("hello")
+    return root
+
+
+def lines_in(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("told", [True, False], ids=["USR1", "by itself"])
+@pytest.mark.parametrize("kind", [BUILTIN, GUNICORN])
+def test_logs_that_were_renamed_are_begun_anew(tmp_path: Path, root: Path, kind: str, workers: str, told: bool) -> None:
+    counts, accesses = tmp_path / "counts.log", tmp_path / "access.log"
+    options = ["--access-logfile", str(accesses)] if kind == BUILTIN else []
+    names = [counts, accesses] if kind == BUILTIN else [counts]
+    with running(kind, "-w", workers, *options, root=root, TALLY_COUNT_LOG=str(counts)) as server:
+        for _ in range(10):
+            fetch(server.port)
+        wait_until(lambda: all(lines_in(name) == 10 for name in names), message="the lines")
+        for name in names:
+            name.rename(name.with_suffix(".1"))
+        if told:
+            server.send(signal.SIGUSR1)
+        else:
+            asked = 10
+            while not all(map(lines_in, names)):
+                fetch(server.port)
+                asked += 1
+                time.sleep(0.1)
+                assert asked < 200
+        for _ in range(10):
+            fetch(server.port)
+        wait_until(lambda: all(lines_in(name) >= 10 for name in names), message="lines in the new files")
+        assert server.stop() == 0
+        for name in names:
+            total = lines_in(name) + lines_in(name.with_suffix(".1"))
+            assert total == (20 if told else asked + 10)
+        assert [line for line in server.err if "rror" in line] == []
+
+
+RECIPE = """%s {
+    rotate 3
+    size 1
+    missingok
+    create 644
+    su %s %s
+    postrotate
+        kill -USR1 %d
+    endscript
+}
+"""
+
+
+def test_a_real_logrotate(tmp_path: Path, root: Path) -> None:
+    logrotate = shutil.which("logrotate", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if logrotate is None:
+        pytest.skip("logrotate is not installed")
+    import grp
+    import pwd
+
+    log = tmp_path / "counts.log"
+    with running(BUILTIN, root=root, TALLY_COUNT_LOG=str(log)) as server:
+        fetch(server.port)
+        wait_until(lambda: lines_in(log) == 1, message="the line")
+        user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+        recipe = tmp_path / "recipe"
+        recipe.write_text(RECIPE % (log, user, group, server.process.pid))
+        recipe.chmod(0o644)
+        subprocess.run([logrotate, "-f", "-s", tmp_path / "state", recipe], check=True, timeout=30)
+        fetch(server.port)
+        wait_until(lambda: lines_in(log) == 1, message="a line in the new file")
+        assert lines_in(tmp_path / "counts.log.1") == 1
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("options", [("-w", "1"), ("-w", "2"), ("--threads", "0")])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_until_the_very_end(root: Path, options: tuple[str, ...], number: signal.Signals) -> None:
+    with running(BUILTIN, *options, root=root) as server:
+        server.send(number)
+        while server.process.poll() is None:
+            with suppress(ProcessLookupError):
+                server.send(number)
+            time.sleep(0.001)
+        assert server.wait() == 0
+        assert server.err == []
+
+
+def test_control_c_at_the_start(root: Path) -> None:
+    """From the first line of ours on; what the interpreter does before it is out of reach."""
+    for number in range(12):
+        command = [sys.executable, "run_builtin.py", str(root), "-b", "127.0.0.1:0", "-w", str(1 + number % 2)]
+        with subprocess.Popen(
+            command, cwd=HOME, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process:
+            for caught in (True, False):  # the interpreter has its own handler, which our first lines take away
+                wait_until(
+                    lambda pid=process.pid, caught=caught: _catches_control_c(pid) is caught,  # type: ignore[misc]
+                    message="our first lines",
+                )
+            time.sleep(number * 0.01)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+        assert process.returncode in (0, -signal.SIGINT)
+        assert errors == b""
+
+
+def _catches_control_c(pid: int) -> bool:
+    found = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return bool(int(found[1], 16) >> (signal.SIGINT - 1) & 1)
+
+
+def test_the_first_process_of_a_container_waits_for_orphans(tmp_path: Path) -> None:
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if os.geteuid() != 0:
+        unshare[1:1] = ["--user", "--map-root-user"]
+    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no process-id namespace can be made here")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        os.set_inheritable(listener.fileno(), True)
+        server = [sys.executable, "run_builtin.py", "-b", f"fd://{listener.fileno()}"]
+        process = subprocess.Popen(
+            [*unshare, *server, "--app", "tests.server.small_apps:orphans"],
+            cwd=HOME,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+        )
+        port = listener.getsockname()[1]
+    with process:
+        try:
+            for _ in range(5):
+                _ask(port)
+            wait_until(lambda: _ask(port) <= 1, message="the orphans to be waited for")
+            server_in_it = _descendant(process.pid)
+            os.kill(server_in_it, signal.SIGTERM)
+            assert process.wait(20) == 0
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+        finally:
+            process.kill()
+
+
+def _ask(port: int) -> int:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(get(close=True))
+        return int(read_all(client).rpartition(b"\r\n\r\n")[2])
+
+
+def _descendant(pid: int) -> int:
+    """Return the only child of *pid*, which is process 1 of its namespace."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
