@@ -42,7 +42,6 @@ _ENCODED_SLASH = "%2F"
 # A request with one of these may get something else than the whole file.
 _SELECTING = (*PRECONDITIONS, "HTTP_RANGE")
 # A query's own characters (RFC 3986 section 3.4) and "%", since it is encoded already.
-_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _SAFE_IN_QUERY = "%/?:@!$&'()*+,;=~-._"
 
 # ENXIO and ENODEV: a socket or a device without a driver; EINVAL and EILSEQ: a name that the file system cannot have.
@@ -121,10 +120,7 @@ class FileApplication:
         if environ["REQUEST_METHOD"] != "GET" or not environ.keys().isdisjoint(_SELECTING):
             return None
         file = self._catalog.held(environ.get("PATH_INFO", ""), date)
-        # The target as gunicorn has it; the built-in server lets no other bytes through.
-        if file is None or not environ.get("RAW_URI", "").isascii():
-            return None
-        if file.is_compressible and (accepted := environ.get("HTTP_ACCEPT_ENCODING")):
+        if file is not None and file.is_compressible and (accepted := environ.get("HTTP_ACCEPT_ENCODING")):
             try:
                 return self._forms.preferred(file, accepted)
             except FileReplacedError:
@@ -146,9 +142,6 @@ class FileApplication:
             return _Answer(204, [_ALLOW], [])
         if method not in ("GET", "HEAD"):
             return _error(405, _ALLOW)
-        target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
-        if not target.isascii():
-            return self._redirect_to_encoded(target)
         url_path = environ.get("PATH_INFO", "") or ("" if environ.get("SCRIPT_NAME") else "/")
         for _ in range(ATTEMPTS):
             try:
@@ -156,7 +149,7 @@ class FileApplication:
             except FileReplacedError:
                 continue
             except SlashMissingError:
-                return self._redirect(environ, url_path, target)
+                return self._redirect(environ, url_path)
             except OSError as error:
                 return self._failure(error, method == "HEAD")
         return self._failure(BlockingIOError(url_path), method == "HEAD")
@@ -172,20 +165,16 @@ class FileApplication:
             file = self._forms.preferred(file, environ.get("HTTP_ACCEPT_ENCODING", ""))
         return _error(406, *vary) if file is None else self._answer_with(file, environ, head)
 
-    def _redirect_to_encoded(self, target: str) -> _Answer:
-        """To the same target as it should have been sent (RFC 9112 section 3): old clients send raw bytes."""
-        if target.startswith("/"):
-            target = "/" + target.lstrip("/")  # two slashes would begin another host's name
-        return _page(301, self._cache_control, ("Location", quote(target, safe=_PRINTABLE, encoding="latin-1")))
-
-    def _redirect(self, environ: "WSGIEnvironment", url_path: str, target: str) -> _Answer:
+    def _redirect(self, environ: "WSGIEnvironment", url_path: str) -> _Answer:
         path = environ.get("SCRIPT_NAME", "") + url_path
+        target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
         if _ENCODED_SLASH in target.partition("?")[0].upper():
             # What is one segment to the client cannot be the base of a path relative to the last one.
             location = "/" + path.lstrip("/")
         else:
-            # Relative to the last segment, it holds behind any proxy; with "./" before it and all but a path's own
-            # characters encoded, it can be read neither as a scheme nor as another host.
+            # Relative to the last segment, it holds behind any proxy, also one that takes a prefix off. BusyBox wget
+            # cannot follow it; but a path would lead every other client behind such a proxy astray. With "./" before
+            # it and all but a path's own characters encoded, it can be read neither as a scheme nor as another host.
             location = "./" + path.rpartition("/")[2]
         location = quote(location, safe="/!$&'()*+,;=:@~-._", encoding="latin-1") + "/"
         if query := environ.get("QUERY_STRING"):

@@ -221,34 +221,6 @@ def test_a_redirect_holds_where_the_client_sees_one_segment(site: Site, variable
         assert (reply.status, reply.fields["Location"]) == (301, location + "?a=%2F")
 
 
-RAW = [
-    ("/stra\xc3\x9fe.txt", "/stra%C3%9Fe.txt"),
-    ("/caf\xe9", "/caf%E9"),
-    ("/a%20b/caf\xe9%2fx?q=\xfc&r=%FC", "/a%20b/caf%E9%2fx?q=%FC&r=%FC"),
-    ("/a.txt?q=\xfc", "/a.txt?q=%FC"),
-    ("//evil.example/\xe9", "/evil.example/%E9"),
-    ("/\\evil.example/\xe9", "/\\evil.example/%E9"),
-    ("http://site.example/\xe9", "http://site.example/%E9"),
-    ("/\xe9\r\nSet-Cookie:a=1", "/%E9%0D%0ASet-Cookie:a=1"),
-    ("/\x85\xa0\xff", "/%85%A0%FF"),
-]
-
-
-@pytest.mark.parametrize("variable", ["REQUEST_URI", "RAW_URI"])
-@pytest.mark.parametrize(("target", "location"), RAW)
-def test_bytes_that_should_have_been_encoded(site: Site, variable: str, target: str, location: str) -> None:
-    site.put("a.txt")
-    if variable == "RAW_URI":  # gunicorn's; the built-in server answers such targets itself
-        site.settle()
-        site.get("/a.txt")
-    path_info = "/a.txt" if target.startswith("/a.txt") else target.partition("?")[0]
-    variables: dict[str, Any] = {variable: target}
-    for method in ("GET", "HEAD"):
-        reply = call(site.app, path_info, method, strict=False, **variables)
-        assert (reply.status, reply.fields["Location"]) == (301, location)
-    assert call(site.app, path_info, "POST", strict=False, **variables).status == 405
-
-
 def test_an_application_below_a_prefix(site: Site) -> None:
     site.put("index.html", "index")
     reply = call(site.app, "", SCRIPT_NAME="/files", QUERY_STRING="q")

@@ -1,0 +1,212 @@
+"""What a server meets at its start: few descriptors, odd names, no home, no place to count in, plain HTTP for TLS."""
+
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.counters import CounterError
+from app.counters.open_counter import open_counter
+from app.counters.private_directory import PrivateDirectory
+from app.server.tls import load_context
+from tests.end_to_end.client import fetch
+from tests.end_to_end.servers import BUILTIN, GUNICORN, HOME, running
+from tests.server.certificates import make_certificate
+from tests.server.serving import get, read_all, serving
+from tests.waiting import wait_until
+
+
+@pytest.mark.parametrize("most", [40, 64, 100])
+def test_few_descriptors(tmp_path: Path, most: int) -> None:
+    """Clients that say nothing hold some of them; another is served all the same, and at once."""
+    (tmp_path / "index.html").write_text("hello")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    command = f"ulimit -n {most}; exec {sys.executable} run_builtin.py -b 127.0.0.1:0 --counts memory: {tmp_path}"
+    assert hard == resource.RLIM_INFINITY or hard >= most
+    process = subprocess.Popen(["sh", "-c", command], cwd=HOME, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
+        assert process.stdout is not None
+        line = b""
+        while b"127.0.0.1" not in line:
+            line = process.stdout.readline()
+            assert line
+        port = int(line.strip().rstrip(b"/").rpartition(b":")[2])
+        silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+        try:
+            together = []
+            for _ in range(8):
+                client = socket.create_connection(("127.0.0.1", port), timeout=5)
+                together.append(client)
+                client.sendall(get(close=True))
+                assert read_all(client).startswith(b"HTTP/1.1 200 ")
+        finally:
+            for client in [*silent, *together]:
+                client.close()
+            process.kill()
+
+
+ROOTS = [b"r\xe9p", "größe".encode(), "日本".encode(), b"with space", b"new\nline", b"\x1b[31m"]
+STREAMS = ["ascii:strict", "latin-1:strict", "utf-8:strict", "cp437:strict"]
+
+
+@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize("streams", STREAMS)
+def test_whatever_is_printed_is_printable(tmp_path: Path, root: bytes, streams: str) -> None:
+    directory = os.fsencode(tmp_path) + b"/" + root
+    os.mkdir(directory)
+    Path(os.fsdecode(directory + b"/index.html")).write_text("hello")
+    for kind in (BUILTIN, GUNICORN):
+        with running(kind, root=os.fsdecode(directory), PYTHONIOENCODING=streams) as server:
+            assert fetch(server.port).body == b"hello"
+            assert fetch(server.port, "/missing").status == 404
+            assert server.stop() == 0
+            assert [line for line in server.err if "rror" in line] == []
+
+
+def test_a_root_that_cannot_be_printed_and_is_not_there(tmp_path: Path) -> None:
+    for streams in STREAMS:
+        ended = subprocess.run(
+            [sys.executable, "run_builtin.py", os.fsencode(tmp_path) + b"/r\xe9p"],
+            cwd=HOME,
+            env={**os.environ, "PYTHONIOENCODING": streams},
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+        assert ended.returncode == 2
+        assert ended.stderr.count(b"\n") == 1
+        assert b"does not exist" in ended.stderr
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a uid without an account
+    with pytest.raises(CounterError, match=r"--counts-journal DIR"):
+        open_counter("redis://127.0.0.1:1/0")
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    with pytest.raises(CounterError, match=r"--counts-journal DIR"):
+        open_counter("redis://127.0.0.1:1/0")
+    assert not os.path.exists("~")
+
+
+def test_nowhere_to_count_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr("app.counters.private_directory.tempfile.gettempdir", nowhere)
+    with pytest.raises(CounterError, match="TMPDIR"):
+        PrivateDirectory.make()
+
+
+def test_a_container_where_nothing_can_be_written() -> None:
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespace can be made here")
+    # Everything that could be written to is covered by an empty, read-only file system.
+    script = (
+        "for place in /dev/shm /tmp /var/tmp /usr/tmp; do"
+        " [ -d $place ] && mount -t tmpfs -o ro none $place; done; cd /proc;"
+        f" exec {sys.executable} -B {HOME}/run_builtin.py -w 2 -b 127.0.0.1:0 {HOME}/www"
+    )
+    if str(HOME).startswith("/tmp"):
+        pytest.skip("the checkout lies where the test covers everything")
+    ended = subprocess.run(
+        [*unshare, "sh", "-c", script],
+        env={**os.environ, "TMPDIR": "/proc", "TMP": "/proc", "TEMP": "/proc"},
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    if b"mount" in ended.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert (ended.returncode, ended.stderr.count(b"\n")) == (2, 1), ended.stderr
+    assert b"--counts lmdb:DIR" in ended.stderr
+
+
+# Plain HTTP where TLS is spoken
+
+
+def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+
+
+PLAIN = [
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /a HTTP/1.0\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000,
+]
+
+
+@pytest.mark.parametrize(
+    "sent", [*PLAIN, b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000]
+)
+@pytest.mark.parametrize("threads", [0, 2])
+def test_plain_http_for_tls_is_told(
+    tmp_path: Path, sent: bytes, threads: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = make_certificate(tmp_path / "tls")
+    context = load_context(str(certificate.certfile), str(certificate.keyfile))
+    with serving(hello, threads=threads, tls=context) as server:
+        answer = server.exchange(sent)
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"HTTPS" in answer.rpartition(b"\r\n\r\n")[2]
+        assert "plain HTTP" in caplog.text
+        # By bytes, too, and silence is not an answer.
+        with server.connect() as client:
+            for byte in sent[:20]:
+                client.sendall(bytes([byte]))
+            assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_what_is_neither_is_closed(tmp_path: Path, threads: int) -> None:
+    certificate = make_certificate(tmp_path / "tls")
+    context = load_context(str(certificate.certfile), str(certificate.keyfile))
+    with serving(hello, threads=threads, tls=context) as server, server.connect() as client:
+        client.sendall(b"\x00\x01\x02\x03" * 100)
+        client.shutdown(socket.SHUT_WR)
+        wait_until(lambda: not _more(client), message="the end")
+
+
+def _more(client: socket.socket) -> bytes:
+    try:
+        return client.recv(1000)
+    except ConnectionError:
+        return b""
+
+
+# Targets with raw bytes
+
+RAW = [
+    (b"/stra\xc3\x9fe.txt", "/stra%C3%9Fe.txt"),
+    (b"/caf\xe9?q=\xfc", "/caf%E9?q=%FC"),
+    (b"/a.txt?q=\xfc", "/a.txt?q=%FC"),
+    (b"//evil.example/\xe9", "/evil.example/%E9"),
+    (b"http://127.0.0.1/\xc3\xa9", "http://127.0.0.1/%C3%A9"),
+]
+
+
+def test_raw_bytes_in_a_target(tmp_path: Path) -> None:
+    """gunicorn refuses them by itself."""
+    (tmp_path / "straße.txt").write_text("Straße")
+    (tmp_path / "a.txt").write_text("a")
+    with running(BUILTIN, root=tmp_path) as server:
+        for target, location in RAW:
+            for method in (b"GET", b"HEAD"):
+                with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+                    client.sendall(method + b" " + target + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                    head, _, body = read_all(client).partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 301 "), (target, head)
+                assert f"\r\nLocation: {location}\r\n".encode() in head + b"\r\n"
+                assert method == b"GET" or not body
+        assert fetch(server.port, "/stra%C3%9Fe.txt").body == "Straße".encode()
