@@ -41,4 +41,4 @@ def load(module: str) -> Any:
 if __name__ == "__main__":
     if os.path.realpath(sys.path[0]) == _HERE and not sys.flags.safe_path:
         del sys.path[0]  # Python put it there; `--app` looks in the current directory
-    sys.exit(load("main").run("run_builtin.py", sys.argv[1:]))
+    load("main").run("run_builtin.py", sys.argv[1:])

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import failure_log
 from .line_log import replace_standard_streams, tell
@@ -25,7 +25,7 @@ from .server.access_log import AccessLog
 from .server.first_process import stand_in_front
 from .server.listeners import Address, AddressError, BindError, Descriptor, Listener, open_listeners, parse_bind
 from .server.options import Limits, ServerOptions
-from .server.serving import Service, StartError, serve
+from .server.serving import Service, StartError, end_process, serve
 from .server.systemd import take_listen_fds
 from .settings import Settings
 
@@ -63,8 +63,12 @@ def main() -> int:
     return run("tally", arguments)
 
 
-def run(program: str, arguments: Sequence[str]) -> int:
-    """Serve as *arguments* say; return the exit status. Messages begin with the name *program*."""
+def run(program: str, arguments: Sequence[str]) -> NoReturn:
+    """Serve as *arguments* say, and end the process. Messages begin with the name *program*."""
+    end_process(_serve(program, arguments))
+
+
+def _serve(program: str, arguments: Sequence[str]) -> int:
     _open_standard_streams()
     settings = Settings.from_command_line(arguments, program=program)
     replace_standard_streams()
@@ -92,6 +96,8 @@ def run(program: str, arguments: Sequence[str]) -> int:
         return _run(service, settings, lambda: None if settings.quiet else _print_banner(site.name, listeners))
     except StartError as error:
         return _refuse(program, 2, error)
+    except SystemExit as end:  # told to stop while the application was being loaded, or so decided by that
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else _refuse(program, 1, end)
     finally:
         for listener in listeners:
             listener.close()
@@ -118,7 +124,7 @@ def _run(service: Service, settings: Settings, ready: Callable[[], object]) -> i
     return Supervisor(service, settings.workers, ready).run()
 
 
-def _refuse(program: str, status: int, error: Exception) -> int:
+def _refuse(program: str, status: int, error: BaseException) -> int:
     tell(f"{program}: {error}")
     return status
 

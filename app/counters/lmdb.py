@@ -21,7 +21,7 @@ from .environment import DATA, FIRST_SIZE, SNAPSHOT, Environment, Transaction
 from .private_directory import is_private, remove_unused
 from .record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
 from .snapshots import INTERVAL_SECONDS, Snapshots
-from .telling import Outage
+from .telling import Outage, tell
 
 # A member of an enumeration is ten times as far away as a name of the module.
 FULL, PARTIAL, NOT_MODIFIED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED
@@ -32,10 +32,13 @@ RECORD = struct.Struct("<9Q")
 ONE = struct.Struct("<Q")
 DAY = struct.Struct(">I")  # big-endian, so that days sort
 _unpack, _pack = RECORD.unpack, RECORD.pack
+_RECORD_SIZE = RECORD.size
 
 # Keys. A path begins with "/"; one that is too long for a key (LMDB takes 511 bytes) goes by its digest.
 _LONGEST_PATH = 480
 _DIGEST, _PATH_OF_DIGEST, _DAYS, _STATUS = b"#", b"@", b"d", b"s"
+#: What could not be read, kept for whoever looks into it: this, and as much of its key as there is room for.
+_ASIDE = b"x"
 
 _counters: "weakref.WeakSet[LmdbCounter]" = weakref.WeakSet()
 
@@ -44,8 +47,8 @@ class LmdbCounter:
     """Counts in *directory*, shared with every process that counts there. Raises CounterError if it cannot be used."""
 
     def __init__(
-        self, directory: str, *, create: bool = True, clock: Callable[[], float] = time, first_size: int = FIRST_SIZE,
-        snapshot_interval: float = INTERVAL_SECONDS,
+        self, directory: str, *, create: bool = True, guest: bool = False, clock: Callable[[], float] = time,
+        first_size: int = FIRST_SIZE, snapshot_interval: float = INTERVAL_SECONDS,
     ) -> None:  # fmt: skip
         if not directory:
             raise CounterError("counts: lmdb: needs a directory, as in lmdb:/var/lib/tally")
@@ -53,7 +56,7 @@ class LmdbCounter:
             raise CounterError(f"counts: {directory}: no counts are kept there")
         self._clock = clock
         self._outage = Outage()
-        self._environment = Environment.shared(directory, first_size=first_size)
+        self._environment = Environment.shared(directory, first_size=first_size, guest=guest)
         self._private = is_private(directory)
         self._counts_here = create  # who only reads what a killed server left must find it again
         self._snapshots = Snapshots(self._environment, interval=snapshot_interval)
@@ -94,7 +97,9 @@ class LmdbCounter:
         if len(key) > _LONGEST_PATH or key[:1] != b"/":
             key = _digest_key(transaction, key)
         value = transaction.get(key)
-        if value is None:
+        if value is None or len(value) != _RECORD_SIZE:
+            if value is not None:
+                _set_aside(transaction, key, value)
             full = partial = not_modified = resumed = head = first = last = today = on = 0
         else:
             full, partial, not_modified, resumed, head, first, last, on, today = _unpack(value)
@@ -145,7 +150,14 @@ class LmdbCounter:
 
     def counts(self) -> Counts:
         """Return what one moment held; writers go on meanwhile."""
-        return decoded(self._environment.read(lambda transaction: list(transaction.cursor())))
+        rows = self._environment.read(lambda transaction: list(transaction.cursor()))
+        unreadable: list[bytes] = []
+        counts = decoded(rows, unreadable)
+        if unreadable:
+            shown = f"{unreadable[0][:80]!a}{' and others' if unreadable[1:] else ''}"
+            where = self._environment.directory
+            tell(f"counts: {where}: {len(unreadable)} rows cannot be read, and are left out: {shown}")
+        return counts
 
     def add(self, counts: Counts) -> None:
         self._environment.transact(_add_counts, counts)
@@ -191,32 +203,56 @@ def _day_key(key: bytes, day: int) -> bytes:
 
 
 def _add(transaction: Transaction, key: bytes, amount: int) -> None:
+    transaction.put(key, ONE.pack(_number(transaction, key) + amount))
+
+
+def _number(transaction: Transaction, key: bytes) -> int:
     value = transaction.get(key)
-    transaction.put(key, ONE.pack(amount if value is None else ONE.unpack(value)[0] + amount))
+    if value is None:
+        return 0
+    if len(value) != ONE.size:
+        _set_aside(transaction, key, value)
+        return 0
+    number: int = ONE.unpack(value)[0]
+    return number
 
 
-def decoded(rows: Iterable[tuple[bytes, bytes]]) -> Counts:
-    """Return the counts that the *rows* of a store hold."""
+def _set_aside(transaction: Transaction, key: bytes, value: bytes) -> None:
+    """Move a row that cannot be read out of the way: what it was about is counted from 0 on."""
+    transaction.put((_ASIDE + key)[:_LONGEST_PATH], value)
+    transaction.delete(key)
+    tell(f"counts: the row {key[:80]!a} cannot be read ({len(value)} bytes), and was set aside; it begins at 0")
+
+
+def decoded(rows: Iterable[tuple[bytes, bytes]], unreadable: list[bytes] | None = None) -> Counts:
+    """Return the counts that the *rows* of a store hold; the keys of those that cannot be read go to *unreadable*."""
     counts = Counts()
     by_key: dict[bytes, FileRecord] = {}
     days: list[tuple[bytes, int]] = []
     paths: dict[bytes, str] = {}
+    others: list[bytes] = [] if unreadable is None else unreadable
     for key, value in rows:
         mark = key[:1]
-        if mark in (b"/", _DIGEST):
-            by_key[key] = _record(value)
-        elif mark == _DAYS:
-            days.append((key[1:], ONE.unpack(value)[0]))
-        elif mark == _STATUS:
-            counts.other_statuses[int(key[1:])] = ONE.unpack(value)[0]
-        elif mark == _PATH_OF_DIGEST:
-            paths[_DIGEST + key[1:]] = value.decode("utf-8", "surrogatepass")
+        try:
+            if mark in (b"/", _DIGEST):
+                by_key[key] = _record(value)
+            elif mark == _DAYS:
+                days.append((key[1:], ONE.unpack(value)[0]))
+            elif mark == _STATUS:
+                counts.other_statuses[int(key[1:])] = ONE.unpack(value)[0]
+            elif mark == _PATH_OF_DIGEST:
+                paths[_DIGEST + key[1:]] = value.decode("utf-8", "surrogatepass")
+        except (struct.error, ValueError):
+            others.append(key)
     for key, accesses in days:
-        of_day = by_key[key[: -DAY.size]].days
+        record = by_key.get(key[: -DAY.size])
+        if record is None:
+            others.append(_DAYS + key)
+            continue
         (day,) = DAY.unpack(key[-DAY.size :])
-        of_day[day] = of_day.get(day, 0) + accesses
+        record.days[day] = record.days.get(day, 0) + accesses
     for key, record in by_key.items():
-        counts.files[paths.get(key) or key.decode("utf-8", "surrogatepass")] = record
+        counts.files[paths.get(key) or key.decode("utf-8", "backslashreplace")] = record
     return counts
 
 
@@ -227,10 +263,13 @@ def _record(value: bytes) -> FileRecord:
 
 def _read_record(transaction: Transaction, key: bytes) -> FileRecord:
     value = transaction.get(key)
+    if value is not None and len(value) != _RECORD_SIZE:
+        _set_aside(transaction, key, value)
+        value = None
     record = FileRecord() if value is None else _record(value)
-    for day_key, accesses in _day_rows(transaction, key):
+    for day_key, _ in _day_rows(transaction, key):
         (day,) = DAY.unpack(day_key[-DAY.size :])
-        record.days[day] = record.days.get(day, 0) + ONE.unpack(accesses)[0]
+        record.days[day] = record.days.get(day, 0) + _number(transaction, day_key)
     return record
 
 
@@ -275,8 +314,7 @@ def _raise_to(transaction: Transaction, counts: Counts) -> None:
             _write_record(transaction, key, record)
     for status, answers in counts.other_statuses.items():
         key = _STATUS + str(status).encode()
-        value = transaction.get(key)
-        if value is None or ONE.unpack(value)[0] < answers:
+        if _number(transaction, key) < answers:
             transaction.put(key, ONE.pack(answers))
 
 

@@ -43,7 +43,7 @@ def open_store(url: str, *, create: bool) -> Store:
     if scheme == "lmdb":
         from .lmdb import LmdbCounter
 
-        return LmdbCounter(rest, create=create)
+        return LmdbCounter(rest, create=create, guest=True)
     if scheme in _REDIS_SCHEMES:
         store = _redis_store(url)
         try:

@@ -180,10 +180,11 @@ class ServingProcess:
 def ignore_signals() -> None:
     """The end is decided: from here on no signal may spoil its status. Many programs forward a signal twice.
 
-    The interpreter's own end would put back the default for a handler in Python, which kills; what is ignored stays so.
+    Python tells, with a traceback, of a signal that came just before SIG_IGN; so the handler does nothing instead. The
+    interpreter's own end would put the default back, which kills: the process has to end by `end_process`.
     """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)
 
 
 def wait_for_signals_and(run: Callable[[], int]) -> int:
@@ -267,7 +268,7 @@ def work(service: Service, terminal: Terminal, channel: socket.socket, blocked: 
         else:
             _report(channel, status, traceback.format_exc().rstrip())
     finally:
-        _end_process(status)
+        end_process(status)
 
 
 def parse_report(report: bytes) -> tuple[int, str]:
@@ -287,7 +288,7 @@ def _receive(channel: socket.socket) -> bytes:
         return b""
 
 
-def _end_process(status: int) -> NoReturn:
+def end_process(status: int) -> NoReturn:
     """End like a program, but do not wait for threads: an application call that never returns must not hold us."""
     try:
         atexit._run_exitfuncs()

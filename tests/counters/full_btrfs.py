@@ -1,0 +1,178 @@
+"""A btrfs that is full under load: nothing dies, what could not be counted is told, and counting goes on by itself.
+
+    python -m tests.counters.full_btrfs [--seconds 30] [--workers 2]
+
+Needs root, loop devices, mkfs.btrfs and a kernel that knows btrfs. A file system that copies on write has to find room
+for each page that is written, whatever was allocated before; where there is none, a page of a writable map is a
+SIGBUS. The store lies on the image; clients fetch all the time; the image is filled to its last byte, stays so, and is
+emptied again.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.counters.lmdb import LmdbCounter
+from tests.end_to_end.client import Client
+from tests.end_to_end.servers import BUILTIN, LiveServer, running
+
+IMAGE_BYTES = 160 << 20
+CLIENTS = 4
+FILES = 50
+
+
+def missing() -> str:
+    """Return why this cannot run here, or ""."""
+    if os.geteuid() != 0:
+        return "mounting takes root"
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    if not shutil.which("mkfs.btrfs", path=path):
+        return "mkfs.btrfs is not installed"
+    try:
+        with tempfile.TemporaryDirectory() as scratch, mounted(Path(scratch)):
+            return ""
+    except subprocess.CalledProcessError:
+        return "no btrfs can be mounted here"
+
+
+@contextlib.contextmanager
+def mounted(scratch: Path) -> Iterator[Path]:
+    image, place = scratch / "image", scratch / "btrfs"
+    with image.open("wb") as file:
+        file.truncate(IMAGE_BYTES)
+    environ = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True, capture_output=True, env=environ)
+    place.mkdir()
+    subprocess.run(["mount", "-o", "loop", image, place], check=True, capture_output=True, env=environ)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True, env=environ)
+
+
+class Clients:
+    """Threads that fetch all the time; what they got an answer for, and how often none came."""
+
+    def __init__(self, port: int) -> None:
+        self.answered: Counter[int] = Counter()
+        self.failed = 0
+        self._port = port
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._fetch) for _ in range(CLIENTS)]
+
+    def __enter__(self) -> "Clients":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _fetch(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            try:
+                with Client(self._port, timeout=10) as client:
+                    while not self._stop.is_set():
+                        number += 1
+                        self.answered[client.ask("GET", f"/{number % FILES}.txt").status] += 1
+            except OSError:
+                self.failed += 1
+                time.sleep(0.01)
+
+
+def fill(place: Path) -> None:
+    """Take all the room that there is, down to the last bytes."""
+    for number in range(2000):
+        size = (1 << 20) if number < 200 else 4096
+        try:
+            with (place / f"ballast-{number}").open("wb") as file:
+                file.write(os.urandom(size))
+                os.fsync(file.fileno())
+        except OSError:
+            if number > 250:
+                return
+
+
+def deaths(server: LiveServer) -> int:
+    return sum("another takes its place" in line or "was killed" in line for line in server.err)
+
+
+def run(seconds: float, workers: int) -> tuple[str, bool]:
+    """Return a report, and whether all was well."""
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        root = scratch / "root"
+        root.mkdir()
+        for number in range(FILES):
+            (root / f"{number}.txt").write_text("hello")
+        with mounted(scratch) as place:
+            store = place / "counts"
+            options = ["-w", str(workers), "--count-log", "off", "--counts", f"lmdb:{store}"]
+            with running(BUILTIN, *options, root=root) as server, Clients(server.port) as clients:
+                time.sleep(1)
+                fill(place)
+                before = sum(clients.answered.values())
+                time.sleep(seconds)
+                while_full = sum(clients.answered.values()) - before
+                for ballast in place.glob("ballast-*"):
+                    ballast.unlink()
+                os.sync()
+                before = sum(clients.answered.values())
+                time.sleep(4)
+                after = sum(clients.answered.values()) - before
+                clients._stop.set()
+                for thread in clients._threads:
+                    thread.join()
+                status = server.process.poll()
+                if status is None:
+                    status = server.stop()
+            counted = 0
+            if store.exists():
+                counter = LmdbCounter(str(store), create=False)
+                counted = sum(record.accesses for record in counter.counts().files.values())
+                counter.close()
+            told = sum(int(found[1]) for line in server.err if (found := re.search(r"(\d+) accesses", line)))
+        answered = clients.answered[200]
+        well = (
+            status == 0 and not deaths(server) and not clients.failed and while_full > 0 and after > 0
+            and answered == counted + told and set(clients.answered) == {200}
+        )  # fmt: skip
+        report = (
+            f"{workers} workers: {answered} answered ({while_full} while full, {after} after), {clients.failed} without"
+            f" an answer, {deaths(server)} deaths, status {status}; {counted} counted, {told} told as not counted,"
+            f" {answered - counted - told} unaccounted for"
+        )
+        return report + "".join(f"\n  {line}" for line in server.err[:6]), well
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--workers", type=int)
+    chosen = parser.parse_args()
+    if reason := missing():
+        print(f"not run: {reason}")
+        return 0
+    well = True
+    for workers in [chosen.workers] if chosen.workers else [1, 2]:
+        report, fine = run(chosen.seconds, workers)
+        print(report)
+        well = well and fine
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
