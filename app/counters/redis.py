@@ -36,7 +36,7 @@ _OPTIONS = frozenset(
     {"db", "username", "password", "client_name", "health_check_interval", "socket_keepalive", "protocol"}
 )
 #: With these words in its answer the server refuses until somebody changes something.
-_REFUSALS = ("NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "DB index", "invalid DB", "no permissions")
+_REFUSALS = ("NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "DB index", "invalid DB", "no permissions", "user executing")
 _KINDS = ("full", "partial", "not_modified", "resumed", "head")
 
 
