@@ -252,7 +252,7 @@ class Journal:
                 f"of up to {_UNSYNCED_SECONDS} s before that are lost, about {at_most} at the rate of that time"
             )
         if writer.unreadable:
-            tell(f"counts: journal {writer.path}: {writer.unreadable} lines are damaged; what they held is not counted")
+            tell(f"counts: journal {writer.path}: {writer.unreadable} lines cannot be read, and are not counted")
 
     # ------------------------------------------------------------------ the disk
 
