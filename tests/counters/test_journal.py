@@ -209,7 +209,7 @@ def test_a_file_that_is_cut_anywhere_holds_what_was_before(
     (line,) = told
     assert "journal" in line
     assert "after 1970-01-02T00:00:01Z" in line
-    assert "about 2 at the rate" in line
+    assert "about 2 accesses" in line
 
 
 def test_a_line_that_is_damaged_costs_that_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
