@@ -271,17 +271,21 @@ def test_a_forked_child_holds_nothing_of_its_parent(tmp_path: Path) -> None:
     opened = Journal(str(tmp_path))
     writer = opened.register()
     reading, writing = os.pipe()
+    ready, tell_ready = os.pipe()
     child = os.fork()
     if not child:
         opened.begin_in_child()
         os.close(writing)
+        os.write(tell_ready, b"1")
         os.read(reading, 1)
         os._exit(0)
     os.close(reading)
+    assert os.read(ready, 1)
     opened.append(writer, 1, ENTRIES)
     opened.abandon(writer)
     assert found(tmp_path) == ENTRIES, "while the child lives"
-    os.close(writing)
+    for descriptor in (writing, ready, tell_ready):
+        os.close(descriptor)
     os.waitpid(child, 0)
 
 
