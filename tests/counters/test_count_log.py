@@ -225,8 +225,10 @@ def test_a_full_disk_is_told_once_and_what_waited_is_written_later(
 
 
 _WRITER = """
-import sys, threading
+import resource, sys, threading
 from app.counters import count_log
+# Not earlier: what Python compiles must not be cut, too.
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_003, resource.RLIM_INFINITY))
 count_log.RETRY_SECONDS = 0.1
 log = count_log.CountLog(sys.argv[1])
 number, stop = 0, threading.Event()
@@ -240,11 +242,10 @@ print(number, file=sys.stderr)
 """
 
 
-def _stands_still(target: Path, at_least: int) -> bool:
-    """Return True when the file is so large and does not grow for three batches' time."""
+def _is_full(target: Path, limit: int) -> bool:
+    """Return True when there is no room for a line, and still is none after three batches' time."""
     until = monotonic() + 3 * module.BATCH_SECONDS
-    size = target.stat().st_size
-    while size >= at_least and size == target.stat().st_size:
+    while limit - 150 <= target.stat().st_size <= limit:
         if monotonic() > until:
             return True
     return False
@@ -263,13 +264,14 @@ def test_two_processes_on_a_full_disk_leave_whole_lines(target: Path, shared_out
     paused = None
     for turn, limit in enumerate((5_003, 8_017, 12_007, 16_001, 20_011, 24_019, resource.RLIM_INFINITY)):
         full = target.stat().st_size
-        for process in processes:
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        if turn:
+            for process in processes:
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         if paused is not None:  # the other one is first to write again
             wait_until(lambda full=full: target.stat().st_size > full, message="room")  # type: ignore[misc]
             paused.send_signal(signal.SIGCONT)
         if limit != resource.RLIM_INFINITY:
-            wait_until(lambda limit=limit: _stands_still(target, limit - 150), message="a full disk")  # type: ignore[misc]
+            wait_until(lambda limit=limit: _is_full(target, limit), message="a full disk")  # type: ignore[misc]
             paused = processes[turn % 2]
             paused.send_signal(signal.SIGSTOP)
     numbers: dict[str, list[int]] = {"a": [], "b": []}
