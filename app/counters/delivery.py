@@ -75,6 +75,10 @@ class Delivery:
             path = os.path.join(parent, name)
             if name == own or not name.startswith("redis-") or not os.path.isdir(path):
                 continue
+            if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                if first_time:
+                    tell(f"counts: {path} belongs to another user; what may wait in it is not delivered")
+                continue
             its_id, _, its_name = _read(os.path.join(path, _STORE)).strip().partition(" ")
             if its_id == store_id:
                 yield self._journal_in(path)

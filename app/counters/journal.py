@@ -89,7 +89,7 @@ class Journal:
         self._lock = Lock()
         self._held: set[Writer] = set()
         self._unsynced: set[Writer] = set()
-        self._complained = False
+        self._complaints: set[str] = set()
         self._syncing: Thread | None = None
         self._end = Event()
 
@@ -137,6 +137,9 @@ class Journal:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        except PermissionError:
+            self._complain(f"{path} belongs to another user; what it holds is not delivered")
+            return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             there = os.fstat(descriptor).st_nlink > 0  # else another process retired it in between
@@ -175,7 +178,7 @@ class Journal:
                 os.fsync(writer.descriptor)
                 writer.write_header("ended")
         except OSError as error:
-            self._complain(error)
+            self._complain(f"{self.directory}: {error.strerror}; what it holds may not survive a power failure")
         finally:
             self._let_go(writer)
 
@@ -275,15 +278,15 @@ class Journal:
                     _sync_directory(self.directory)
                     named = unsynced
             except OSError as error:
-                self._complain(error)
+                self._complain(f"{self.directory}: {error.strerror}; what it holds may not survive a power failure")
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
 
-    def _complain(self, error: OSError) -> None:
-        if not self._complained:
-            self._complained = True
-            tell(f"counts: journal {self.directory}: {error.strerror}; what it holds may not survive a power failure")
+    def _complain(self, problem: str) -> None:
+        if problem not in self._complaints:
+            self._complaints.add(problem)
+            tell(f"counts: journal {problem}")
 
 
 def _line(number: int, entry: Entry) -> bytes:
