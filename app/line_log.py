@@ -19,7 +19,8 @@ import select
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic, sleep
 
 #: A pipe takes a write of up to this size whole (PIPE_BUF on Linux), so lines of several processes do not mix.
@@ -28,6 +29,8 @@ _PIECE = 4096
 _MOST_WAITING = 8192
 #: How long the thread waits for room before it looks again whether the descriptor still is what it was.
 _ROOM_SECONDS = 1.0
+#: How long a process waits for another's lock of a file.
+_LOCK_SECONDS = 0.5
 #: How long the end of the process waits for a reader.
 _END_SECONDS = 0.5
 
@@ -227,21 +230,43 @@ def append_whole_lines(descriptor: int, data: bytes) -> int:
     A line that does not fit is taken back: other processes append to the same file, and theirs would go on in it. They
     come here, too, one at a time. Raises OSError when there is no room for any.
     """
+    with _file_lock(descriptor) as is_locked:
+        written = os.write(descriptor, data)
+        whole = data.rfind(b"\n", 0, written) + 1
+        end = os.lseek(descriptor, 0, os.SEEK_CUR)
+        if whole == written or not is_locked or os.fstat(descriptor).st_size != end:
+            return written
+        os.ftruncate(descriptor, end - (written - whole))
+        # Opened for appending, it would go there by itself; standard output may be opened otherwise.
+        os.lseek(descriptor, end - (written - whole), os.SEEK_SET)
+    if not whole:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return whole
+
+
+@contextmanager
+def _file_lock(descriptor: int) -> Iterator[bool]:
+    """Lock a file against other processes that share it. Gives False where there is no lock, or none to be had soon."""
     import fcntl
 
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    deadline = monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            # Not flock: all who inherited one open file, such as standard output, would have that lock together.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except (BlockingIOError, PermissionError):
+            if monotonic() >= deadline:  # its holder was stopped
+                yield False
+                return
+            sleep(0.001)
+        except OSError:
+            yield False
+            return
     try:
-        end = os.fstat(descriptor).st_size
-        written = os.write(descriptor, data)
-        if written < len(data):
-            whole = data.rfind(b"\n", 0, written) + 1
-            os.ftruncate(descriptor, end + whole)
-            if not whole:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            written = whole
+        yield True
     finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return written
+        fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
 standard_error = LineLog(2, "standard error")

@@ -6,8 +6,9 @@ number, or when the journal has it, without. So a batch without a reply goes int
 was sent with, by which the remote store knows it again.
 
 Once the remote store has failed, everything goes into the journal alone, until the process's courier, a thread, finds
-the store again. Then counting begins a new stream at once, and the courier delivers the old ones beside it, and those
-that dead processes of this host left behind.
+the store again. Then counting begins with a new writer at once, and the courier delivers beside it what the old one has
+waiting, and what dead processes of this host left behind. A store that answers too slowly for a request to wait is not
+away: all goes through the journal then, from which the courier, who has time, delivers again and again.
 
 What is sent to the remote store, and how, is `redis.py`'s affair.
 """
@@ -17,21 +18,23 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from threading import Event, Lock, Thread
-from time import monotonic, time
+from time import gmtime, monotonic, strftime, time
 
 from .counter import ACCESSES, Announce, Kind
+from .delivery import Delivery
 from .journal import Entry, Journal, Writer
 from .record import CounterError, Counts
 from .redis import RedisStore, RemoteRefusedError
 from .telling import Outage, tell
 
 _MOST_IN_BATCH = 128
-_MOST_IN_DELIVERY = 500
 _STATUS_SECONDS = 0.1
 _RETRY_SECONDS = 0.5
 _BEGIN_SECONDS = 0.2
 _ADOPT_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
+#: A store that takes a larger part of the time that a request waits is slow.
+_QUICK = 0.5
 
 _counters: "weakref.WeakSet[JournaledCounter]" = weakref.WeakSet()
 
@@ -70,11 +73,13 @@ class JournaledCounter:
             self._journal = Journal(os.path.join(directory, remote.identity))
         except OSError as error:
             raise CounterError(f"counts: {directory}: {error.strerror}") from None
+        self._delivery = Delivery(remote, self._journal)
         self._begin()
         try:
             remote.check(quick=True)
         except RemoteRefusedError:
             self._journal.close()
+            remote.close()
             raise
         except CounterError as error:
             self._away = True
@@ -93,20 +98,20 @@ class JournaledCounter:
         self._statuses: dict[int, int] = {}
         # The entry numbers of this process.
         self._writer: Writer | None = None
-        self._stream = 0
         self._next = 1
+        self._last_numbers: dict[str, int] = {}
         # The courier.
         self._courier: Thread | None = None
+        self._is_slow = False
+        self._told = ""
         self._wake = Event()
         self._end = Event()
 
     def _begin_in_child(self) -> None:
-        writer = self._writer
         self._begin()
         self._outage.begin_in_child()
         self._remote.begin_in_child()
-        if writer is not None:
-            os.close(writer.descriptor)  # the parent's; held here too, it would outlive the parent
+        self._delivery.begin_in_child()
 
     # ------------------------------------------------------------------ counting
 
@@ -144,10 +149,10 @@ class JournaledCounter:
         """Send one batch for all who wait, and pass the lead on."""
         with self._lock:
             batch = [self._pending.popleft() for _ in range(min(len(self._pending), _MOST_IN_BATCH))]
-            stream, first = self._writer.stream(self._stream) if self._writer else "", self._next
+            token, first = self._writer.token if self._writer else "", self._next
             self._next += len(batch)
         try:
-            numbers = self._remote.apply(stream, first, [waiting.entry for waiting in batch])
+            numbers = self._remote.apply(token, first, [waiting.entry for waiting in batch])
         except BaseException as error:
             with self._lock:
                 self._leave(error)
@@ -164,6 +169,8 @@ class JournaledCounter:
             return
         for waiting, number in zip(batch, numbers, strict=True):
             waiting.settle(number or None if waiting.is_access else None)
+            if number:
+                self._note(waiting.entry[1], number)
         with self._lock:
             if self._outage.retry_at:
                 self._outage.ended()
@@ -175,11 +182,24 @@ class JournaledCounter:
                 self._leading = False
         _release(batch)
 
+    def _note(self, path: str, number: int) -> None:
+        """Say once when the store's numbers have gone back; by the leader alone."""
+        last = self._last_numbers.get(path, 0)
+        if number <= last:
+            self._last_numbers.clear()  # the other files' went back with it
+            moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(self._clock()))
+            tell(
+                f"counts: {self._remote.name}: counts went back by {moment}, those of {path} from {last} to {number}: "
+                "they were reset, or the store begins with older data; numbers come a second time"
+            )
+        self._last_numbers[path] = number
+
     def _leave(self, error: BaseException) -> None:
         self._away = True
         self._wake.set()
         reason = error if isinstance(error, CounterError) else f"counts: {self._remote.name}: {type(error).__name__}"
-        tell(f"{reason}; accesses wait in {self._journal.directory} until it works again")
+        self._told = f"{reason}; accesses wait in {self._journal.directory} until it works again"
+        tell(self._told)
 
     def _keep(self, batch: list[_Waiting]) -> None:
         """Write *batch* into the journal and settle it; with the lock held."""
@@ -188,9 +208,9 @@ class JournaledCounter:
             if self._outage.retry_at and self._outage.is_waiting():
                 raise CounterError("")
             if not self._begun() or self._writer is None:
-                raise CounterError(f"counts: {self._journal.directory}: no writer could be registered")
+                raise CounterError(f"counts: journal {self._journal.directory}: {self._refusal}")
             entries = [waiting.entry for waiting in batch]
-            self._journal.append(self._writer, self._stream, self._next, entries)
+            self._journal.append(self._writer, self._next, entries)
             self._next += len(entries)
         except CounterError as error:
             if not self._outage.is_waiting():
@@ -207,11 +227,10 @@ class JournaledCounter:
         """Register this process with the journal and start its courier, once; with the lock held."""
         if self._writer is None:
             try:
-                writer = self._journal.register()
-                writer.begin_stream(1)
-            except (OSError, CounterError):
+                self._writer, self._next = self._journal.register(), 1
+            except (OSError, CounterError) as error:
+                self._refusal = getattr(error, "strerror", None) or str(error)
                 return False
-            self._writer, self._stream, self._next = writer, 1, 1
         self._start_courier()
         return True
 
@@ -232,13 +251,12 @@ class JournaledCounter:
         adopt_at = 0.0
         while not self._end.is_set():
             if self._away:
-                self._return()
-                adopt_at = 0.0
-            if not self._away:
-                self._deliver_own()
-                if monotonic() >= adopt_at:
-                    self._deliver_adopted()
-                    adopt_at = monotonic() + _ADOPT_SECONDS
+                reached, adopt_at = self._return(), 0.0
+            else:
+                reached = True
+            if reached and monotonic() >= adopt_at:
+                self._delivery.deliver_all(self._end)
+                adopt_at = monotonic() + _ADOPT_SECONDS
             self._submit_statuses()
             if self._away:
                 self._end.wait(self._retry)
@@ -247,56 +265,54 @@ class JournaledCounter:
                 self._end.wait(_STATUS_SECONDS)
             self._wake.clear()
 
-    def _return(self) -> None:
-        """See whether the remote store is back, and begin a new stream if it is."""
-        try:
-            self._remote.check(quick=True)
-            with self._lock:
-                if self._writer is not None:
-                    self._writer.begin_stream(self._stream + 1)
-                    self._stream += 1
-                    self._next = 1
-                    if self._outage.retry_at:
-                        self._outage.ended()
-                self._away = False
-        except (CounterError, OSError):
-            return
-        tell(f"counts: {self._remote.name} works again; what waited is delivered now")
+    def _return(self) -> bool:
+        """See whether the remote store is back; if it is, what waits is up for delivery.
 
-    def _deliver_own(self) -> None:
-        if self._writer is not None:
-            self._deliver(self._writer)
-
-    def _deliver(self, writer: Writer) -> bool:
-        """Deliver what *writer* has waiting. Returns False when the remote store or the journal failed."""
+        A request waits for it again only if it answers well within the time that a request may wait.
+        """
         try:
-            while True:
-                stream, first, entries = self._journal.waiting(writer, _MOST_IN_DELIVERY)
-                if not entries:
-                    return True
-                self._remote.apply(writer.stream(stream), first, entries, patient=True)
-                self._journal.delivered(writer, stream, first, len(entries))
+            is_quick = self._remote.check() < self._remote.timeout * _QUICK
+            if is_quick:
+                self._remote.check(quick=True)  # and so the next request finds a connection
+        except RemoteRefusedError as error:
+            self._tell_anew(f"{error}; accesses wait in {self._journal.directory} until it works again")
+            return False
         except CounterError:
             return False
+        self._begin_writer(is_away=not is_quick)
+        if is_quick:
+            tell(f"counts: {self._remote.name} works again; what waited is delivered now")
+        elif self._is_slow:  # and not only the answer that it owed from before
+            self._tell_anew(f"counts: {self._remote.name}: answers take longer than a request may wait; accesses go "
+                            f"through {self._journal.directory}, and have no numbers")  # fmt: skip
+        self._is_slow = not is_quick
+        return True
 
-    def _deliver_adopted(self) -> None:
-        try:
-            for writer in self._journal.adopt():
-                if not self._finish(writer):
-                    return
-        except (CounterError, OSError):
-            return
+    def _tell_anew(self, line: str) -> None:
+        if line != self._told:
+            self._told = line
+            tell(line)
 
-    def _finish(self, writer: Writer) -> bool:
-        """Deliver all that a writer left, and give it up. Returns False when it has to be left to others."""
-        delivered = False
+    def _begin_writer(self, *, is_away: bool) -> None:
+        """If the writer has entries waiting, leave it to whoever delivers, and count with a new one from now on."""
+        with self._lock:
+            used = self._writer
+            if used is None or not used.has_waiting:  # and none will come, once it is not away
+                self._end_outage(is_away)
+                return
         try:
-            if self._deliver(writer):
-                self._remote.finish([writer.stream(stream) for stream in range(1, writer.last_stream + 1)])
-                delivered = True
-        finally:
-            (self._journal.retire if delivered else self._journal.abandon)(writer)
-        return delivered
+            writer = self._journal.register()
+        except (CounterError, OSError):  # no room; delivering makes some, and the next count tries again
+            writer = None
+        with self._lock:
+            self._writer, self._next = writer, 1
+            self._end_outage(is_away)
+        self._journal.abandon(used)
+
+    def _end_outage(self, is_away: bool) -> None:
+        self._away = is_away
+        if self._outage.retry_at and not is_away and self._writer:
+            self._outage.ended()
 
     def _submit_statuses(self) -> None:
         with self._lock:
@@ -341,7 +357,7 @@ class JournaledCounter:
                 if self._away:
                     self._journal.abandon(writer)
                 else:
-                    self._finish(writer)
+                    self._delivery.finish(writer)
             except (CounterError, OSError):
                 pass  # left to others
         self._remote.close()

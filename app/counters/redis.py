@@ -7,6 +7,8 @@ is no answer or a refusal, with a text that holds no credentials.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha1, sha256
+from secrets import token_hex
+from time import monotonic
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,6 +35,8 @@ _MOST_DAYS = 36525
 _OPTIONS = frozenset(
     {"db", "username", "password", "client_name", "health_check_interval", "socket_keepalive", "protocol"}
 )
+#: With these words in its answer the server refuses until somebody changes something.
+_REFUSALS = ("NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "DB index", "invalid DB", "no permissions", "user executing")
 _KINDS = ("full", "partial", "not_modified", "resumed", "head")
 
 
@@ -50,11 +54,14 @@ class RedisStore:
     def __init__(self, url: str, *, timeout: float = ANSWER_SECONDS) -> None:
         options = _options(url)
         self._url = url
-        self._timeout = timeout
+        #: An access is not held up for longer.
+        self.timeout = timeout
         self._secrets = [str(options[name]) for name in ("password", "username", "ssl_password") if options.get(name)]
         place = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
         #: Names the store without credentials.
         self.name = f"redis {place}/{options.get('db', 0)}"
+        #: Names the store itself, under whatever name it is reached; "" until a check has passed.
+        self.store_id = ""
         self.begin_in_child()
         try:
             self._quick.connection_pool.make_connection()  # not connected; redis-py looks at the options only here
@@ -68,7 +75,7 @@ class RedisStore:
 
     def begin_in_child(self) -> None:
         """Use connections of this process's own."""
-        self._quick = self._client(self._timeout)
+        self._quick = self._client(self.timeout)
         self._patient = self._client(PATIENT_SECONDS)
 
     def _client(self, timeout: float) -> "redis.Redis":
@@ -82,11 +89,19 @@ class RedisStore:
 
     # ------------------------------------------------------------------ counting
 
-    def check(self, *, quick: bool = False) -> None:
-        """See that the server takes writes of ours, soon if *quick*. Raises RemoteAwayError or RemoteRefusedError."""
+    def check(self, *, quick: bool = False) -> float:
+        """Do what `apply` does, with nothing to count, to see that the server takes it. Return the seconds it took.
+
+        Waits as long as `apply` does: patiently, unless *quick*. Raises RemoteAwayError or RemoteRefusedError.
+        """
         client = self._quick if quick else self._patient
         if not self._ask(client, "SETNX", redis_script.FORMAT_KEY, redis_script.FORMAT):
             self._check_format(client)
+        self._ask(client, "SETNX", redis_script.ID_KEY, token_hex(16))
+        self.store_id = bytes(self._ask(client, "GET", redis_script.ID_KEY)).decode("ascii", "replace")
+        begun = monotonic()
+        self._run(client, redis_script.APPLY, ["check", "1"])
+        return monotonic() - begun
 
     def check_format(self) -> None:
         """See that what is kept can be read. Writes nothing. Raises RemoteAwayError or RemoteRefusedError."""
@@ -215,19 +230,26 @@ class RedisStore:
                 return client.execute_command(*command)  # type: ignore[no-untyped-call]
         except redis.exceptions.NoScriptError:
             raise
-        except (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError) as error:
-            raise RemoteRefusedError(self._text(error)) from None
         except (redis.exceptions.RedisError, OSError) as error:
-            text = str(error)
-            if text.startswith(("NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "DB index", "invalid DB")):
-                raise RemoteRefusedError(self._text(error)) from None
-            raise RemoteAwayError(self._text(error)) from None
+            # Another server may have the name by now, and this one no right to count (a failover, a cluster's move).
+            client.connection_pool.disconnect(inuse_connections=False)
+            answer = _answer(error)
+            refused = isinstance(error, redis.exceptions.AuthorizationError) or any(
+                word in answer for word in _REFUSALS
+            )
+            raise (RemoteRefusedError if refused else RemoteAwayError)(self._text(answer)) from None
 
-    def _text(self, error: Exception) -> str:
-        text = " ".join(str(error).split())[:200] or type(error).__name__
+    def _text(self, answer: str) -> str:
         for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return f"counts: {self.name}: {text.rstrip('.')}"
+            answer = answer.replace(secret, "***")
+        return f"counts: {self.name}: {answer.rstrip('.')}"
+
+
+def _answer(error: Exception) -> str:
+    """Return the server's own words, of which redis-py takes the first, the kind of error, away."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    kind = getattr(error, "status_code", None)
+    return f"{kind} {text}" if kind and not text.startswith(str(kind)) else text
 
 
 def _options(url: str) -> dict[str, Any]:

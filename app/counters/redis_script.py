@@ -8,6 +8,8 @@ kept until the writer's next batch, and are returned again. All keys share a has
 PREFIX = "{tally}:"
 FILES, DAYS, STATUSES = PREFIX + "files", PREFIX + "days", PREFIX + "statuses"
 WRITERS, SEEN, REPLIES, FORMAT_KEY = PREFIX + "writers", PREFIX + "seen", PREFIX + "replies", PREFIX + "format"
+#: A random text, by which the store is known under each of its names.
+ID_KEY = PREFIX + "id"
 KEYS = (FILES, DAYS, STATUSES, WRITERS, SEEN, REPLIES)
 FORMAT = "1"
 
@@ -21,24 +23,21 @@ FORGET_FINISHED_SECONDS = 3600
 #   status                                           code   count   0
 #   record                                           path   "full partial not_modified resumed head first last"  0
 #   day                                              "DAY path"  accesses  0
-# A file's value in FILES is the text of a record, as above.
+# A file's value in FILES is the text of a record, as above. Without entries it only tries what a batch does, and leaves
+# nothing behind. It changes nothing or everything, whatever Redis refuses.
 APPLY = """
 local files, days, statuses, writers, seen, replies = unpack(KEYS)
 local writer, first = ARGV[1], tonumber(ARGV[2])
 local known = redis.call('HGET', writers, writer)
 local last = tonumber(known or '0')
 local now = tonumber(redis.call('TIME')[1])
-if not known then
-  local old = redis.call('ZRANGEBYSCORE', seen, '-inf', now - FORGET, 'LIMIT', 0, 100)
-  for _, name in ipairs(old) do
-    redis.call('HDEL', writers, name)
-    redis.call('HDEL', replies, name)
-    redis.call('ZREM', seen, name)
-  end
-end
 local place = {full = 1, partial = 2, not_modified = 3, resumed = 4, head = 5}
+-- What was read and then changed; nothing of it is written before all is known.
+local records, sums = {}, {[days] = {}, [statuses] = {}}
 local function read(path)
-  local record = {0, 0, 0, 0, 0, 0, 0}
+  local record = records[path]
+  if record then return record end
+  record = {0, 0, 0, 0, 0, 0, 0}
   local text = redis.call('HGET', files, path)
   if text then
     local i = 1
@@ -47,23 +46,21 @@ local function read(path)
       i = i + 1
     end
   end
+  records[path] = record
   return record
 end
-local function write(path, record)
-  redis.call('HSET', files, path, string.format('%.0f %.0f %.0f %.0f %.0f %.0f %.0f', unpack(record)))
+local function add(key, field, amount)
+  local sum = sums[key][field] or tonumber(redis.call('HGET', key, field) or '0')
+  sums[key][field] = sum + amount
 end
 local function count(kind, path, time)
   local record = read(path)
   record[place[kind]] = record[place[kind]] + 1
-  local number = 0
-  if place[kind] <= 3 then
-    if record[6] == 0 or time < record[6] then record[6] = time end
-    if time > record[7] then record[7] = time end
-    redis.call('HINCRBY', days, string.format('%d %s', math.floor(time / 86400), path), 1)
-    number = record[1] + record[2] + record[3]
-  end
-  write(path, record)
-  return number
+  if place[kind] > 3 then return 0 end
+  if record[6] == 0 or time < record[6] then record[6] = time end
+  if time > record[7] then record[7] = time end
+  add(days, string.format('%d %s', math.floor(time / 86400), path), 1)
+  return record[1] + record[2] + record[3]
 end
 local function merge(path, text)
   local record = read(path)
@@ -79,11 +76,10 @@ local function merge(path, text)
     end
     i = i + 1
   end
-  write(path, record)
 end
 local numbers = {}
 local entries = (#ARGV - 2) / 4
-if first + entries - 1 <= last then
+if entries > 0 and first + entries - 1 <= last then
   -- It came before. Its numbers are known if it was the writer's last batch.
   local kept = redis.call('HGET', replies, writer)
   local kept_first, kept_numbers = string.match(kept or '', '^(%d+):(.*)$')
@@ -101,9 +97,9 @@ for i = 1, entries do
   numbers[i] = 0
   if first + i - 1 > last then
     if operation == 'status' then
-      redis.call('HINCRBY', statuses, name, amount)
+      add(statuses, name, tonumber(amount))
     elseif operation == 'day' then
-      redis.call('HINCRBY', days, name, amount)
+      add(days, name, tonumber(amount))
     elseif operation == 'record' then
       merge(name, amount)
     else
@@ -111,13 +107,35 @@ for i = 1, entries do
     end
   end
 end
-redis.call('HSET', writers, writer, string.format('%.0f', first + entries - 1))
-if entries <= 64 then
-  redis.call('HSET', replies, writer, string.format('%.0f:', first) .. table.concat(numbers, ' '))
-else
-  redis.call('HDEL', replies, writer)
+-- Redis refuses a command, not a script: for want of memory, or rights to a command or a key. So what it may refuse
+-- comes first, and changes nothing that counts; what comes after is HSET alone, of these keys.
+redis.call('HSET', writers, writer, string.format('%.0f', last))
+for _, key in ipairs({files, days, statuses, replies}) do redis.call('HDEL', key, '') end
+redis.call('ZREM', seen, '')
+if not known then
+  local old = redis.call('ZRANGEBYSCORE', seen, '-inf', now - FORGET, 'LIMIT', 0, 100)
+  for _, name in ipairs(old) do
+    redis.call('HDEL', writers, name)
+    redis.call('HDEL', replies, name)
+    redis.call('ZREM', seen, name)
+  end
 end
 if not known or last % 1000 < 1 or entries > 64 then redis.call('ZADD', seen, now, writer) end
+if entries == 0 then
+  redis.call('HDEL', writers, writer)
+  redis.call('ZREM', seen, writer)
+  return numbers
+end
+for path, record in pairs(records) do
+  redis.call('HSET', files, path, string.format('%.0f %.0f %.0f %.0f %.0f %.0f %.0f', unpack(record)))
+end
+for key, fields in pairs(sums) do
+  for field, sum in pairs(fields) do redis.call('HSET', key, field, string.format('%.0f', sum)) end
+end
+local reply = ''
+if entries <= 64 then reply = string.format('%.0f:', first) .. table.concat(numbers, ' ') end
+redis.call('HSET', replies, writer, reply)
+redis.call('HSET', writers, writer, string.format('%.0f', first + entries - 1))
 return numbers
 """.replace("FORGET", str(FORGET_AFTER_SECONDS))
 

@@ -2,6 +2,8 @@
 
 import os
 import pty
+import resource
+import signal
 import subprocess
 import sys
 import timeit
@@ -220,6 +222,66 @@ def test_a_full_disk_is_told_once_and_what_waited_is_written_later(
     first, last = capfd.readouterr().err.splitlines()
     assert "No space left" in first
     assert "works again" in last
+
+
+_WRITER = """
+import resource, sys, threading
+from app.counters import count_log
+# Not earlier: what Python compiles must not be cut, too.
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_003, resource.RLIM_INFINITY))
+count_log.RETRY_SECONDS = 0.1
+log = count_log.CountLog(sys.argv[1])
+number, stop = 0, threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+while not stop.wait(0.002):
+    for _ in range(7):
+        number += 1
+        log.write("/" + "x" * (number % 90), sys.argv[2], "1", number)
+log.close()
+print(number, file=sys.stderr)
+"""
+
+
+def _is_full(target: Path, limit: int) -> bool:
+    """Return True when there is no room for a line, and still is none after three batches' time."""
+    until = monotonic() + 3 * module.BATCH_SECONDS
+    while limit - 150 <= target.stat().st_size <= limit:
+        if monotonic() > until:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("shared_output", [False, True], ids=["a file", "standard output"])
+def test_two_processes_on_a_full_disk_leave_whole_lines(target: Path, shared_output: bool) -> None:
+    name = "-" if shared_output else str(target)
+    with target.open("wb", buffering=0) as output:
+        processes = [
+            subprocess.Popen([sys.executable, "-c", _WRITER, name, writer], stdin=subprocess.PIPE,
+                             stdout=output, stderr=subprocess.PIPE, text=True)
+            for writer in "ab"
+        ]  # fmt: skip
+    # What a full disk does, this limit does too, and both take a part of a write before.
+    paused = None
+    for turn, limit in enumerate((5_003, 8_017, 12_007, 16_001, 20_011, 24_019, resource.RLIM_INFINITY)):
+        full = target.stat().st_size
+        if turn:
+            for process in processes:
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        if paused is not None:  # the other one is first to write again
+            wait_until(lambda full=full: target.stat().st_size > full, message="room")  # type: ignore[misc]
+            paused.send_signal(signal.SIGCONT)
+        if limit != resource.RLIM_INFINITY:
+            wait_until(lambda limit=limit: _is_full(target, limit), message="a full disk")  # type: ignore[misc]
+            paused = processes[turn % 2]
+            paused.send_signal(signal.SIGSTOP)
+    numbers: dict[str, list[int]] = {"a": [], "b": []}
+    written = {writer: int(process.communicate(timeout=30)[1].splitlines()[-1])
+               for writer, process in zip("ab", processes, strict=True)}  # fmt: skip
+    for line in target.read_text().splitlines():
+        path, writer, port, number = line.split("|")
+        assert (len(path) - 1, port) == (int(number) % 90, "1")
+        numbers[writer].append(int(number))
+    assert numbers == {writer: list(range(1, last + 1)) for writer, last in written.items()}
 
 
 def test_what_a_full_disk_never_took_is_told_at_the_end(capfd: pytest.CaptureFixture[str]) -> None:

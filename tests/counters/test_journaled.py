@@ -27,10 +27,10 @@ class FillingJournal(Journal):
             raise CounterError("counts: no space")
         return super().register()
 
-    def append(self, writer: Writer, stream: int, first: int, entries: Sequence[Entry]) -> None:
+    def append(self, writer: Writer, first: int, entries: Sequence[Entry]) -> None:
         if self.full:
             raise CounterError("counts: no space")
-        super().append(writer, stream, first, entries)
+        super().append(writer, first, entries)
 
 
 class LeavingStore(RedisStore):
@@ -38,10 +38,10 @@ class LeavingStore(RedisStore):
 
     is_back = True
 
-    def check(self, *, quick: bool = False) -> None:
+    def check(self, *, quick: bool = False) -> float:
         if not self.is_back:
             raise RemoteAwayError("counts: away")
-        super().check(quick=quick)
+        return super().check(quick=quick)
 
 
 @pytest.fixture
@@ -54,8 +54,7 @@ def filling(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FillingJournal]]:
 def journal_of_a_dead_process(url: str, directory: Path) -> None:
     journal = Journal(str(directory / RedisStore(url).identity))
     writer = journal.register()
-    writer.begin_stream(1)
-    journal.append(writer, 1, 1, [("full", "/f", "1", "86400")] * 3)
+    journal.append(writer, 1, [("full", "/f", "1", "86400")] * 3)
     journal.abandon(writer)
     journal.close()
 
@@ -73,7 +72,7 @@ def test_what_a_dead_process_left_is_delivered_without_a_request(redis_server: R
     counter = open_counter(redis_server.url, journal=str(tmp_path))
     wait_until(lambda: accesses(redis_server.url) == 3, message="delivery")
     counter.close()
-    assert not list(tmp_path.glob("*/*.writer"))
+    assert not list(tmp_path.glob("*/*.journal"))
 
 
 def test_it_is_delivered_when_redis_comes_after_the_start(own_redis: RedisServer, tmp_path: Path) -> None:

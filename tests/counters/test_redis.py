@@ -145,7 +145,7 @@ def test_killed_during_an_outage(own_redis: RedisServer, connect: Connect, tmp_p
 
 def tokens(journal: Path, survivor: JournaledCounter) -> list[Path]:
     own = survivor._writer.token if survivor._writer else ""
-    return [path for path in journal.glob("*/*.writer") if path.stem != own]
+    return [path for path in journal.glob("*/*.journal") if path.stem != own]
 
 
 def test_exactly_what_was_answered_is_delivered_after_a_kill(
