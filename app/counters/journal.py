@@ -328,7 +328,7 @@ def _sync_directory(path: str) -> None:
 
 def _boot() -> str:
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read().decode("ascii").strip()  # this way without a codec that a worker may not read
     except OSError:
         return "?"

@@ -1,0 +1,244 @@
+"""An LMDB store among containers, growing files, unreadable rows and openings that fail in the middle."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import pytest
+
+from app.counters import CounterError
+from app.counters.counter import Kind
+from app.counters.environment import Environment
+from app.counters.file_system import reserves_space
+from app.counters.lmdb import RECORD, LmdbCounter
+from app.counters.record import Counts, FileRecord
+from tests.counters import full_btrfs, two_namespaces
+from tests.end_to_end.servers import HOME
+
+
+@pytest.mark.parametrize("workers", [(1, 1), (2, 2)])
+def test_two_namespaces(workers: tuple[int, int]) -> None:
+    if reason := two_namespaces.missing():
+        pytest.skip(reason)
+    report, well = two_namespaces.run(50, *workers)
+    assert well, report
+
+
+def test_a_guest_of_another_namespace_reads_and_leaves(tmp_path: Path) -> None:
+    if reason := two_namespaces.missing():
+        pytest.skip(reason)
+    counter = LmdbCounter(str(tmp_path))
+    counter.count("/a", Kind.FULL)
+    shown = subprocess.run(
+        [*two_namespaces.UNSHARE, sys.executable, "-m", "app.counters", "show", "--counts", f"lmdb:{tmp_path}"],
+        cwd=HOME,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "/a" in shown.stdout
+    assert counter.count("/a", Kind.FULL) == 2
+    counter.close()
+
+
+def test_a_full_btrfs() -> None:
+    if reason := full_btrfs.missing():
+        pytest.skip(reason)
+    report, well = full_btrfs.run(2, 1)
+    assert well, report
+
+
+MOUNTS = """\
+22 1 0:20 / / rw - overlay overlay rw
+23 22 0:21 / /proc rw - proc proc rw
+24 22 8:1 / /srv/my\\040data rw - ext4 /dev/sda1 rw
+25 24 0:40 / /srv/my\\040data/sub rw - btrfs /dev/sdb rw
+26 22 0:41 / /mnt rw,shared:1 master:2 - fuse.sshfs host: rw
+27 22 0:42 / /tank rw - zfs tank rw
+28 22 0:43 / /over rw - btrfs /dev/sdc rw
+29 22 8:2 / /over rw - xfs /dev/sdd rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("directory", "expected"),
+    [
+        ("/var/lib/tally", False),
+        ("/srv/my data/counts", True),
+        ("/srv/my data", True),
+        ("/srv/my data2", False),
+        ("/srv/my data/sub/counts", False),
+        ("/mnt/x", False),
+        ("/tank", False),
+        ("/over/counts", True),
+    ],
+)
+def test_where_room_can_be_reserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: str, expected: bool
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(MOUNTS)
+    real_open = open
+
+    def opened(path: str, *arguments: Any, **keywords: Any) -> Any:
+        return real_open(mounts if "mountinfo" in str(path) else path, *arguments, **keywords)
+
+    monkeypatch.setattr("builtins.open", opened)
+    monkeypatch.setattr(os.path, "realpath", lambda path: path)
+    assert reserves_space(directory) is expected
+
+
+# Another process grows the file
+
+
+GROWING = """
+import sys
+from app.counters.counter import Kind
+from app.counters.lmdb import LmdbCounter
+counter = LmdbCounter(sys.argv[1], first_size=65536)
+for number in range(int(sys.argv[2])):
+    counter.count(f"/grown/{number}", Kind.FULL)
+counter.close()
+"""
+
+CALLS: dict[str, Callable[[LmdbCounter, Path], object]] = {
+    "count": lambda counter, _: counter.count("/a", Kind.FULL),
+    "answered": lambda counter, _: counter.answered(404),
+    "counts": lambda counter, _: counter.counts(),
+    "add": lambda counter, _: counter.add(Counts({"/b": FileRecord(full=1)})),
+    "reset": lambda counter, _: counter.reset(["/b"]),
+    "copy": lambda counter, path: _copy(counter._environment, path),
+    "last_transaction": lambda counter, _: counter._environment.last_transaction(),
+    "in_place": lambda counter, _: counter._environment.in_place(),
+    "close": lambda counter, _: counter.close(),
+}
+
+
+def _copy(environment: Environment, path: Path) -> None:
+    with path.open("wb") as file:
+        environment.copy(file.fileno())
+    with lmdb.open(str(path), subdir=False, readonly=True, lock=False) as copied, copied.begin() as transaction:
+        assert transaction.get(b"/grown/1999") is not None
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_every_use_follows_the_growth(
+    tmp_path: Path, call: Callable[[LmdbCounter, Path], object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "counts"
+    counter = LmdbCounter(str(store), first_size=65536)
+    counter.count("/a", Kind.FULL)
+    for most in (2000, 4000):
+        command = [sys.executable, "-c", GROWING, str(store), str(most)]
+        subprocess.run(command, cwd=HOME, check=True, timeout=50)
+        call(counter, tmp_path / "copy")
+    assert len(counter.counts().files) >= 4000
+    counter.close()
+    assert capfd.readouterr().err == ""
+
+
+# Rows that cannot be read
+
+
+def spoil(store: Path, key: bytes, value: bytes) -> None:
+    environment = lmdb.open(str(store), map_size=1 << 24)
+    with environment.begin(write=True) as transaction:
+        transaction.put(key, value)
+    environment.close()
+
+
+ROWS = [
+    (b"/a", b"short"),
+    (b"/a", b"x" * (RECORD.size + 1)),
+    (b"s404", b"x"),
+    (b"sx", b"12345678"),
+    (b"d/a\0\0\0\1", b"z"),
+    (b"d/gone\0\0\0\1", b"\1" + bytes(7)),
+    (b"@" + b"d" * 32, b"\xff\xfe"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), ROWS)
+def test_a_row_that_cannot_be_read_is_told_and_the_rest_goes_on(
+    tmp_path: Path, key: bytes, value: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    counter = LmdbCounter(str(tmp_path))
+    for path in ("/a", "/b"):
+        counter.count(path, Kind.FULL)
+    counter.answered(404)
+    counter.close()
+    (tmp_path / "snapshot.mdb").unlink()
+    spoil(tmp_path, key, value)
+    counter = LmdbCounter(str(tmp_path))
+    assert counter.counts().files["/b"].accesses == 1
+    assert "cannot be read" in capfd.readouterr().err
+    for _ in range(3):
+        counter.count("/a", Kind.FULL)
+        counter.answered(404)
+        counter.add(Counts({"/a": FileRecord(full=1, days={1: 1})}, {404: 1}))
+    counts = counter.counts()
+    assert counts.files["/a"].accesses == (6 if key == b"/a" else 7)
+    assert counts.other_statuses[404] == (6 if key == b"s404" else 7)
+    counter.reset()
+    counter.close()
+
+
+# What failed is given back
+
+
+def test_an_opening_that_fails_at_any_step_gives_everything_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [(os, "open"), (os, "makedirs"), (os, "posix_fallocate"), (os, "pwrite"), (os, "ftruncate"),
+             (fcntl, "flock"), (lmdb, "open"), (os, "stat")]  # fmt: skip
+    LmdbCounter(str(tmp_path / "warm")).close()
+    said: list[str] = []
+    for number, (module, name) in enumerate(calls):
+        for step in range(6):
+            store = str(tmp_path / f"{number}-{step}")
+            before = set(os.listdir("/proc/self/fd"))
+            with monkeypatch.context() as patch:
+                patch.setattr(module, name, _failing(getattr(module, name), step))
+                try:
+                    LmdbCounter(store).close()
+                except CounterError as error:
+                    said.append(str(error))
+            assert len(os.listdir("/proc/self/fd")) == len(before), (name, step)
+            counter = LmdbCounter(store)
+            assert counter.count("/a", Kind.FULL) == 1
+            counter.close()
+    assert len(said) > 10
+    assert all("No space left" in line for line in said)
+
+
+def _failing(real: Any, step: int) -> Callable[..., Any]:
+    left = [step]
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        left[0] -= 1
+        if left[0] == -1 and not str(arguments[0]).startswith("/proc"):
+            raise OSError(28, "No space left on device")
+        return real(*arguments, **keywords)
+
+    return call
+
+
+def test_no_memory_for_a_larger_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = LmdbCounter(str(tmp_path), first_size=65536)
+    numbers = [counter.count(f"/{number}", Kind.FULL) for number in range(100)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Environment, "_allocate", lambda *_: (_ for _ in ()).throw(MemoryError("no address space")))
+        refused = [counter.count(f"/more/{number}", Kind.FULL) for number in range(3000)]
+    assert numbers == [1] * 100
+    assert None in refused
+    counter._outage.retry_at = 0.0
+    assert counter.count("/0", Kind.FULL) == 2
+    assert len(counter.counts().files) >= 100
+    counter.close()
