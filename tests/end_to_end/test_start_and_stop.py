@@ -38,7 +38,7 @@ def test_the_root_given_by_position_does_not_exist() -> None:
 def test_the_root_is_a_file(kind: str) -> None:
     server = ended(command_of(kind), TALLY_ROOT=__file__)
     assert (server.process.returncode, server.out, len(server.err)) == (2, [], 1)
-    assert __file__ in server.err[0]
+    assert ascii(__file__) in server.err[0]
 
 
 # What is wrong with the variables, and what the line names

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shlex
 import shutil
 import socket
 import subprocess
@@ -27,7 +28,8 @@ def test_few_descriptors(tmp_path: Path, most: int) -> None:
     """Clients that say nothing hold some of them; another is served all the same, and at once."""
     (tmp_path / "index.html").write_text("hello")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    command = f"ulimit -n {most}; exec {sys.executable} run_builtin.py -b 127.0.0.1:0 --counts memory: {tmp_path}"
+    server = [sys.executable, "run_builtin.py", "-b", "127.0.0.1:0", "--counts", "memory:", str(tmp_path)]
+    command = f"ulimit -n {most}; exec {shlex.join(server)}"
     assert hard == resource.RLIM_INFINITY or hard >= most
     process = subprocess.Popen(["sh", "-c", command], cwd=HOME, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
@@ -110,11 +112,12 @@ def test_a_container_where_nothing_can_be_written() -> None:
     unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
     if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no mount namespace can be made here")
+    server = [sys.executable, "-B", f"{HOME}/run_builtin.py", "-w", "2", "-b", "127.0.0.1:0", f"{HOME}/www"]
     # Everything that could be written to is covered by an empty, read-only file system.
     script = (
         "for place in /dev/shm /tmp /var/tmp /usr/tmp; do"
         " [ -d $place ] && mount -t tmpfs -o ro none $place; done; cd /proc;"
-        f" exec {sys.executable} -B {HOME}/run_builtin.py -w 2 -b 127.0.0.1:0 {HOME}/www"
+        f" exec {shlex.join(server)}"
     )
     if str(HOME).startswith("/tmp"):
         pytest.skip("the checkout lies where the test covers everything")
