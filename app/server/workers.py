@@ -264,6 +264,7 @@ class Supervisor:
     def _on_end(self, worker: _Worker, wait_status: int) -> None:
         # What it has said is there by now. The end need not be: a child of its own may hold the channel, too.
         self._read_report(worker)
+        worker.ready = worker.ready or worker.report == READY
         if worker.channel.fileno() >= 0:
             self._selector.unregister(worker.channel)
             worker.channel.close()
