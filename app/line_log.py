@@ -31,6 +31,8 @@ _MOST_WAITING = 8192
 _ROOM_SECONDS = 1.0
 #: How long a process waits for another's lock of a file.
 _LOCK_SECONDS = 0.5
+#: How often it is looked whether a log file was renamed.
+_LOOK_SECONDS = 1.0
 #: How long the end of the process waits for a reader.
 _END_SECONDS = 0.5
 
@@ -215,13 +217,24 @@ def _pieces(data: bytes) -> list[bytes]:
     return pieces
 
 
-def leads_elsewhere(path: str, descriptor: int) -> bool:
-    """Tell whether the log at *path* is no longer the file that *descriptor* writes: it was renamed, or removed."""
-    try:
-        there = os.stat(path)
-    except OSError:
-        return True
-    return not os.path.samestat(there, os.fstat(descriptor))
+class RenameWatch:
+    """Notices, by a look now and then, that a log file was renamed or removed, as logrotate does."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._look_at = 0.0
+
+    def has_left(self, descriptor: int) -> bool:
+        """Tell whether what *descriptor* writes is no longer the file at the path; False between two looks."""
+        now = monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_SECONDS
+        try:
+            there = os.stat(self._path)
+        except OSError:
+            return True
+        return not os.path.samestat(there, os.fstat(descriptor))
 
 
 def append_whole_lines(descriptor: int, data: bytes) -> int:

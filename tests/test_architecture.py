@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "app.files": {"app.counters.counter", "app.clock", "app.failure_log"},
     "app.counters": {"app.line_log"},
     "app.http11": set(),
-    "app.server": {"app.http11", "app.clock", "app.line_log"},
+    "app.server": {"app.http11", "app.clock", "app.line_log", "app.failure_log"},
     "app.comparison": set(),
 }
 

@@ -16,7 +16,7 @@ from collections import deque
 from threading import Event, Lock, Thread
 from time import monotonic
 
-from ..line_log import append_whole_lines, leads_elsewhere
+from ..line_log import RenameWatch, append_whole_lines
 from .telling import tell
 
 #: A pipe takes a write of up to this size (PIPE_BUF on Linux) whole; a larger one could mix with another process's.
@@ -26,8 +26,6 @@ FILE_WRITE_SIZE = 1 << 20
 MOST_WAITING_LINES = 100_000
 BATCH_SECONDS = 0.1
 RETRY_SECONDS = 1.0
-#: How often it is looked whether the file was renamed, as logrotate does.
-LOOK_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 
 _logs: "weakref.WeakSet[CountLog]" = weakref.WeakSet()
@@ -58,7 +56,7 @@ class CountLog:
         self._is_terminal = False
         self._write_size = FILE_WRITE_SIZE
         self._reopen = False
-        self._look_at = 0.0
+        self._renames = RenameWatch(self.target)
         self._unwritten = b""  # whole lines or, where a pipe took a part, the rest of one first
         self._complained = False
         self._pid = os.getpid()
@@ -165,10 +163,8 @@ class CountLog:
         return os.write(self._descriptor, data)
 
     def _was_renamed(self) -> bool:
-        if self.target == "-" or self._write_size != FILE_WRITE_SIZE or monotonic() < self._look_at:
-            return False
-        self._look_at = monotonic() + LOOK_SECONDS
-        return leads_elsewhere(self.target, self._descriptor)
+        is_file = self.target != "-" and self._write_size == FILE_WRITE_SIZE
+        return is_file and self._renames.has_left(self._descriptor)
 
     def _next_bytes(self) -> bytes:
         """Take whole lines off the queue, as many as fit into one write (a longer line comes alone)."""

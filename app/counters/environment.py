@@ -1,17 +1,12 @@
 """An LMDB environment that many threads and processes share: opened, checked, grown and left in order.
 
 Each process opens it for itself (LMDB cannot be carried across a fork, nor opened twice in a process), at the first
-use. What several processes do to the file itself, opening and growing, happens under a lock file; `users.lock` is held
-shared by every process that has it open, so that one that comes alone knows it, and checks the file before LMDB maps
-it: a damaged map would end the process by a signal. Disk space is allocated before it is mapped for the same reason: on
-a full disk, writing to a page of a sparse map is a SIGBUS.
+use. What several processes do to the file itself, opening and growing, happens under a lock file. Who comes alone
+(`users_lock.py`) checks the file before LMDB maps it: a damaged map would end the process by a signal. Disk space is
+allocated before it is mapped for the same reason: on a full disk, writing to a page of a sparse map is a SIGBUS.
 
 Files that are removed or replaced while they are open would part the processes: each would count in what it has open.
 So `in_place` is asked now and then, and whoever comes where such a file is missing waits until the others have left.
-
-LMDB tells readers apart by their process ids, and a container may well have a process of the same number. So processes
-of two process-id namespaces do not share a store: `users.lock` says whose it is, and whoever comes from elsewhere is
-refused, in one line. Only a guest, who reads or moves counts and leaves, is let in, unless its number is taken.
 
 A process that is stopped (SIGSTOP, a debugger, a frozen container) inside of a transaction holds up all others until it
 goes on, as it would with any lock; LMDB's knows no time limit, and what was half done under it cannot be taken over
@@ -35,10 +30,11 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple
 import lmdb
 
 from .data_file import copy_file, has_meta_page, newer_lmdb, verified_problem
-from .file_system import process_namespace, reserves_space
+from .file_system import reserves_space
 from .lock_file import put_in_memory
 from .record import CounterError
 from .telling import tell
+from .users_lock import UsersLock
 
 __all__ = ["Environment", "Transaction"]
 
@@ -96,6 +92,7 @@ class Environment:
     def __init__(self, directory: str, first_size: int, mode: int, guest: bool) -> None:
         self.directory = directory
         self._guest = guest
+        self._reserves_space = True  # known when it is opened
         self._first_size = first_size
         self._mode = mode
         self._references = 0
@@ -107,19 +104,18 @@ class Environment:
     def _begin(self) -> None:
         """Set what belongs to one process."""
         self._opened: lmdb.Environment | None = None
-        self._users_descriptor = -1
+        self._users = UsersLock(self._path(USERS_LOCK), self._mode & 0o666, is_guest=self._guest)
         self._identities: list[tuple[int, int] | None] = []  # of the files, while they are open
         # Taken in this order. Writers hold the first; readers the second, because growing moves the map.
         self._lock = Lock()
         self._reading = Lock()
 
     def _begin_in_child(self) -> None:
-        inherited, descriptor = self._opened, self._users_descriptor
+        inherited, users = self._opened, self._users
         self._begin()
         if inherited is not None:
             inherited.close()  # in a child this only drops the descriptors
-        if descriptor >= 0:
-            os.close(descriptor)
+        users.leave()
 
     # ------------------------------------------------------------------ reading and writing
 
@@ -259,37 +255,19 @@ class Environment:
     def _open(self) -> lmdb.Environment:
         try:
             os.makedirs(self.directory, self._mode, exist_ok=True)
+            self._reserves_space = reserves_space(self.directory)
             with self._file_lock(RESIZE_LOCK):
                 try:
-                    alone = self._join_users()
+                    alone = self._users.join()
                     self._opened = self._open_alone() if alone else self._open_shared()
                     self._identities = self._identities_there()
                 except BaseException:
                     self._close()
                     raise
-                fcntl.flock(self._users_descriptor, fcntl.LOCK_SH)
+                self._users.share()
                 return self._opened
         except _FAILURES as error:
             raise self._problem(error) from None
-
-    def _join_users(self) -> bool:
-        """Hold users.lock; return True when this process is its only holder. Raises CounterError and OSError."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._users_descriptor = os.open(self._path(USERS_LOCK), flags, self._mode & 0o666)
-        try:
-            fcntl.flock(self._users_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(self._users_descriptor, fcntl.LOCK_SH)
-            theirs, ours = os.pread(self._users_descriptor, 200, 0), process_namespace()
-            if theirs and ours and theirs != ours and not self._guest:
-                raise CounterError(
-                    f"counts: {self.directory} is in use from another process-id namespace (another container); give"
-                    " each its own directory, let them share the namespace, or count in Redis"
-                ) from None
-            return False
-        os.ftruncate(self._users_descriptor, 0)
-        os.pwrite(self._users_descriptor, b"" if self._guest else process_namespace(), 0)
-        return True
 
     def _open_alone(self) -> lmdb.Environment:
         path, snapshot = self._path(DATA), self._path(SNAPSHOT)
@@ -299,7 +277,7 @@ class Environment:
                 raise CounterError(f"counts: {self.directory}: {newer}")
             if problem := verified_problem(path):
                 self._recover(path, snapshot, problem)
-        if not reserves_space(self.directory):
+        if not self._reserves_space:
             put_in_memory(self._path(LOCK), self._mode)
         # Only now may this process open and close the lock file: closing it later would drop LMDB's own locks on it.
         self._allocate(LOCK, 0, LOCK_SIZE)
@@ -327,9 +305,8 @@ class Environment:
         path = self._path(DATA)
         # LMDB cuts the file to the map's size, so this must never be less than what another process maps.
         size = max(self._first_size, os.path.getsize(path) if os.path.exists(path) else 0)
-        direct = reserves_space(self.directory)
-        return lmdb.open(self.directory, map_size=size, mode=self._mode, writemap=direct, map_async=True, sync=False,
-                         metasync=False, max_dbs=0, readahead=False, lib_version=0)  # fmt: skip
+        return lmdb.open(self.directory, map_size=size, mode=self._mode, writemap=self._reserves_space, map_async=True,
+                         sync=False, metasync=False, max_dbs=0, readahead=False, lib_version=0)  # fmt: skip
 
     def _recover(self, path: str, snapshot: str, problem: str) -> None:
         aside = ""
@@ -387,9 +364,7 @@ class Environment:
         opened, self._opened, self._identities = self._opened, None, []
         if opened is not None:
             opened.close()
-        descriptor, self._users_descriptor = self._users_descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._users.leave()
 
     def _identities_there(self) -> list[tuple[int, int] | None]:
         found: list[tuple[int, int] | None] = []

@@ -1,7 +1,7 @@
 """The WSGI application: find the file, decide what to answer, count, answer.
 
-Most requests are a GET for a small file without preconditions, range or coding: `__call__` answers these at once from
-the held file. Everything else goes through `_answer`, which decides step by step: method, file, content coding,
+Most requests are a GET for a small file without preconditions or range: `__call__` answers these at once from the form
+that is held. Everything else goes through `_answer`, which decides step by step: method, file, content coding,
 preconditions, range. An access is counted before its answer leaves, so a client that has its answer has been counted.
 
 Nothing is known here of sockets, parsing or framing; OS errors become HTTP statuses in `_status_of` alone.

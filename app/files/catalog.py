@@ -11,6 +11,7 @@ names in between matters. HTTP is not known here: what cannot be served is an OS
 
 import os
 from time import time
+from typing import NamedTuple
 
 from ..clock import date_header
 from .codings import IDENTITY, SUFFIXES
@@ -159,56 +160,69 @@ class Catalog:
             raise
 
     def _load(self, held_as: str, name: bytes) -> StaticFile:
+        media_type = media_type_of(name)
+        coded = self._coded and is_compressible(media_type)
         for attempt in range(ATTEMPTS):
+            place = _Place(name, held_as, canonical_path(name), media_type, coded, IDENTITY, self._held.get(held_as))
             with RootDirectory(self._root) as root:
                 try:
-                    file, may_hold = self._describe(root, held_as, name)
+                    file, may_hold = self._describe(root, place)
                 except FileNotFoundError:
                     if attempt < ATTEMPTS - 1 and not root.is_current():
                         continue  # a deployment switched the root meanwhile
                     raise
                 except FileReplacedError:
                     continue
-                if file.is_compressible:
-                    file, may_hold = self._with_siblings(root, file, name, may_hold)
+                if coded:
+                    file, may_hold = self._with_siblings(root, place, file, may_hold)
             if may_hold and self._held.get(held_as) is not file:
                 self._held.put(held_as, file)
             return file
         # It was written to at each attempt.
         raise BlockingIOError(name)
 
-    def _describe(
-        self, root: RootDirectory, held_as: str, name: bytes, of: StaticFile | None = None, coding: str = IDENTITY
+    def _with_siblings(
+        self, root: RootDirectory, place: "_Place", file: StaticFile, may_hold: bool
     ) -> tuple[StaticFile, bool]:
-        """Return the file called *name* and whether it may be held; it is a form of the file *of*, if that is given.
+        """Return *file* with the siblings that hold it in a coding and are no older, and with the forms made here."""
+        forms = {coding: form for coding, form in file.forms.items() if form.path == file.path}
+        for coding, suffix in SUFFIXES.items():
+            known = file.forms.get(coding)
+            beside = place._replace(name=place.name + suffix.encode(), coding=coding, known=known)
+            try:
+                form, form_may_hold = self._describe(root, beside)
+            except (OSError, FileReplacedError):
+                continue  # whatever is wrong with it, the file itself is there
+            # In whole seconds: a copy of both gives them times of its own, in any order.
+            if (form.modified or 0) >= (file.modified or 0):
+                forms[coding] = form
+                may_hold = may_hold and form_may_hold
+        if forms == dict(file.forms):
+            return file, may_hold
+        file = file.with_forms(list(forms.values()))
+        file.wanted = False
+        return file, may_hold
+
+    def _describe(self, root: RootDirectory, place: "_Place") -> tuple[StaticFile, bool]:
+        """Return the file at *place*, as it is now, and whether it may be held.
 
         Raises FileReplacedError when it changed while it was read.
         """
         now = time()
-        known = of.forms.get(coding) if of else self._held.get(held_as)
-        descriptor, status = open_inside(root, name)
+        descriptor, status = open_inside(root, place.name)
         try:
-            if known is None or known.version != version_of(status) or not is_settled(status, now):
-                file = self._read(descriptor, status, now, known, held_as, name, of, coding)
-                if known is None or known.version != file.version or known.etag != file.etag:
-                    known = file
+            file = place.known
+            if file is None or file.version != version_of(status) or not is_settled(status, now):
+                file = self._read(descriptor, status, now, place)
+                if place.known and (place.known.version, place.known.etag) == (file.version, file.etag):
+                    file = place.known
         finally:
             os.close(descriptor)
-        known.verified = date_header()
-        return known, may_be_held(status, now)
+        file.verified = date_header()
+        return file, may_be_held(status, now)
 
-    def _read(
-        self,
-        descriptor: int,
-        status: os.stat_result,
-        now: float,
-        known: StaticFile | None,
-        held_as: str,
-        name: bytes,
-        of: StaticFile | None,
-        coding: str,
-    ) -> StaticFile:
-        size = status.st_size
+    def _read(self, descriptor: int, status: os.stat_result, now: float, place: "_Place") -> StaticFile:
+        size, known = status.st_size, place.known
         content, sampled, salt = None, b"", 0
         if size <= HELD_FILE_SIZE:
             content = read_whole(descriptor, size)
@@ -223,40 +237,32 @@ class Catalog:
         # What is appended to a larger file meanwhile lies behind what was read.
         if not is_same and (content is not None or after.st_size <= size):
             raise FileReplacedError
-        media_type = of.media_type if of else media_type_of(name)
-        file = StaticFile(
+        return StaticFile(
             version_of(status),
-            path=self._prefix + name,
-            key=of.key if of else canonical_path(name),
-            held_as=held_as,
-            media_type=media_type,
-            is_compressible=self._coded and is_compressible(media_type),
+            path=self._prefix + place.name,
+            key=place.key,
+            held_as=place.held_as,
+            media_type=place.media_type,
+            is_compressible=place.is_compressible,
             cache_control=self._cache_control,
             digest=digest,
             now=now,
             size=size,
             content=content,
-            coding=coding,
+            coding=place.coding,
+            sampled=sampled,
+            attributes=attributes_of(status),
+            salt=salt,
         )
-        file.sampled, file.salt, file.attributes = sampled, salt, attributes_of(status)
-        return file
 
-    def _with_siblings(
-        self, root: RootDirectory, file: StaticFile, name: bytes, may_hold: bool
-    ) -> tuple[StaticFile, bool]:
-        """Return *file* with the siblings that hold it in a coding and are no older, and with the forms made here."""
-        forms = [form for form in file.forms.values() if form.path == file.path]
-        for coding, suffix in SUFFIXES.items():
-            try:
-                form, form_may_hold = self._describe(root, file.held_as, name + suffix.encode(), file, coding)
-            except (OSError, FileReplacedError):
-                continue  # whatever is wrong with it, the file itself is there
-            # In whole seconds: a copy of both gives them times of its own, in any order.
-            if (form.modified or 0) >= (file.modified or 0):
-                forms = [form, *(other for other in forms if other.coding != coding)]
-                may_hold = may_hold and form_may_hold
-        if {form.coding: form for form in forms} == dict(file.forms):
-            return file, may_hold
-        file = file.with_forms(forms)
-        file.wanted = False
-        return file, may_hold
+
+class _Place(NamedTuple):
+    """Where a file lies, what follows from that alone, and what is known of it."""
+
+    name: bytes  # below the root
+    held_as: str
+    key: str
+    media_type: str
+    is_compressible: bool
+    coding: str
+    known: StaticFile | None

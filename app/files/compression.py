@@ -14,15 +14,13 @@ from contextlib import suppress
 from queue import Full, Queue
 from threading import Lock, Thread, get_native_id
 
-#: Levels for a form that is made while people wait for it, and for one that is made ahead of time.
-#: On 2.5 MB of HTML, script and JSON (milliseconds a file of 32 KB on an old core; share of the
-#: bytes): gzip 6 1.1, 29 %; gzip 9 2.5, 29 %; br 6 1.3, 27 %; br 11 64, 24 %; zstd 12 2.6, 28.6 %;
-#: zstd 19 17, 27.8 %. So the last step is worth its time only where it is taken once for good.
+#: Levels for a form that is made while people wait for it. On 2.5 MB of HTML, script and JSON
+#: (milliseconds a file of 32 KB on an old core; share of the bytes): gzip 6 1.1, 29 %; gzip 9 2.5,
+#: 29 %; br 6 1.3, 27 %; br 11 64, 24 %; zstd 12 2.6, 28.6 %; zstd 19 17, 27.8 %.
 QUICK = {"zstd": 12, "br": 6, "gzip": 6}
-BEST = {"zstd": 19, "br": 11, "gzip": 9}
 
-#: Shorter files gain less than the field lines cost that a coding adds; longer ones are left to
-#: `tally compress`.
+#: Shorter files gain less than the field lines cost that a coding adds; longer ones would take
+#: seconds of a core.
 LEAST_BYTES, MOST_BYTES = 256, 4 << 20
 #: A form that saves fewer bytes than this is not kept.
 LEAST_SAVED = 64

@@ -57,11 +57,12 @@ class HeldStore(Generic[K, E]):
     def put(self, key: K, entry: E) -> None:
         """Hold *entry* in place of what *key* had. One that alone is too heavy is not held."""
         with self._lock:
-            was_kept = self._remove(key)
+            was_kept = self._take_out(key)
             if entry.weight > self._probation_room:
+                self._all.pop(key, None)
                 return
             entry.asked = False
-            self._all[key] = entry
+            self._all[key] = entry  # in place of the former, so that at no moment none is held
             if was_kept or self._left.pop(hash(key), _NEVER) is None:
                 self._keep(key, entry)
             else:
@@ -69,27 +70,21 @@ class HeldStore(Generic[K, E]):
                 self._probation_bytes += entry.weight
             self._make_room()
 
-    def discard(self, key: K, entry: E) -> None:
-        """Let go of *entry*, unless *key* has another by now."""
-        with self._lock:
-            if self._all.get(key) is entry:
-                self._remove(key)
-
     def clear(self) -> None:
         with self._lock:
             for entries in (self._all, self._probation, self._kept, self._left):
                 entries.clear()
             self._probation_bytes = self._kept_bytes = 0
 
-    def _remove(self, key: K) -> bool:
-        """Take *key* out. Returns True if it was one of those that stay."""
-        if self._all.pop(key, None) is None:
-            return False
+    def _take_out(self, key: K) -> bool:
+        """Take what *key* has out of the queues. Returns True if it was one of those that stay."""
         if (entry := self._probation.pop(key, None)) is not None:
             self._probation_bytes -= entry.weight
             return False
-        self._kept_bytes -= self._kept.pop(key).weight
-        return True
+        if (entry := self._kept.pop(key, None)) is not None:
+            self._kept_bytes -= entry.weight
+            return True
+        return False
 
     def _keep(self, key: K, entry: E) -> None:
         self._kept[key] = entry

@@ -65,6 +65,9 @@ class StaticFile:
         size: int,
         content: bytes | None = None,
         coding: str = IDENTITY,
+        sampled: bytes = b"",
+        attributes: object = None,
+        salt: int = 0,
     ) -> None:
         self.path = path  # through the root's own path, so that a stat of it sees the root move
         self.key = key  # what accesses are counted under
@@ -81,9 +84,9 @@ class StaticFile:
         self.order: tuple[str, ...] = (IDENTITY,)
         self.weight = len(content or b"") + _OVERHEAD + _PATHS * len(path)
         # Of a larger file: what its tag was made from
-        self.sampled = b""
-        self.attributes: object = None
-        self.salt = 0
+        self.sampled = sampled
+        self.attributes = attributes
+        self.salt = salt
         self._cache_control = cache_control
         self.verified = ""  # the Date at which the file was last seen to lie inside the root
         self.asked = False  # for the store

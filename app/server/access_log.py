@@ -17,7 +17,7 @@ from threading import Condition, Thread
 from time import gmtime, monotonic, sleep, strftime
 from typing import NamedTuple
 
-from ..line_log import append_whole_lines, leads_elsewhere, tell
+from ..line_log import RenameWatch, append_whole_lines, tell
 
 #: Seconds that a line may wait to be written where nobody watches.
 _BATCH_TIME = 0.2
@@ -26,8 +26,6 @@ _BATCH_BYTES = 1 << 16
 _WAITING_BYTES = 8 << 20
 #: POSIX's least PIPE_BUF is 512, Linux's is 4096: writes up to it are never mixed with those of others.
 _PIPE_WRITE = 4096
-#: Seconds between two looks whether the file was renamed, as logrotate does.
-_LOOK_TIME = 1.0
 #: Seconds that closing waits for a log that does not take its lines.
 _CLOSE_TIME = 2.0
 
@@ -78,7 +76,7 @@ class AccessLog:
         self._reopening = False
         # The writing thread's own
         self._failing = False
-        self._look_at = 0.0
+        self._renames = RenameWatch(target)
         self._reopening_fails = False
 
     def write(self, exchange: Exchange) -> None:
@@ -171,10 +169,8 @@ class AccessLog:
             return lines, lost, self._closing
 
     def _was_renamed(self) -> bool:
-        if self._target == "-" or self._longest or monotonic() < self._look_at:
-            return False
-        self._look_at = monotonic() + _LOOK_TIME
-        return leads_elsewhere(self._target, self._descriptor)
+        is_file = self._target != "-" and not self._longest
+        return is_file and self._renames.has_left(self._descriptor)
 
     def _reopen(self) -> None:
         try:

@@ -45,6 +45,11 @@ class Upload:
         self.asked = False  # the application has read some of it
         self.dropped = False  # some of it was thrown away
 
+    @property
+    def kept(self) -> int:
+        """How many bytes have arrived that nobody has asked for."""
+        return sum(map(len, self.pieces))
+
     def take(self, event: bytes | EndOfMessage, now: float) -> None:
         if isinstance(event, EndOfMessage):
             self.ended = True
@@ -124,7 +129,7 @@ class CallChannel:
         upload = self.upload
         if upload is None or upload.ended:
             return False
-        return not upload.asked or sum(map(len, upload.pieces)) < _KEPT
+        return not upload.asked or upload.kept < _KEPT
 
     def take_unread(self) -> bool:
         """Take what the client sends while it does not take its answer, or each would wait for the other.
@@ -149,7 +154,7 @@ class CallChannel:
                     upload.take(event, self.host.now)
             except (ProtocolError, OSError):
                 break  # who reads on finds it again
-            if not upload.asked and sum(map(len, upload.pieces)) >= _KEPT:
+            if not upload.asked and upload.kept >= _KEPT:
                 upload.dropped = True
                 upload.pieces.clear()
         return taken

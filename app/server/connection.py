@@ -15,6 +15,7 @@ from enum import Enum
 from socket import MSG_MORE
 from time import monotonic, time
 
+from ..failure_log import Repeats
 from ..http11 import EndOfMessage, ProtocolError, Request
 from ..http11.response import Framing
 from .access_log import Exchange
@@ -24,6 +25,9 @@ from .host import Host
 from .stream import PlainTextError, Stream, StreamChangedError
 
 log = logging.getLogger("tally.server")
+#: Any client can do it, as often as it likes.
+_PLAIN_TEXT = "plain HTTP came to a port for TLS"
+_repeats = Repeats(log.warning)
 
 #: How long a body is collected before the application is called all the same.
 _PATIENCE = 1.0
@@ -196,7 +200,8 @@ class Connection(CallChannel):
             if not self.stream.handshake():
                 return False
         except PlainTextError as error:
-            log.warning("%s speaks plain HTTP to a port for TLS", self.address)
+            if _repeats.is_first(_PLAIN_TEXT):
+                log.warning("%s, from %s", _PLAIN_TEXT, self.address)
             self.stream = error.stream
             self._refuse(ProtocolError(400, "This port speaks HTTPS, not plain HTTP."))
             return False

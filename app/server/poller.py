@@ -23,6 +23,7 @@ from time import monotonic
 
 from .access_log import AccessLog
 from .admission import admit, idle_first
+from .channel import LOOKS
 from .connection import UNASKED, Connection
 from .gateway import Environ, Gateway
 from .listeners import Listener
@@ -32,7 +33,6 @@ from .stream import end_connection
 
 #: Seconds between two looks at the deadlines; less where the shortest time limit is a matter of a few seconds.
 _TICK = 0.5
-_TICKS_IN_A_LIMIT = 20
 _TICK_HURRIED = 0.05
 _MOST_EVENTS = 256
 #: How many connections are accepted in a row; with several processes one, so that they share a burst.
@@ -73,7 +73,7 @@ class Poller(LeadingPool):
         self._events: deque[tuple[int, int]] = deque()
         self._knocking: list[int] = []  # listeners at which clients wait
         self._unfinished: deque[Connection] = deque()  # had their turn, and have more to do
-        self._tick_seconds = min(_TICK, options.shortest_limit / _TICKS_IN_A_LIMIT)
+        self._tick_seconds = min(_TICK, options.shortest_limit / LOOKS)
         self._next_tick = 0.0
         self._all_closed = threading.Event()
         # Told to the leader from elsewhere

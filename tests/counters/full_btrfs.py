@@ -16,19 +16,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app.counters.lmdb import LmdbCounter
 from tests.end_to_end.client import Client
 from tests.end_to_end.servers import BUILTIN, LiveServer, running
+from tests.end_to_end.threads import meanwhile
+from tests.waiting import wait_until
 
 IMAGE_BYTES = 160 << 20
 CLIENTS = 4
 FILES = 50
+#: So many requests without an answer say that there is no server any more.
+MOST_FAILED = 1000
 
 
 def missing() -> str:
@@ -61,36 +63,29 @@ def mounted(scratch: Path) -> Iterator[Path]:
 
 
 class Clients:
-    """Threads that fetch all the time; what they got an answer for, and how often none came."""
+    """Fetches all the time, and counts what was answered and how often nothing was."""
 
     def __init__(self, port: int) -> None:
         self.answered: Counter[int] = Counter()
         self.failed = 0
         self._port = port
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._fetch) for _ in range(CLIENTS)]
 
-    def __enter__(self) -> "Clients":
-        for thread in self._threads:
-            thread.start()
-        return self
+    @property
+    def answers(self) -> int:
+        return sum(self.answered.values())
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _fetch(self) -> None:
+    def fetch(self, is_over: Callable[[], bool]) -> None:
         number = 0
-        while not self._stop.is_set():
+        while not is_over():
             try:
                 with Client(self._port, timeout=10) as client:
-                    while not self._stop.is_set():
+                    while not is_over():
                         number += 1
                         self.answered[client.ask("GET", f"/{number % FILES}.txt").status] += 1
             except OSError:
                 self.failed += 1
-                time.sleep(0.01)
+                if self.failed > MOST_FAILED:
+                    return
 
 
 def fill(place: Path) -> None:
@@ -104,6 +99,12 @@ def fill(place: Path) -> None:
         except OSError:
             if number > 250:
                 return
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait for *condition*, but no longer than *seconds*."""
+    with contextlib.suppress(AssertionError):
+        wait_until(condition, timeout=seconds)
 
 
 def deaths(server: LiveServer) -> int:
@@ -121,21 +122,21 @@ def run(seconds: float, workers: int) -> tuple[str, bool]:
         with mounted(scratch) as place:
             store = place / "counts"
             options = ["-w", str(workers), "--count-log", "off", "--counts", f"lmdb:{store}"]
-            with running(BUILTIN, *options, root=root) as server, Clients(server.port) as clients:
-                time.sleep(1)
-                fill(place)
-                before = sum(clients.answered.values())
-                time.sleep(seconds)
-                while_full = sum(clients.answered.values()) - before
-                for ballast in place.glob("ballast-*"):
-                    ballast.unlink()
-                os.sync()
-                before = sum(clients.answered.values())
-                time.sleep(4)
-                after = sum(clients.answered.values()) - before
-                clients._stop.set()
-                for thread in clients._threads:
-                    thread.join()
+            with running(BUILTIN, *options, root=root) as server:
+                clients = Clients(server.port)
+                with meanwhile(clients.fetch, CLIENTS):
+                    _until(lambda: clients.answers > 1000, 10)
+                    fill(place)
+                    before = clients.answers
+                    _until(lambda: clients.failed > MOST_FAILED, seconds)
+                    while_full = clients.answers - before
+                    for ballast in place.glob("ballast-*"):
+                        ballast.unlink()
+                    os.sync()
+                    before = clients.answers
+                    # The store is tried again within a second or two.
+                    _until(lambda: sum("the store works again" in line for line in server.err) >= workers, 5)
+                    after = clients.answers - before
                 status = server.process.poll()
                 if status is None:
                     status = server.stop()

@@ -17,6 +17,7 @@ from app.counters.environment import Environment
 from app.counters.file_system import reserves_space
 from app.counters.lmdb import RECORD, LmdbCounter
 from app.counters.record import Counts, FileRecord
+from app.counters.users_lock import UsersLock
 from tests.counters import full_btrfs, two_namespaces
 from tests.end_to_end.servers import HOME
 
@@ -46,6 +47,29 @@ def test_a_guest_of_another_namespace_reads_and_leaves(tmp_path: Path) -> None:
     assert "/a" in shown.stdout
     assert counter.count("/a", Kind.FULL) == 2
     counter.close()
+
+
+def test_who_was_let_in_beside_a_guest_says_whose_the_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    namespace = [b"here"]
+    monkeypatch.setattr("app.counters.users_lock.process_namespace", lambda: namespace[0])
+
+    def lock(*, is_guest: bool = False) -> UsersLock:
+        return UsersLock(str(tmp_path / "users.lock"), 0o644, is_guest=is_guest)
+
+    guest, first, second, late = lock(is_guest=True), lock(), lock(), lock(is_guest=True)
+    assert guest.join()
+    guest.share()
+    assert not first.join()
+    guest.leave()
+    namespace[0] = b"there"
+    with pytest.raises(CounterError, match="another container"):
+        second.join()
+    second.leave()
+    assert not late.join()
+    first.leave()
+    late.leave()
+    assert second.join()
+    second.leave()
 
 
 def test_a_full_btrfs() -> None:

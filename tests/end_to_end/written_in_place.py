@@ -16,13 +16,14 @@ import os
 import random
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.end_to_end.client import Client
 from tests.end_to_end.servers import BUILTIN, GUNICORN, running
+from tests.end_to_end.threads import meanwhile
+from tests.waiting import wait_until
 
 SIZE = 60_000
 READERS = 3
@@ -56,28 +57,16 @@ def load(processes: int) -> Iterator[None]:
 
 
 class Readers:
-    """Threads that fetch the file and remember which bytes came with which tag."""
+    """Fetches the file and remembers which bytes came with which tag."""
 
     def __init__(self, port: int) -> None:
         self.tags: dict[str, set[str]] = {}
         self.answers = 0
         self._port = port
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._read) for _ in range(READERS)]
 
-    def __enter__(self) -> "Readers":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _read(self) -> None:
+    def read(self, is_over: Callable[[], bool]) -> None:
         with Client(self._port) as client:
-            while not self._stop.is_set():
+            while not is_over():
                 self.note(client)
 
     def note(self, client: Client) -> bytes:
@@ -92,7 +81,7 @@ def one_round(path: Path, port: int, readers: Readers, rest: float) -> list[str]
     writer = multiprocessing.get_context("spawn").Process(target=write, args=(str(path), random.uniform(0.2, 1.5)))
     writer.start()
     writer.join()
-    time.sleep(rest)
+    wait_until(lambda: time.time() - path.stat().st_ctime > rest, message="the writer to have rested")
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     faults = []
@@ -117,10 +106,12 @@ def run(kind: str, minutes: float, loops: int, rest: float = 3.5) -> tuple[int, 
         root.mkdir()
         path = root / "file.bin"
         path.write_bytes(bytes(SIZE))
-        with running(kind, root=root) as server, Readers(server.port) as readers:
-            while time.monotonic() < end or not rounds:
-                faults += one_round(path, server.port, readers, rest)
-                rounds += 1
+        with running(kind, root=root) as server:
+            readers = Readers(server.port)
+            with meanwhile(readers.read, READERS):
+                while time.monotonic() < end or not rounds:
+                    faults += one_round(path, server.port, readers, rest)
+                    rounds += 1
         return rounds, readers.answers, faults
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.server.serving import get, read_all, read_answer, serving
+from tests.waiting import wait_until
 
 BIG = 5_000_000
 
@@ -156,7 +157,8 @@ def test_a_client_that_stops_reading_is_cut_at_its_time(threads: int, writes: bo
     ):
         client.sendall(get())
         for _ in range(3):  # so that it takes something a while after the first look
-            time.sleep(0.15)
+            moment = time.monotonic() + 0.15
+            wait_until(lambda moment=moment: time.monotonic() >= moment, message="a moment")  # type: ignore[misc]
             for _ in range(100):
                 client.recv(65536)
         begin = time.monotonic()

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import BUILTIN, GUNICORN, HOME, running
+from tests.programs import program
 from tests.server.serving import get, read_all
 from tests.waiting import wait_until
 
@@ -51,11 +51,14 @@ def test_logs_that_were_renamed_are_begun_anew(tmp_path: Path, root: Path, kind:
             server.send(signal.SIGUSR1)
         else:
             asked = 10
-            while not all(map(lines_in, names)):
+
+            def is_noticed() -> bool:
+                nonlocal asked
                 fetch(server.port)
                 asked += 1
-                time.sleep(0.1)
-                assert asked < 200
+                return all(map(lines_in, names))
+
+            wait_until(is_noticed, timeout=20, message="the new files")
         for _ in range(10):
             fetch(server.port)
         wait_until(lambda: all(lines_in(name) >= 10 for name in names), message="lines in the new files")
@@ -80,9 +83,7 @@ RECIPE = """%s {
 
 
 def test_a_real_logrotate(tmp_path: Path, root: Path) -> None:
-    logrotate = shutil.which("logrotate", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if logrotate is None:
-        pytest.skip("logrotate is not installed")
+    logrotate = program("logrotate", "/usr/sbin/logrotate")
     import grp
     import pwd
 
@@ -106,10 +107,13 @@ def test_a_real_logrotate(tmp_path: Path, root: Path) -> None:
 def test_signals_until_the_very_end(root: Path, options: tuple[str, ...], number: signal.Signals) -> None:
     with running(BUILTIN, *options, root=root) as server:
         server.send(number)
-        while server.process.poll() is None:
+
+        def has_ended() -> bool:
             with suppress(ProcessLookupError):
                 server.send(number)
-            time.sleep(0.001)
+            return server.process.poll() is not None
+
+        wait_until(has_ended, timeout=20, message="the end")
         assert server.wait() == 0
         assert server.err == []
 
@@ -126,7 +130,8 @@ def test_control_c_at_the_start(root: Path) -> None:
                     lambda pid=process.pid, caught=caught: _catches_control_c(pid) is caught,  # type: ignore[misc]
                     message="our first lines",
                 )
-            time.sleep(number * 0.01)
+            moment = time.monotonic() + number * 0.01
+            wait_until(lambda moment=moment: time.monotonic() >= moment, message="the moment")  # type: ignore[misc]
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=20)
         assert process.returncode in (0, -signal.SIGINT)
@@ -143,7 +148,8 @@ def test_the_first_process_of_a_container_waits_for_orphans(tmp_path: Path) -> N
     unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     if os.geteuid() != 0:
         unshare[1:1] = ["--user", "--map-root-user"]
-    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+    unshare[0] = program("unshare")
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no process-id namespace can be made here")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         os.set_inheritable(listener.fileno(), True)

@@ -1,9 +1,7 @@
 """What a server meets at its start: few descriptors, odd names, no home, no place to count in, plain HTTP for TLS."""
 
 import os
-import resource
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,9 +13,11 @@ import pytest
 from app.counters import CounterError
 from app.counters.open_counter import open_counter
 from app.counters.private_directory import PrivateDirectory
+from app.failure_log import Repeats
 from app.server.tls import load_context
 from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import BUILTIN, GUNICORN, HOME, running
+from tests.programs import program
 from tests.server.certificates import make_certificate
 from tests.server.serving import get, read_all, serving
 from tests.waiting import wait_until
@@ -27,10 +27,8 @@ from tests.waiting import wait_until
 def test_few_descriptors(tmp_path: Path, most: int) -> None:
     """Clients that say nothing hold some of them; another is served all the same, and at once."""
     (tmp_path / "index.html").write_text("hello")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     server = [sys.executable, "run_builtin.py", "-b", "127.0.0.1:0", "--counts", "memory:", str(tmp_path)]
     command = f"ulimit -n {most}; exec {shlex.join(server)}"
-    assert hard == resource.RLIM_INFINITY or hard >= most
     process = subprocess.Popen(["sh", "-c", command], cwd=HOME, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         assert process.stdout is not None
@@ -110,7 +108,8 @@ def test_nowhere_to_count_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_container_where_nothing_can_be_written() -> None:
     unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
-    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+    unshare[0] = program("unshare")
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no mount namespace can be made here")
     server = [sys.executable, "-B", f"{HOME}/run_builtin.py", "-w", "2", "-b", "127.0.0.1:0", f"{HOME}/www"]
     # Everything that could be written to is covered by an empty, read-only file system.
@@ -155,20 +154,23 @@ PLAIN = [
 )
 @pytest.mark.parametrize("threads", [0, 2])
 def test_plain_http_for_tls_is_told(
-    tmp_path: Path, sent: bytes, threads: int, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, sent: bytes, threads: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("app.server.connection._repeats", Repeats(said.append))
     certificate = make_certificate(tmp_path / "tls")
     context = load_context(str(certificate.certfile), str(certificate.keyfile))
     with serving(hello, threads=threads, tls=context) as server:
         answer = server.exchange(sent)
         assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert b"HTTPS" in answer.rpartition(b"\r\n\r\n")[2]
-        assert "plain HTTP" in caplog.text
         # By bytes, too, and silence is not an answer.
         with server.connect() as client:
             for byte in sent[:20]:
                 client.sendall(bytes([byte]))
             assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+    # Any client can do it, as often as it likes: one line, and a count.
+    assert caplog.text.count("plain HTTP came to a port for TLS") == 1
 
 
 @pytest.mark.parametrize("threads", [0, 2])
