@@ -241,7 +241,8 @@ def append_whole_lines(descriptor: int, data: bytes) -> int:
     """Append to a regular file as many whole lines of *data* as there is room for; return their bytes.
 
     A line that does not fit is taken back: other processes append to the same file, and theirs would go on in it. They
-    come here, too, one at a time. Raises OSError when there is no room for any.
+    come here, too, one at a time. Raises BlockingIOError while another one keeps the file to itself (it was stopped in
+    here, and may yet take back what lies behind), and OSError when there is no room for any line.
     """
     with _file_lock(descriptor) as is_locked:
         written = os.write(descriptor, data)
@@ -259,7 +260,10 @@ def append_whole_lines(descriptor: int, data: bytes) -> int:
 
 @contextmanager
 def _file_lock(descriptor: int) -> Iterator[bool]:
-    """Lock a file against other processes that share it. Gives False where there is no lock, or none to be had soon."""
+    """Lock a file against other processes that share it; False where files cannot be locked.
+
+    Raises BlockingIOError when the lock is not to be had soon.
+    """
     import fcntl
 
     deadline = monotonic() + _LOCK_SECONDS
@@ -268,10 +272,9 @@ def _file_lock(descriptor: int) -> Iterator[bool]:
             # Not flock: all who inherited one open file, such as standard output, would have that lock together.
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
-        except (BlockingIOError, PermissionError):
-            if monotonic() >= deadline:  # its holder was stopped
-                yield False
-                return
+        except (BlockingIOError, PermissionError) as error:
+            if monotonic() >= deadline:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
             sleep(0.001)
         except OSError:
             yield False

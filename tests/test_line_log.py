@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from app import line_log
-from app.line_log import LineLog
+from app.line_log import LineLog, append_whole_lines
 from tests.waiting import wait_until
 
 LINE = b"x" * 99 + b"\n"
@@ -219,6 +219,21 @@ def test_many_threads_lose_nothing_while_there_is_room(tmp_path: Path) -> None:
     for name in range(8):
         assert [number for one, number in lines if one == name] == list(range(500))
     os.close(descriptor)
+
+
+def test_who_keeps_a_file_to_itself_is_waited_for_but_not_in_here(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"half a line")
+    holder = "import fcntl, sys; file = open(sys.argv[1], 'ab'); fcntl.lockf(file, fcntl.LOCK_EX); print(); input()"
+    with subprocess.Popen([sys.executable, "-c", holder, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"\n"
+        with path.open("ab", buffering=0) as file:
+            with pytest.raises(BlockingIOError):
+                append_whole_lines(file.fileno(), b"a line\n")
+            assert path.read_bytes() == b"half a line"
+            other.communicate(b"\n")
+            assert append_whole_lines(file.fileno(), b"a line\n") == 7
 
 
 def test_a_signal_handler_may_write_while_the_main_thread_does(tmp_path: Path) -> None:

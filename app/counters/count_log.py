@@ -150,6 +150,8 @@ class CountLog:
                     return False
                 written = self._write(self._unwritten[: self._write_size])
                 self._unwritten = self._unwritten[written:]
+        except BlockingIOError:
+            return False
         except OSError as error:
             self._complain(error)
             return False

@@ -17,6 +17,8 @@ from .telling import tell
 #: Entries that are sent at once. Redis takes about two microseconds for each, in which nobody else is served.
 _MOST_AT_ONCE = 2000
 _STORE = "store"
+#: An LMDB file was the journal once.
+_FORMER_FORMAT = "data.mdb"
 
 
 class Delivery:
@@ -70,6 +72,7 @@ class Delivery:
         first_time = self._store_id != store_id
         if first_time:
             self._remember(store_id)
+            self._tell_of_former_format()
         parent, own = os.path.split(self._journal.directory)
         for name in sorted(os.listdir(parent)):
             path = os.path.join(parent, name)
@@ -88,6 +91,14 @@ class Delivery:
                     f"counts: {waiting} accesses wait in {path} for {whose}, which is not known to be "
                     f"{self._remote.name}; a server that is started with that name delivers them"
                 )
+
+    def _tell_of_former_format(self) -> None:
+        former = os.path.join(self._journal.directory, _FORMER_FORMAT)
+        if os.path.exists(former):
+            tell(
+                f"counts: {former} is a journal of an earlier version, which this one cannot read; what may wait in it "
+                "is delivered by a server of that version, and the file can go then"
+            )
 
     def _journal_in(self, path: str) -> Journal:
         journal = self._beside.get(path)

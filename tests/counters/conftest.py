@@ -10,21 +10,15 @@ import pytest
 from app.counters import open_counter
 from app.counters.store import CountingStore
 from tests.counters.cutting_proxy import CuttingProxy
-from tests.counters.redis_server import RedisServer
+from tests.counters.redis_server import RedisServer, redis_running
 
 Open = Callable[[], CountingStore]
 
 
 @pytest.fixture(scope="session")
 def _shared_redis() -> Iterator[RedisServer]:
-    # A Unix socket's path is limited to 107 bytes, which pytest's own directories may exceed.
-    directory = tempfile.mkdtemp(prefix="tally-redis-")
-    server = RedisServer(directory, "--appendfsync", "no")
-    try:
-        yield server.start()
-    finally:
-        server.stop()
-        shutil.rmtree(directory)
+    with redis_running("--appendfsync", "no") as server:
+        yield server
 
 
 @pytest.fixture

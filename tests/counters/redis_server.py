@@ -1,9 +1,13 @@
 """A real redis-server in a directory of the test's own, which can be stopped and started again with its data."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.programs import program
 from tests.waiting import wait_until
@@ -58,3 +62,16 @@ class RedisServer:
             return self.ask("PING") == b"+PONG\r\n"
         except OSError:
             return False
+
+
+@contextmanager
+def redis_running(*options: str) -> Iterator[RedisServer]:
+    """Run a server whose directory goes with it."""
+    # A Unix socket's path is limited to 107 bytes, which pytest's own directories may exceed.
+    directory = tempfile.mkdtemp(prefix="tally-redis-")
+    server = RedisServer(directory, *options)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        shutil.rmtree(directory)

@@ -279,7 +279,7 @@ def test_two_processes_on_a_full_disk_leave_whole_lines(target: Path, shared_out
                for writer, process in zip("ab", processes, strict=True)}  # fmt: skip
     for line in target.read_text().splitlines():
         path, writer, port, number = line.split("|")
-        assert (len(path) - 1, port) == (int(number) % 90, "1")
+        assert (len(path) - 1, port) == (int(number) % 90, "1"), line
         numbers[writer].append(int(number))
     assert numbers == {writer: list(range(1, last + 1)) for writer, last in written.items()}
 

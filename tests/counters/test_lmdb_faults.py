@@ -20,6 +20,7 @@ from app.counters.record import Counts, FileRecord
 from app.counters.users_lock import UsersLock
 from tests.counters import full_btrfs, two_namespaces
 from tests.end_to_end.servers import HOME
+from tests.programs import program
 
 
 @pytest.mark.parametrize("workers", [(1, 1), (2, 2)])
@@ -73,6 +74,7 @@ def test_who_was_let_in_beside_a_guest_says_whose_the_store_is(tmp_path: Path, m
 
 
 def test_a_full_btrfs() -> None:
+    program("mkfs.btrfs", "/usr/sbin/mkfs.btrfs")
     if reason := full_btrfs.missing():
         pytest.skip(reason)
     report, well = full_btrfs.run(2, 1)

@@ -1,8 +1,6 @@
 """A Redis that refuses, is slow, is another one, or has forgotten."""
 
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
@@ -16,7 +14,7 @@ from app.counters.counter import Kind
 from app.counters.journaled import JournaledCounter
 from app.counters.record import Counts
 from app.counters.redis import Entry, RedisStore, RemoteAwayError, RemoteRefusedError
-from tests.counters.redis_server import RedisServer
+from tests.counters.redis_server import RedisServer, redis_running
 from tests.waiting import wait_until
 
 Connect = Callable[..., JournaledCounter]
@@ -198,13 +196,8 @@ BATCHES: dict[str, list[Entry]] = {
 
 @pytest.fixture(scope="module")
 def refusing_redis() -> Iterator[RedisServer]:
-    directory = tempfile.mkdtemp(prefix="tally-redis-")
-    server = RedisServer(directory, "--appendfsync", "no")
-    try:
-        yield server.start()
-    finally:
-        server.stop()
-        shutil.rmtree(directory)
+    with redis_running("--appendfsync", "no") as server:
+        yield server
 
 
 @pytest.mark.parametrize("batch", BATCHES)
@@ -327,6 +320,25 @@ def test_what_waits_under_another_name_is_delivered(redis_server: RedisServer, r
     counter.close()
     connect(redis_server.url)  # nobody asks it for anything
     wait_until(lambda: stored(redis_server.url).files["/f"].accesses == 4, message="delivery")
+
+
+def test_a_journal_of_the_former_format_is_told(
+    redis_server: RedisServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = RedisStore(redis_server.url)
+    former = tmp_path / store.identity / "data.mdb"
+    former.parent.mkdir()
+    former.write_bytes(b"LMDB")
+    counter = JournaledCounter(store, str(tmp_path))
+    told = [""]
+
+    def is_told() -> bool:
+        told[0] += capfd.readouterr().err
+        return f"{former} is a journal of an earlier version" in told[0]
+
+    wait_until(is_told, message="a line")
+    counter.close()
+    assert former.exists()
 
 
 def test_what_waits_for_another_store_is_told_at_each_start(
