@@ -1,14 +1,15 @@
 """What `gunicorn wsgi:app` needs: threads, and one place for the counts of all its workers.
 
-Gunicorn evaluates this file in the master before it binds, and again at each HUP. Everything else is gunicorn's own:
-`--bind`, `--workers`, `--timeout` and the rest mean what they mean everywhere.
+Gunicorn evaluates this file in the master before it binds, and again at each HUP. Everything else
+is gunicorn's own: `--bind`, `--workers`, `--timeout` and the rest mean what they mean everywhere.
 
-Workers come and go (`--workers`, TTIN, HUP, max-requests, crashes), so where TALLY_COUNTS says nothing they always
-count in a private directory of the master's, named to them by TALLY_COUNTS in its environment. At USR2 it passes to
-the new master, by TALLY_PRIVATE_COUNTS; with the last master it goes.
+Workers come and go (`--workers`, TTIN, HUP, max-requests, crashes), so where TALLY_COUNTS says
+nothing they always count in a private directory of the master's, named to them by TALLY_COUNTS in
+its environment. At USR2 it passes to the new master, by TALLY_PRIVATE_COUNTS; with the last master
+it goes.
 
-Where root hands its workers to another user (`--user`), what the start check creates is that user's, as is the private
-directory.
+Where root hands its workers to another user (`--user`), what the start check creates is that
+user's, as is the private directory.
 """
 
 import atexit
@@ -37,7 +38,9 @@ def on_starting(server: Any) -> None:
         wsgi = load("wsgi")
         directories = wsgi.PrivateDirectory
         try:
-            directory = directories.join(inherited) if inherited else directories.make(_owner(server.cfg))
+            directory = (
+                directories.join(inherited) if inherited else directories.make(_owner(server.cfg))
+            )
         except wsgi.CounterError as error:
             _refuse(str(error))
     atexit.register(directory.close)
@@ -60,7 +63,9 @@ def pre_exec(server: Any) -> None:
 
 @contextmanager
 def _imported_for_now() -> Iterator[None]:
-    """Forget our modules again: each worker imports them for itself, so that HUP brings in new code, as it should."""
+    """Forget our modules again: each worker imports them for itself, so that HUP brings in new
+    code, as it should.
+    """
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
@@ -80,8 +85,12 @@ def _checked_threads() -> int:
     except module.SettingsError as error:
         _refuse(str(error))
     if settings.threads == 0:
-        _refuse("TALLY_THREADS: '0', a thread for each connection, is for run_builtin.py; gunicorn needs 1 or more")
-    # A handler for HUP is the running master's. It goes on when the root is away: that is answered with 503.
+        _refuse(
+            "TALLY_THREADS: '0', a thread for each connection, is for run_builtin.py; gunicorn"
+            " needs 1 or more"
+        )
+    # A handler for HUP is the running master's. It goes on when the root is away: that is answered
+    # with 503.
     if not callable(signal.getsignal(signal.SIGHUP)):
         _check_start(settings)
     threads: int = settings.threads
@@ -89,7 +98,9 @@ def _checked_threads() -> int:
 
 
 def _check_start(settings: "Settings") -> None:
-    """Check as the user that the workers will be: what cannot be used is known, and what is created is theirs."""
+    """Check as the user that the workers will be: what cannot be used is known, and what is created
+    is theirs.
+    """
     wsgi = load("wsgi")
 
     def check() -> None:
@@ -122,7 +133,9 @@ def _check_start(settings: "Settings") -> None:
 
 
 def _make_for(owner: tuple[int, int], settings: "Settings") -> None:
-    """Make what the workers' user may not be allowed to make in its place. What fails is told by the check."""
+    """Make what the workers' user may not be allowed to make in its place. What fails is told by
+    the check.
+    """
     scheme, _, rest = settings.counts.partition(":")
     directory = rest if scheme == "lmdb" else settings.counts_journal
     with suppress(OSError):

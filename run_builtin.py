@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The command `tally` from a checkout: `python run_builtin.py [DIR] [options]`.
 
-The package in ./app is loaded under the name that it has when installed. Both `app` and the files beside this one are
-thereby out of the way of the application that `--app` names.
+The package in ./app is loaded under the name that it has when installed. Both `app` and the files
+beside this one are thereby out of the way of the application that `--app` names.
 """
 
 import sys
@@ -30,7 +30,9 @@ def load(module: str) -> Any:
     if "tally_server" not in sys.modules:
         directory = os.path.join(_HERE, "app")
         source = os.path.join(directory, "__init__.py")
-        spec = spec_from_file_location("tally_server", source, submodule_search_locations=[directory])
+        spec = spec_from_file_location(
+            "tally_server", source, submodule_search_locations=[directory]
+        )
         assert spec is not None
         assert spec.loader is not None
         sys.modules["tally_server"] = package = module_from_spec(spec)

@@ -1,4 +1,6 @@
-"""The files under a root, counted, for any WSGI server that runs in a checkout: `gunicorn wsgi:app`."""
+"""The files under a root, counted, for any WSGI server that runs in a checkout: `gunicorn
+wsgi:app`.
+"""
 
 from run_builtin import load
 

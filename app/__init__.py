@@ -15,8 +15,9 @@
 
 The two programs, application and server, meet only at WSGI.
 
-Imports in here are relative. Installed, the package is called `tally_server`, and so it is under `run_builtin.py`,
-`wsgi.py` and `gunicorn.conf.py` of a checkout, where the name `app` belongs to the application that is served.
+Imports in here are relative. Installed, the package is called `tally_server`, and so it is under
+`run_builtin.py`, `wsgi.py` and `gunicorn.conf.py` of a checkout, where the name `app` belongs to
+the application that is served.
 """
 
 __version__ = "0.1.0"

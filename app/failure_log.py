@@ -1,7 +1,8 @@
-"""What goes wrong again and again: said in full the first time, then counted, and the count said now and then.
+"""What goes wrong again and again: said in full the first time, then counted, and the count said
+now and then.
 
-`install` gives the loggers of the project a handler of last resort that does so, for processes in which nobody has
-configured logging. Where somebody has, their handlers get every record.
+`install` gives the loggers of the project a handler of last resort that does so, for processes in
+which nobody has configured logging. Where somebody has, their handlers get every record.
 """
 
 import atexit
@@ -12,7 +13,8 @@ from threading import Lock, Timer
 
 from .line_log import tell
 
-#: So often the number of repetitions is said; after as long without any, the next one is said in full again.
+#: So often the number of repetitions is said; after as long without any, the next one is said in
+#: full again.
 _INTERVAL = 10.0
 #: So many different things are told apart; more at a time share one count.
 _MOST_KINDS = 200
@@ -22,7 +24,8 @@ _OTHERS = "other failures"
 class Repeats:
     """Counts what is said repeatedly. Safe from any thread.
 
-    The counts are told through *say* by a timer's thread, every *interval* seconds as long as there are any.
+    The counts are told through *say* by a timer's thread, every *interval* seconds as long as there
+    are any.
     """
 
     def __init__(self, say: Callable[[str], object] = tell, *, interval: float = _INTERVAL) -> None:
@@ -32,7 +35,9 @@ class Repeats:
         self._counts: dict[str, int] = {}
 
     def is_first(self, what: str) -> bool:
-        """Return True when *what* is to be said in full; False when it was, a moment ago, and is counted now."""
+        """Return True when *what* is to be said in full; False when it was, a moment ago, and is
+        counted now.
+        """
         with self._lock:
             if what not in self._counts and len(self._counts) >= _MOST_KINDS:
                 what = _OTHERS
@@ -62,10 +67,11 @@ class Repeats:
 
 
 class _LastResort(logging.Handler):
-    """Says warnings that no other handler takes, as the library's own does, but without waiting for a reader.
+    """Says warnings that no other handler takes, as the library's own does, but without waiting for
+    a reader.
 
-    A traceback is said once; two are the same when their messages are, whatever the arguments, and their exceptions
-    come from the same line.
+    A traceback is said once; two are the same when their messages are, whatever the arguments, and
+    their exceptions come from the same line.
     """
 
     def __init__(self) -> None:

@@ -1,13 +1,16 @@
-"""Lines to a descriptor that perhaps nobody reads: written at once while there is room, never waited for.
+"""Lines to a descriptor that perhaps nobody reads: written at once while there is room, never
+waited for.
 
     write ─► there is room: written by the caller, so that it is out even if the process dies the next moment
              there is none: the line waits in memory, and a thread, which lives only while something waits, writes it
 
-What waits is bounded. Lines beyond that are dropped and counted, and their number is said when there is room again.
-So a reader that stalls (a full pipe, a stopped terminal, a log service that hangs) holds up neither a request nor the
-end of the process. No lock is ever waited for, which makes `write` safe in signal handlers too.
+What waits is bounded. Lines beyond that are dropped and counted, and their number is said when
+there is room again. So a reader that stalls (a full pipe, a stopped terminal, a log service that
+hangs) holds up neither a request nor the end of the process. No lock is ever waited for, which
+makes `write` safe in signal handlers too.
 
-`standard_error` and `standard_output` belong to the process. `tell` is for the few lines that a server says of itself.
+`standard_error` and `standard_output` belong to the process. `tell` is for the few lines that a
+server says of itself.
 """
 
 import _thread
@@ -23,11 +26,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
 
-#: A pipe takes a write of up to this size whole (PIPE_BUF on Linux), so lines of several processes do not mix.
+#: A pipe takes a write of up to this size whole (PIPE_BUF on Linux), so lines of several processes
+#: do not mix.
 _PIECE = 4096
 #: So many pieces wait at the most: 32 MiB of long lines, some hundred KiB of usual ones.
 _MOST_WAITING = 8192
-#: How long the thread waits for room before it looks again whether the descriptor still is what it was.
+#: How long the thread waits for room before it looks again whether the descriptor still is what it
+#: was.
 _ROOM_SECONDS = 1.0
 #: How long a process waits for another's lock of a file.
 _LOCK_SECONDS = 0.5
@@ -40,23 +45,28 @@ _Write = Callable[[bytes], int]
 
 
 class LineLog:
-    """Writes to *descriptor*, which stays its owner's, without ever waiting. Safe from any thread and signal handler.
+    """Writes to *descriptor*, which stays its owner's, without ever waiting. Safe from any thread
+    and signal handler.
 
-    *name* is what a notice about lost lines calls it; the notice goes to *notices*, or here. A forked child begins
-    with nothing waiting.
+    *name* is what a notice about lost lines calls it; the notice goes to *notices*, or here. A
+    forked child begins with nothing waiting.
     """
 
     def __init__(self, descriptor: int, name: str, notices: "LineLog | None" = None) -> None:
         self.descriptor = descriptor
         self._name = name
         self._notices = notices or self
-        self._waiting: deque[bytes] = deque()  # appended by anybody, taken by whoever holds the lock
+        self._waiting: deque[bytes] = (
+            deque()
+        )  # appended by anybody, taken by whoever holds the lock
         self._lost = 0  # lines, not told yet
         self._target: _Target | None = None
         self.begin_in_child()
 
     def begin_in_child(self) -> None:
-        """Forget what waits, which is the parent's to write, and a lock that another thread of the parent held."""
+        """Forget what waits, which is the parent's to write, and a lock that another thread of the
+        parent held.
+        """
         self._lock = _thread.allocate_lock()
         self._waiting.clear()
         self._lost = 0
@@ -73,7 +83,9 @@ class LineLog:
         self._write_now()
 
     def wait_until_written(self, seconds: float) -> bool:
-        """Wait, for the end of the process, until nothing waits any more; False when *seconds* have passed."""
+        """Wait, for the end of the process, until nothing waits any more; False when *seconds* have
+        passed.
+        """
         deadline = monotonic() + seconds
         while self._waiting:
             if monotonic() >= deadline:
@@ -82,7 +94,8 @@ class LineLog:
         return True
 
     def _write_now(self) -> None:
-        # Whoever holds the lock looks at `_waiting` once more after it has let go, so no line is left behind.
+        # Whoever holds the lock looks at `_waiting` once more after it has let go, so no line is
+        # left behind.
         while self._waiting and not self._stalled and self._lock.acquire(blocking=False):
             try:
                 self._stalled = not self._write_waiting(self._present_target().write_at_once)
@@ -127,11 +140,15 @@ class LineLog:
             waiting.popleft()
             if not waiting and (lost := self._lost):
                 self._lost -= lost
-                self._notices.write(f"tally: {lost} lines to {self._name} were lost here\n".encode())
+                self._notices.write(
+                    f"tally: {lost} lines to {self._name} were lost here\n".encode()
+                )
         return True
 
     def _present_target(self) -> "_Target":
-        """Return how to write to what the descriptor is now: it may have been given to another file."""
+        """Return how to write to what the descriptor is now: it may have been given to another
+        file.
+        """
         identity = _identity(self.descriptor)
         if self._target is None or self._target.identity != identity:
             self._target = _Target(self.descriptor, identity)
@@ -141,7 +158,8 @@ class LineLog:
 class _Target:
     """What a descriptor leads to, and the way of writing there that does not wait.
 
-    The descriptor itself stays as it is: its flags are shared with every other process that has inherited it.
+    The descriptor itself stays as it is: its flags are shared with every other process that has
+    inherited it.
     """
 
     def __init__(self, descriptor: int, identity: tuple[int, int, int]) -> None:
@@ -163,13 +181,17 @@ class _Target:
                 self.write_at_once = _never
 
     def wait_for_room(self) -> _Write:
-        """Wait, in a thread that may, until there could be room; return how this thread is to write then."""
+        """Wait, in a thread that may, until there could be room; return how this thread is to write
+        then.
+        """
         if self.write_at_once is _never:
             return self._to_descriptor
         room = select.poll()
         room.register(self._descriptor, select.POLLOUT)
         if room.poll(_ROOM_SECONDS * 1000):
-            sleep(0.01)  # should there be room for less than a piece, this keeps the thread from spinning
+            sleep(
+                0.01
+            )  # should there be room for less than a piece, this keeps the thread from spinning
         return self.write_at_once
 
     def _to_descriptor(self, data: bytes) -> int:
@@ -206,7 +228,9 @@ def _sender(descriptor: int) -> _Write:
 
 
 def _pieces(data: bytes) -> list[bytes]:
-    """Cut *data* at line ends into pieces of at most `_PIECE` bytes; only a longer line is cut elsewhere."""
+    """Cut *data* at line ends into pieces of at most `_PIECE` bytes; only a longer line is cut
+    elsewhere.
+    """
     pieces = []
     start = 0
     while len(data) - start > _PIECE:
@@ -225,7 +249,9 @@ class RenameWatch:
         self._look_at = 0.0
 
     def has_left(self, descriptor: int) -> bool:
-        """Tell whether what *descriptor* writes is no longer the file at the path; False between two looks."""
+        """Tell whether what *descriptor* writes is no longer the file at the path; False between
+        two looks.
+        """
         now = monotonic()
         if now < self._look_at:
             return False
@@ -238,11 +264,13 @@ class RenameWatch:
 
 
 def append_whole_lines(descriptor: int, data: bytes) -> int:
-    """Append to a regular file as many whole lines of *data* as there is room for; return their bytes.
+    """Append to a regular file as many whole lines of *data* as there is room for; return their
+    bytes.
 
-    A line that does not fit is taken back: other processes append to the same file, and theirs would go on in it. They
-    come here, too, one at a time. Raises BlockingIOError while another one keeps the file to itself (it was stopped in
-    here, and may yet take back what lies behind), and OSError when there is no room for any line.
+    A line that does not fit is taken back: other processes append to the same file, and theirs
+    would go on in it. They come here, too, one at a time. Raises BlockingIOError while another one
+    keeps the file to itself (it was stopped in here, and may yet take back what lies behind), and
+    OSError when there is no room for any line.
     """
     with _file_lock(descriptor) as is_locked:
         written = os.write(descriptor, data)
@@ -251,7 +279,8 @@ def append_whole_lines(descriptor: int, data: bytes) -> int:
         if whole == written or not is_locked or os.fstat(descriptor).st_size != end:
             return written
         os.ftruncate(descriptor, end - (written - whole))
-        # Opened for appending, it would go there by itself; standard output may be opened otherwise.
+        # Opened for appending, it would go there by itself; standard output may be opened
+        # otherwise.
         os.lseek(descriptor, end - (written - whole), os.SEEK_SET)
     if not whole:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -269,7 +298,8 @@ def _file_lock(descriptor: int) -> Iterator[bool]:
     deadline = monotonic() + _LOCK_SECONDS
     while True:
         try:
-            # Not flock: all who inherited one open file, such as standard output, would have that lock together.
+            # Not flock: all who inherited one open file, such as standard output, would have that
+            # lock together.
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except (BlockingIOError, PermissionError) as error:
@@ -290,7 +320,9 @@ standard_output = LineLog(1, "standard output", notices=standard_error)
 
 
 def tell(line: str) -> None:
-    """Write one line, or a text of several, to standard error. Never raises or waits; safe in a signal handler."""
+    """Write one line, or a text of several, to standard error. Never raises or waits; safe in a
+    signal handler.
+    """
     standard_error.write(f"{line}\n".encode("utf-8", "backslashreplace"))
 
 
@@ -316,7 +348,8 @@ class _LogStream(io.RawIOBase):
 
 
 def replace_standard_streams() -> None:
-    """Let whatever this process prints go through the logs above: prints of an application, logging, tracebacks.
+    """Let whatever this process prints go through the logs above: prints of an application,
+    logging, tracebacks.
 
     What their encoding does not have is escaped.
     """

@@ -1,4 +1,5 @@
-"""The command `tally`: serves the counted files, or any other WSGI application, on the built-in server.
+"""The command `tally`: serves the counted files, or any other WSGI application, on the built-in
+server.
 
     tally [DIR] [options]
     tally --app MODULE:CALLABLE [options]
@@ -6,7 +7,8 @@
 
 From a checkout, `python run_builtin.py` takes the place of `tally`.
 
-What cannot work is told in one line before anything listens, with status 2; an address that cannot be had has status 1.
+What cannot work is told in one line before anything listens, with status 2; an address that cannot
+be had has status 1.
 """
 
 import atexit
@@ -23,7 +25,15 @@ from . import failure_log
 from .line_log import replace_standard_streams, tell
 from .server.access_log import AccessLog
 from .server.first_process import stand_in_front
-from .server.listeners import Address, AddressError, BindError, Descriptor, Listener, open_listeners, parse_bind
+from .server.listeners import (
+    Address,
+    AddressError,
+    BindError,
+    Descriptor,
+    Listener,
+    open_listeners,
+    parse_bind,
+)
 from .server.options import Limits, ServerOptions
 from .server.serving import Service, StartError, end_process, serve
 from .server.systemd import take_listen_fds
@@ -78,7 +88,9 @@ def _serve(program: str, arguments: Sequence[str]) -> int:
         site = _with_proxies(_site(program, settings), settings)
         context = _tls_context(settings)
         access_log = _access_log(settings)
-        listeners = open_listeners(addresses, backlog=settings.backlog, unix_mode=settings.unix_mode, tls=context)
+        listeners = open_listeners(
+            addresses, backlog=settings.backlog, unix_mode=settings.unix_mode, tls=context
+        )
     except (AddressError, StartError) as error:
         return _refuse(program, 2, error)
     except BindError as error:
@@ -93,23 +105,39 @@ def _serve(program: str, arguments: Sequence[str]) -> int:
         end_status=site.end_status,
     )
     try:
-        return _run(service, settings, lambda: None if settings.quiet else _print_banner(site.name, listeners))
+        return _run(
+            service,
+            settings,
+            lambda: None if settings.quiet else _print_banner(site.name, listeners),
+        )
     except StartError as error:
         return _refuse(program, 2, error)
-    except SystemExit as end:  # told to stop while the application was being loaded, or so decided by that
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else _refuse(program, 1, end)
+    except (
+        SystemExit
+    ) as end:  # told to stop while the application was being loaded, or so decided by that
+        return (
+            end.code
+            if isinstance(end.code, int)
+            else 0
+            if end.code is None
+            else _refuse(program, 1, end)
+        )
     finally:
         for listener in listeners:
             listener.close()
 
 
 def _open_standard_streams() -> None:
-    """Open the null device where a standard stream is closed: another file would get its number, and its lines."""
+    """Open the null device where a standard stream is closed: another file would get its number,
+    and its lines.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free
+            os.set_inheritable(
+                os.open(os.devnull, os.O_RDWR), True
+            )  # it gets the lowest number that is free
         if getattr(sys, name) is None:
             stream = open(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
@@ -143,7 +171,9 @@ def _site(program: str, settings: Settings) -> Site:
 
 
 def _is_in_checkout() -> bool:
-    """Return whether the current directory is the checkout of this package, where `wsgi:app` is the files."""
+    """Return whether the current directory is the checkout of this package, where `wsgi:app` is the
+    files.
+    """
     return os.path.isfile("wsgi.py") and os.getcwd() == os.path.dirname(_PACKAGE)
 
 
@@ -168,7 +198,9 @@ def _files(program: str, settings: Settings) -> Site:
 
 
 def _shared_counts() -> str:
-    """Make the directory where the workers count together; it goes at this process's end. Raises StartError."""
+    """Make the directory where the workers count together; it goes at this process's end. Raises
+    StartError.
+    """
     from .wsgi import CounterError, PrivateDirectory
 
     try:
@@ -180,7 +212,9 @@ def _shared_counts() -> str:
 
 
 class RootWatch:
-    """Tells when the root has been unusable for longer than *grace* seconds: then the server ends with status 2."""
+    """Tells when the root has been unusable for longer than *grace* seconds: then the server ends
+    with status 2.
+    """
 
     def __init__(self, program: str, root_problem: Callable[[], str | None], grace: float) -> None:
         self._program = program
@@ -207,7 +241,9 @@ def _other_site(name: str) -> Site:
 
 
 def _load(name: str) -> "WSGIApplication":
-    """Import MODULE:CALLABLE, from the current directory too. Raises StartError, and whatever the module raises."""
+    """Import MODULE:CALLABLE, from the current directory too. Raises StartError, and whatever the
+    module raises.
+    """
     module_name, colon, attributes = name.partition(":")
     if not (module_name and colon and attributes):
         raise StartError(f"--app: {name!r} is not MODULE:CALLABLE")
@@ -227,16 +263,24 @@ def _load(name: str) -> "WSGIApplication":
     if not callable(found):
         raise StartError(f"--app: {name!r} is not callable")
     if _is_own(module, found):
-        raise StartError(f"--app: {name!r} is not in this directory; what Tally itself serves needs no --app")
+        raise StartError(
+            f"--app: {name!r} is not in this directory; what Tally itself serves needs no --app"
+        )
     application: WSGIApplication = found
     return application
 
 
 def _is_own(module: ModuleType, found: object) -> bool:
-    """Return whether a name that is meant for an application of the user's led to ours, from another directory."""
+    """Return whether a name that is meant for an application of the user's led to ours, from
+    another directory.
+    """
     source = os.path.realpath(getattr(module, "__file__", None) or "")
-    is_door = module.__name__ == "wsgi" and getattr(found, "__module__", "") == f"{__package__}.wsgi"
-    return (is_door and os.path.dirname(source) != os.getcwd()) or source == os.path.join(_PACKAGE, "wsgi.py")
+    is_door = (
+        module.__name__ == "wsgi" and getattr(found, "__module__", "") == f"{__package__}.wsgi"
+    )
+    return (is_door and os.path.dirname(source) != os.getcwd()) or source == os.path.join(
+        _PACKAGE, "wsgi.py"
+    )
 
 
 def _with_proxies(site: Site, settings: Settings) -> Site:
@@ -249,7 +293,12 @@ def _with_proxies(site: Site, settings: Settings) -> Site:
         is_trusted = trusted_peers(settings.forwarded_allow_ips)
     except ValueError as error:
         raise StartError(f"--forwarded-allow-ips: {error}") from None
-    return Site(site.name, lambda: ForwardedClients(site.load(), is_trusted), site.reopen_logs, site.end_status)
+    return Site(
+        site.name,
+        lambda: ForwardedClients(site.load(), is_trusted),
+        site.reopen_logs,
+        site.end_status,
+    )
 
 
 # Where and how
@@ -308,7 +357,11 @@ def _reopen_logs(site: Site, access_log: AccessLog | None) -> None:
 
 
 def _reload(
-    program: str, settings: Settings, site: Site, listeners: Sequence[Listener], access_log: AccessLog | None
+    program: str,
+    settings: Settings,
+    site: Site,
+    listeners: Sequence[Listener],
+    access_log: AccessLog | None,
 ) -> None:
     _reopen_logs(site, access_log)
     if settings.certfile:

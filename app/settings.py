@@ -72,7 +72,11 @@ class Settings:
 
     @classmethod
     def from_command_line(
-        cls, arguments: Sequence[str], environ: Mapping[str, str] | None = None, *, program: str = "tally"
+        cls,
+        arguments: Sequence[str],
+        environ: Mapping[str, str] | None = None,
+        *,
+        program: str = "tally",
     ) -> "Settings":
         """Read flags and variables; a value that cannot be used ends the program with one line and status 2.
 
@@ -98,7 +102,9 @@ def _one_line(message: str) -> str:
 class _Gather(argparse.Action):
     """Collects a flag that may be repeated; what is given replaces the default, which `append` would add to."""
 
-    def __call__(self, _parser: object, namespace: argparse.Namespace, values: Any, _flag: object = None) -> None:
+    def __call__(
+        self, _parser: object, namespace: argparse.Namespace, values: Any, _flag: object = None
+    ) -> None:
         gathered = getattr(namespace, self.dest)
         setattr(namespace, self.dest, values if gathered is self.default else gathered + values)
 
@@ -132,7 +138,11 @@ def _grace(text: str) -> float | None:
 
 def _worker_count(text: str) -> int:
     if text == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
     return _whole_number(1, 1024)(text)
 
 
@@ -146,7 +156,9 @@ def _file_name(text: str) -> str:
     if not text or "/" in text or "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file in a directory")
     if text.startswith("."):
-        raise argparse.ArgumentTypeError(f"{text!r} begins with a dot, and such files are not served")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} begins with a dot, and such files are not served"
+        )
     return text
 
 
@@ -260,7 +272,9 @@ def variable_of(flag: str) -> str:
 
 
 def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str], program: str) -> _Parser:
-    subcommand = "\n       %(prog)s counts COMMAND ...   show and move counts" if program == "tally" else ""
+    subcommand = (
+        "\n       %(prog)s counts COMMAND ...   show and move counts" if program == "tally" else ""
+    )
     parser = parser_class(
         prog=program,
         usage=f"%(prog)s [DIR] [options]{subcommand}",
@@ -277,7 +291,9 @@ def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str], progr
             variable = variable_of(flags[-1])
             option = group.add_argument(*flags, **keywords | {"help": _help_of(keywords, variable)})
             if environ.get(variable):
-                convert = _switch if keywords.get("action") == "store_true" else keywords.get("type", str)
+                convert = (
+                    _switch if keywords.get("action") == "store_true" else keywords.get("type", str)
+                )
                 try:
                     option.default = convert(environ[variable])
                 except argparse.ArgumentTypeError as error:
@@ -292,14 +308,19 @@ def _help_of(keywords: Mapping[str, Any], variable: str) -> str:
 
 
 def _read(
-    arguments: Sequence[str], environ: Mapping[str, str], parser_class: type[_Parser], program: str = "tally"
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    parser_class: type[_Parser],
+    program: str = "tally",
 ) -> Settings:
     parser = _build_parser(parser_class, environ, program)
     # A root that is there already keeps the parser from filling in the default, so a --root that was given can be told.
     chosen = vars(parser.parse_args(arguments, argparse.Namespace(root=None)))
     positional, flag = chosen.pop("directory"), chosen["root"]
     if positional and flag and positional != flag:
-        parser.error(f"--root: {flag!r} and the positional {positional!r} are two different directories")
+        parser.error(
+            f"--root: {flag!r} and the positional {positional!r} are two different directories"
+        )
     chosen["root"] = os.path.abspath(positional or flag or parser.get_default("root"))
     if chosen["keyfile"] and not chosen["certfile"]:
         parser.error("--keyfile: it needs --certfile")

@@ -1,8 +1,9 @@
-"""Assembles the application that any WSGI server runs: the files under a root, a counter, the count log.
+"""Assembles the application that any WSGI server runs: the files under a root, a counter, the count
+log.
 
-Importing this module opens nothing and starts no thread. Counter and log are opened by the first request in each
-process, or by `Application.open`, so that a server may import the module before it forks (`gunicorn --preload`). They
-are closed at the end of the process, or by `Application.close`.
+Importing this module opens nothing and starts no thread. Counter and log are opened by the first
+request in each process, or by `Application.open`, so that a server may import the module before it
+forks (`gunicorn --preload`). They are closed at the end of the process, or by `Application.close`.
 """
 
 import atexit
@@ -20,11 +21,17 @@ from .files import FileApplication
 from .line_log import tell
 from .settings import Settings
 
-__all__ = ["Application", "CounterError", "PrivateDirectory", "app", "make_app", "root_problem", "start_problem"]
+__all__ = [
+    "Application",
+    "CounterError",
+    "PrivateDirectory",
+    "app",
+    "make_app",
+    "root_problem",
+    "start_problem",
+]
 
-_EACH_FOR_ITSELF = (
-    "tally: several processes serve and each counts for itself; TALLY_COUNTS=lmdb:DIR lets them count together"
-)
+_EACH_FOR_ITSELF = "tally: several processes serve and each counts for itself; TALLY_COUNTS=lmdb:DIR lets them count together"
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -33,7 +40,9 @@ if TYPE_CHECKING:
 
 
 class Application:
-    """The files under one root, counted. Safe from any thread; to be opened after a fork, not before."""
+    """The files under one root, counted. Safe from any thread; to be opened after a fork, not
+    before.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -42,13 +51,18 @@ class Application:
         self._counter: Counter | None = None
         self._log = _count_log(settings)
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        return (self._files or self.open(is_one_of_several=environ["wsgi.multiprocess"]))(environ, start_response)
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        return (self._files or self.open(is_one_of_several=environ["wsgi.multiprocess"]))(
+            environ, start_response
+        )
 
     def open(self, *, is_one_of_several: bool = False) -> FileApplication:
         """Open the counter now rather than at the first request.
 
-        One that does not open is no reason not to serve: it is told, and counting begins when it does open.
+        One that does not open is no reason not to serve: it is told, and counting begins when it
+        does open.
         """
         with self._lock:
             if self._files is None:
@@ -70,11 +84,15 @@ class Application:
             return self._files
 
     def reopen(self) -> None:
-        """Go on in a new count log of the same name, after it was renamed. Safe in a signal handler."""
+        """Go on in a new count log of the same name, after it was renamed. Safe in a signal
+        handler.
+        """
         self._log.reopen()
 
     def close(self) -> None:
-        """Write down what is still held. To be called when no request runs any more; again does nothing."""
+        """Write down what is still held. To be called when no request runs any more; again does
+        nothing.
+        """
         atexit.unregister(self.close)
         if self._counter is not None:
             self._counter.close()
@@ -113,7 +131,9 @@ def start_problem(settings: Settings) -> str | None:
 
 
 def import_store(settings: Settings) -> None:
-    """Import what opening the counter imports: to be called by who may yet give up the right to read the packages."""
+    """Import what opening the counter imports: to be called by who may yet give up the right to
+    read the packages.
+    """
     if settings.counts.startswith("lmdb:"):
         from .counters import lmdb  # noqa: F401
     elif settings.counts not in ("", "memory:"):
@@ -121,11 +141,14 @@ def import_store(settings: Settings) -> None:
             from .counters import journaled  # noqa: F401
             from .counters.redis import RedisStore
 
-            RedisStore(settings.counts).check(quick=True)  # its client imports more when it connects
+            RedisStore(settings.counts).check(
+                quick=True
+            )  # its client imports more when it connects
 
 
 def _counts(settings: Settings) -> str:
-    # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was read.
+    # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was
+    # read.
     return settings.counts or os.environ.get("TALLY_COUNTS", "")
 
 

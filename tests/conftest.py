@@ -7,20 +7,23 @@ import shutil
 import signal
 import tempfile
 
-# Servers and tools under test start by the hundred. Where nothing may be written beside the sources, each would compile
-# the whole project anew: more than half of its start.
+# Servers and tools under test start by the hundred. Where nothing may be written beside the
+# sources, each would compile the whole project anew: more than half of its start.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not in os.environ:
     os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="tally-bytecode-")
     atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
 
-# A session that was started in the background or by nohup ignores these, and its children would inherit it: servers and
-# tools under test could then not be interrupted as their users interrupt them.
+# A session that was started in the background or by nohup ignores these, and its children would
+# inherit it: servers and tools under test could then not be interrupted as their users interrupt
+# them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_collection_finish() -> None:
-    """Keep the thousands of collected tests out of every later garbage collection: a tenth of the suite's time."""
+    """Keep the thousands of collected tests out of every later garbage collection: a tenth of the
+    suite's time.
+    """
     gc.collect()
     gc.freeze()

@@ -7,7 +7,9 @@ import pytest
 
 
 def program(*names: str) -> str:
-    """Return the path of the first of *names* that is installed; without any, skip the test (TALLY_CI=1: fail it)."""
+    """Return the path of the first of *names* that is installed; without any, skip the test
+    (TALLY_CI=1: fail it).
+    """
     for name in names:
         if path := shutil.which(name):
             return path

@@ -1,4 +1,6 @@
-"""The arrows of `app/__init__.py`, read from the syntax trees of all our modules, function-level imports included."""
+"""The arrows of `app/__init__.py`, read from the syntax trees of all our modules, function-level
+imports included.
+"""
 
 import ast
 import sys
@@ -53,12 +55,24 @@ PACKAGES: dict[str, set[str]] = {
     "_typeshed": {"app"},
 }
 
-# Who may import a module by a name that is not in the source: to run any application, or our own under another name.
+# Who may import a module by a name that is not in the source: to run any application, or our own
+# under another name.
 BY_NAME = {"run_builtin", "app.main", "app.comparison.asgi_bridge"}
 
 # The wire does no I/O: bytes in, events out.
 FORBIDDEN: dict[str, set[str]] = {
-    "app.http11": {"socket", "os", "io", "threading", "time", "selectors", "select", "asyncio", "pathlib", "ssl"}
+    "app.http11": {
+        "socket",
+        "os",
+        "io",
+        "threading",
+        "time",
+        "selectors",
+        "select",
+        "asyncio",
+        "pathlib",
+        "ssl",
+    }
 }
 
 
@@ -87,7 +101,11 @@ def imports(source: str, module: str, *, is_package: bool = False) -> Iterator[s
                 base = ".".join([*above, base] if base else above)
             yield from (f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            called = (
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else getattr(node.func, "id", "")
+            )
             if called in ("import_module", "__import__"):
                 first = node.args[0] if node.args else None
                 yield str(first.value) if isinstance(first, ast.Constant) else "?"
@@ -103,7 +121,8 @@ def violations(source: str, module: str, *, is_package: bool = False) -> list[st
         elif top in ("app", "wsgi", "run_builtin"):
             room = owner(module, ARROWS)
             allowed = room is not None and any(
-                within(name, arrow) if arrow != "app" else name == "app.__version__" for arrow in ARROWS[room]
+                within(name, arrow) if arrow != "app" else name == "app.__version__"
+                for arrow in ARROWS[room]
             )
             allowed = allowed or (room != "app" and room is not None and within(name, room))
         elif top in sys.stdlib_module_names:
@@ -129,7 +148,9 @@ def test_every_module_keeps_to_the_arrows() -> None:
     assert [
         violation
         for path, module in seen.items()
-        for violation in violations(path.read_text("utf-8"), module, is_package=path.name == "__init__.py")
+        for violation in violations(
+            path.read_text("utf-8"), module, is_package=path.name == "__init__.py"
+        )
     ] == []
 
 
@@ -153,7 +174,11 @@ def named_absolutely(node: ast.AST) -> list[str]:
 
 
 def test_every_module_has_a_room() -> None:
-    assert [module for _, module in modules() if owner(module, ARROWS) in (None, "app") and module != "app"] == []
+    assert [
+        module
+        for _, module in modules()
+        if owner(module, ARROWS) in (None, "app") and module != "app"
+    ] == []
 
 
 # module, source, whether the import is allowed

@@ -47,14 +47,18 @@ log.info("not said")
 
 def lines_of(configure: str) -> list[str]:
     program = FAILING.format(configure=configure)
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True
+    )
     return ended.stderr.splitlines()
 
 
 def test_a_traceback_is_said_once() -> None:
     lines = lines_of("")
     assert lines[0] == "the application failed at GET '/0'"
-    assert [line for line in lines if line.startswith("Traceback")] == ["Traceback (most recent call last):"]
+    assert [line for line in lines if line.startswith("Traceback")] == [
+        "Traceback (most recent call last):"
+    ]
     assert lines[-4:] == [
         *["no traceback"] * 3,
         "99 more times: the application failed at ...: ValueError in <string>, line 10",

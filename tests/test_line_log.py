@@ -40,7 +40,9 @@ class Channel:
         self.read = b""
 
     def fill(self) -> None:
-        """Fill it, through a description of its own, so that the writer's own flags stay as they are."""
+        """Fill it, through a description of its own, so that the writer's own flags stay as they
+        are.
+        """
         log = LineLog(self.writer, "the test")
         while not log._stalled:
             log.write(LINE)
@@ -225,7 +227,9 @@ def test_who_keeps_a_file_to_itself_is_waited_for_but_not_in_here(tmp_path: Path
     path = tmp_path / "log"
     path.write_bytes(b"half a line")
     holder = "import fcntl, sys; file = open(sys.argv[1], 'ab'); fcntl.lockf(file, fcntl.LOCK_EX); print(); input()"
-    with subprocess.Popen([sys.executable, "-c", holder, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"\n"
         with path.open("ab", buffering=0) as file:
@@ -299,11 +303,22 @@ print("the end", end="")
 def test_whatever_a_program_prints_goes_this_way(encoding: str) -> None:
     environ = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict", "PYTHONWARNINGS": "default"}
     ended = subprocess.run(
-        [sys.executable, "-c", REPLACED, encoding], env=environ, capture_output=True, timeout=20, check=True
+        [sys.executable, "-c", REPLACED, encoding],
+        env=environ,
+        capture_output=True,
+        timeout=20,
+        check=True,
     )
     euro = {"utf-8": "€".encode(), "ascii": b"\\u20ac"}[encoding]
     assert ended.stdout == b"a print " + euro + b" \\udce9\nthe end"
-    for text in (b"an error\n", b"bytes\n", b"logged\n", b"warned", b"ZeroDivisionError", b"KeyError: 'missing'"):
+    for text in (
+        b"an error\n",
+        b"bytes\n",
+        b"logged\n",
+        b"warned",
+        b"ZeroDivisionError",
+        b"KeyError: 'missing'",
+    ):
         assert text in ended.stderr
 
 

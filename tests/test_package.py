@@ -1,4 +1,6 @@
-"""The wheel, as its users have it: in an environment of its own, from another directory; and whom `--app` finds."""
+"""The wheel, as its users have it: in an environment of its own, from another directory; and whom
+`--app` finds.
+"""
 
 import email
 import fcntl
@@ -42,7 +44,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Insta
     """Build the wheel and install it, once for all processes of the session."""
     for module in ("hatchling", "pip"):
         if find_spec(module) is None:
-            pytest.fail(f"{module} is missing") if os.environ.get("TALLY_CI") else pytest.skip(f"{module} is missing")
+            pytest.fail(f"{module} is missing") if os.environ.get("TALLY_CI") else pytest.skip(
+                f"{module} is missing"
+            )
     if worker_id == "master":
         return build_and_install(tmp_path_factory.mktemp("package"))
     directory = tmp_path_factory.getbasetemp().parent / "package"
@@ -61,7 +65,14 @@ def build_and_install(directory: Path) -> Installed:
     # What the package depends on comes from here, so that nothing has to be fetched.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     installed = found_in(directory)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", installed.command("python")]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--python",
+        installed.command("python"),
+    ]
     run(*pip, "install", "--quiet", "--no-index", "--no-deps", str(installed.wheel))
     return installed
 
@@ -74,14 +85,22 @@ def found_in(directory: Path) -> Installed:
 def run(*command: str, directory: Path = HOME, **environ: str) -> str:
     """Return what *command* prints to standard output."""
     ended = subprocess.run(
-        command, cwd=directory, env={**os.environ, **environ}, capture_output=True, text=True, timeout=50, check=False
+        command,
+        cwd=directory,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
 
 @contextmanager
-def launched(command: Sequence[str], directory: Path, environ: Mapping[str, str]) -> Iterator[LiveServer]:
+def launched(
+    command: Sequence[str], directory: Path, environ: Mapping[str, str]
+) -> Iterator[LiveServer]:
     server = LiveServer([*command, "--bind", "127.0.0.1:0"], environ, directory=directory)
     try:
         yield server
@@ -103,8 +122,13 @@ def test_the_wheel_holds_one_package_with_its_guide_and_no_tests(installed: Inst
     with zipfile.ZipFile(installed.wheel) as wheel:
         names = set(wheel.namelist())
     modules = {path.relative_to(HOME / "app") for path in HOME.glob("app/**/*.py")}
-    assert {name.partition("/")[0] for name in names} == {"tally_server", f"tally_server-{__version__}.dist-info"}
-    assert {Path(name).relative_to("tally_server") for name in names if name.endswith(".py")} == modules
+    assert {name.partition("/")[0] for name in names} == {
+        "tally_server",
+        f"tally_server-{__version__}.dist-info",
+    }
+    assert {
+        Path(name).relative_to("tally_server") for name in names if name.endswith(".py")
+    } == modules
     assert {"tally_server/www/index.html", "tally_server/py.typed"} <= names
     assert f"tally_server-{__version__}.dist-info/licenses/LICENSE" in names
     assert [name for name in names if "test" in name or "__pycache__" in name] == []
@@ -128,9 +152,12 @@ def test_what_the_modules_import_is_what_the_package_needs() -> None:
         if within(module, "app") and not within(module, "app.comparison")
         for name in imports(path.read_text("utf-8"), module, is_package=path.name == "__init__.py")
     }
-    # The standard library's, of later versions too; our own; types alone; the name of any application.
+    # The standard library's, of later versions too; our own; types alone; the name of any
+    # application.
     others = sys.stdlib_module_names | {"compression", "app", "_typeshed", "?"}
-    assert {name.replace("_", "-") for name in imported - others} == {distribution(line) for line in needed}
+    assert {name.replace("_", "-") for name in imported - others} == {
+        distribution(line) for line in needed
+    }
 
 
 def test_requirements_txt_pins_exactly_what_the_project_names() -> None:
@@ -138,9 +165,15 @@ def test_requirements_txt_pins_exactly_what_the_project_names() -> None:
     named = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     for extra in project["project"]["optional-dependencies"].values():
         named += extra
-    lines = [line for line in (HOME / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line
+        for line in (HOME / "requirements.txt").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     assert {distribution(line) for line in lines} == {distribution(line) for line in named}
-    assert [line for line in lines if not re.fullmatch(r"[\w-]+==[\w.]+(; python_version .*)?", line)] == []
+    assert [
+        line for line in lines if not re.fullmatch(r"[\w-]+==[\w.]+(; python_version .*)?", line)
+    ] == []
 
 
 def distribution(requirement: str) -> str:
@@ -159,8 +192,12 @@ def test_tally_serves_a_directory(installed: Installed, tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("arguments", [[], ["-w", "2"], ["--app", "tally_server.wsgi:app"]], ids=" ".join)
-def test_tally_alone_serves_the_guide(installed: Installed, tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [[], ["-w", "2"], ["--app", "tally_server.wsgi:app"]], ids=" ".join
+)
+def test_tally_alone_serves_the_guide(
+    installed: Installed, tmp_path: Path, arguments: list[str]
+) -> None:
     with serving([installed.command("tally"), *arguments], tmp_path) as server:
         assert fetch(server.port, "/").body == GUIDE
 
@@ -172,7 +209,13 @@ def test_python_runs_the_package(installed: Installed, tmp_path: Path) -> None:
 
 def test_gunicorn_runs_the_package(installed: Installed, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
-    command = [installed.command("python"), "-m", "gunicorn", "--no-control-socket", "tally_server.wsgi:app"]
+    command = [
+        installed.command("python"),
+        "-m",
+        "gunicorn",
+        "--no-control-socket",
+        "tally_server.wsgi:app",
+    ]
     with serving(command, tmp_path, TALLY_ROOT=str(tmp_path)) as server:
         assert fetch(server.port, "/a.txt").body == b"hello"
         assert [(path, number) for path, _, _, number in server.counted(1)] == [("/a.txt", "1")]
@@ -188,7 +231,9 @@ def test_gunicorn_runs_the_package(installed: Installed, tmp_path: Path) -> None
     ],
     ids=lambda value: " ".join(value) if value[0] in ("--help", "--version", "counts") else "",
 )
-def test_what_tally_says(installed: Installed, tmp_path: Path, arguments: list[str], said: list[str]) -> None:
+def test_what_tally_says(
+    installed: Installed, tmp_path: Path, arguments: list[str], said: list[str]
+) -> None:
     printed = run(installed.command("tally"), *arguments, directory=tmp_path)
     assert [text for text in said if text not in printed] == []
     assert "run_builtin" not in printed
@@ -200,7 +245,14 @@ def test_tally_counts_reads_what_tally_counted(installed: Installed, tmp_path: P
         fetch(server.port, "/a.txt")
         assert server.stop() == 0
     shown = run(
-        installed.command("tally"), "counts", "export", "--counts", "lmdb:counts", "--format", "csv", directory=tmp_path
+        installed.command("tally"),
+        "counts",
+        "export",
+        "--counts",
+        "lmdb:counts",
+        "--format",
+        "csv",
+        directory=tmp_path,
     )
     assert "/a.txt" in shown
 
@@ -233,8 +285,12 @@ def test_redis_without_its_package_names_the_extra(
 
 
 def complaint(command: Sequence[str], directory: Path, status: int) -> list[str]:
-    """Return the lines of standard error of a *command* that ends with *status* and prints nothing else."""
-    ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=50, check=False)
+    """Return the lines of standard error of a *command* that ends with *status* and prints nothing
+    else.
+    """
+    ended = subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, timeout=50, check=False
+    )
     assert (ended.returncode, ended.stdout) == (status, ""), ended.stderr
     return ended.stderr.splitlines()
 
@@ -242,13 +298,18 @@ def complaint(command: Sequence[str], directory: Path, status: int) -> list[str]
 # Whom --app finds
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\napp.get('/')(lambda: 'theirs')\n"
-PLAIN = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'theirs']\n"
+PLAIN = (
+    "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'theirs']\n"
+)
 
 #: The files of somebody's project, and what is given to --app there.
 PROJECTS = {
     "Flask's app.py": ({"app.py": FLASK}, "app:app"),
     "wsgi.py": ({"wsgi.py": PLAIN}, "wsgi:app"),
-    "wsgi.py that imports app.py": ({"app.py": FLASK, "wsgi.py": "from app import app\n"}, "wsgi:app"),
+    "wsgi.py that imports app.py": (
+        {"app.py": FLASK, "wsgi.py": "from app import app\n"},
+        "wsgi:app",
+    ),
     "a package app": ({"app/__init__.py": PLAIN}, "app:app"),
     "a package app without __init__.py": ({"app/site.py": PLAIN}, "app.site:app"),
     "modules called as ours": (
@@ -261,13 +322,22 @@ PROJECTS = {
         "app.wsgi:app",
     ),
     "a package tests": ({"tests/__init__.py": PLAIN}, "tests:app"),
-    "main.py and settings.py": ({"settings.py": "X = 1\n", "main.py": "import settings\n" + PLAIN}, "main:app"),
+    "main.py and settings.py": (
+        {"settings.py": "X = 1\n", "main.py": "import settings\n" + PLAIN},
+        "main:app",
+    ),
     "run_builtin.py": ({"run_builtin.py": PLAIN}, "run_builtin:app"),
     "nothing of ours is there by such a name": (
-        {"site_.py": "import sys\nassert not {'app', 'wsgi', 'run_builtin'} & set(sys.modules)\n" + PLAIN},
+        {
+            "site_.py": "import sys\nassert not {'app', 'wsgi', 'run_builtin'} & set(sys.modules)\n"
+            + PLAIN
+        },
         "site_:app",
     ),
-    "an attribute": ({"app.py": PLAIN + "class site:\n    wsgi = staticmethod(app)\n"}, "app:site.wsgi"),
+    "an attribute": (
+        {"app.py": PLAIN + "class site:\n    wsgi = staticmethod(app)\n"},
+        "app:site.wsgi",
+    ),
 }
 
 
@@ -287,7 +357,9 @@ def lay(files: dict[str, str], directory: Path) -> None:
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_app_is_the_application_of_the_current_directory(program: list[str], project: str, tmp_path: Path) -> None:
+def test_app_is_the_application_of_the_current_directory(
+    program: list[str], project: str, tmp_path: Path
+) -> None:
     files, name = PROJECTS[project]
     lay(files, tmp_path)
     with serving([*program, "--app", name], tmp_path) as server:
@@ -321,11 +393,19 @@ def test_what_is_not_in_the_current_directory_is_not_replaced(
 
 @pytest.mark.parametrize("name", ["wsgi:app", "app:app", "app.wsgi:app", "app.wsgi:make_app"])
 def test_nor_is_it_when_the_checkout_is_searched_too(name: str, tmp_path: Path) -> None:
-    assert_refused([sys.executable, str(HOME / "run_builtin.py"), "--app", name], tmp_path, PYTHONPATH=str(HOME))
+    assert_refused(
+        [sys.executable, str(HOME / "run_builtin.py"), "--app", name],
+        tmp_path,
+        PYTHONPATH=str(HOME),
+    )
 
 
-def test_nor_is_it_by_a_checkout_for_the_installed_program(installed: Installed, tmp_path: Path) -> None:
-    assert_refused([installed.command("tally"), "--app", "wsgi:app"], tmp_path, PYTHONPATH=str(HOME))
+def test_nor_is_it_by_a_checkout_for_the_installed_program(
+    installed: Installed, tmp_path: Path
+) -> None:
+    assert_refused(
+        [installed.command("tally"), "--app", "wsgi:app"], tmp_path, PYTHONPATH=str(HOME)
+    )
 
 
 @pytest.mark.parametrize("name", ["app:app", "app.wsgi:app"])
@@ -346,7 +426,11 @@ def test_in_a_checkout_wsgi_app_is_the_files() -> None:
         assert fetch(server.port, "/").body == GUIDE
 
 
-def test_an_application_may_be_made_of_the_installed_package(installed: Installed, tmp_path: Path) -> None:
+def test_an_application_may_be_made_of_the_installed_package(
+    installed: Installed, tmp_path: Path
+) -> None:
     lay({"wsgi.py": "from tally_server.wsgi import app\n", "a.txt": "hello"}, tmp_path)
-    with serving([installed.command("tally"), "--app", "wsgi:app"], tmp_path, TALLY_ROOT=str(tmp_path)) as server:
+    with serving(
+        [installed.command("tally"), "--app", "wsgi:app"], tmp_path, TALLY_ROOT=str(tmp_path)
+    ) as server:
         assert fetch(server.port, "/a.txt").body == b"hello"

@@ -107,7 +107,9 @@ READINGS: list[tuple[Sequence[str], Mapping[str, str], str, object]] = [
 
 
 @pytest.mark.parametrize(("arguments", "environ", "field", "value"), READINGS)
-def test_reading(arguments: Sequence[str], environ: Mapping[str, str], field: str, value: object) -> None:
+def test_reading(
+    arguments: Sequence[str], environ: Mapping[str, str], field: str, value: object
+) -> None:
     assert getattr(Settings.from_command_line(arguments, environ), field) == value
     if not arguments:
         assert getattr(Settings.from_environment(environ), field) == value
@@ -175,7 +177,10 @@ def test_senseless_switch(variable: str, value: str) -> None:
 # arguments, what the line says
 REFUSED = [
     (["--frob"], "--frob"),
-    (["--thread", "4"], "--thread"),  # no abbreviations: an option added later would change their meaning
+    (
+        ["--thread", "4"],
+        "--thread",
+    ),  # no abbreviations: an option added later would change their meaning
     (["a", "b"], "b"),
     (["--root", "a", "b"], "two different directories"),
     (["--root", ""], "--root: it must not be empty"),
@@ -188,7 +193,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), REFUSED)
-def test_refused_command_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refused_command_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         read(*arguments)
     assert ended.value.code == 2
@@ -198,7 +205,9 @@ def test_refused_command_line(arguments: list[str], said: str, capsys: pytest.Ca
     assert said in line
 
 
-def test_help_names_every_option_with_its_variable_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_option_with_its_variable_and_default(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit) as ended:
         read("--help")
     assert ended.value.code == 0
@@ -207,7 +216,11 @@ def test_help_names_every_option_with_its_variable_and_default(capsys: pytest.Ca
         flag = "--" + field.name.replace("_", "-")
         assert f"{flag} " in text
         assert f"[{variable_of(flag)}" in text
-    for shown in ("[TALLY_THREADS; default 8]", "[TALLY_COUNT_HEADER; default off]", "[TALLY_BIND; default :0]"):
+    for shown in (
+        "[TALLY_THREADS; default 8]",
+        "[TALLY_COUNT_HEADER; default off]",
+        "[TALLY_BIND; default :0]",
+    ):
         assert shown in text
 
 

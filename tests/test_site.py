@@ -1,4 +1,6 @@
-"""The site: pages are whole, links and assets resolve, and the guide and the README name every option."""
+"""The site: pages are whole, links and assets resolve, and the guide and the README name every
+option.
+"""
 
 import dataclasses
 import posixpath
@@ -15,8 +17,28 @@ from app.settings import Settings, variable_of
 PROJECT = Path(__file__).resolve().parent.parent
 SITE = PROJECT / "www"
 PAGES = sorted(SITE.rglob("*.html"))
-REFERENCES = {("a", "href"), ("link", "href"), ("img", "src"), ("script", "src"), ("section", "data-target")}
-VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+REFERENCES = {
+    ("a", "href"),
+    ("link", "href"),
+    ("img", "src"),
+    ("script", "src"),
+    ("section", "data-target"),
+}
+VOID = {
+    "area",
+    "base",
+    "br",
+    "col",
+    "embed",
+    "hr",
+    "img",
+    "input",
+    "link",
+    "meta",
+    "source",
+    "track",
+    "wbr",
+}
 OPTIONS = [field.name for field in dataclasses.fields(Settings)]
 
 
@@ -50,7 +72,9 @@ class Page(HTMLParser):
         self._take(tag, dict(attrs))
 
     def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag, f"</{tag}> at line {self.getpos()[0]} closes another element"
+        assert self._open.pop() == tag, (
+            f"</{tag}> at line {self.getpos()[0]} closes another element"
+        )
         self._in_title = False
 
     def handle_data(self, data: str) -> None:
@@ -66,13 +90,19 @@ class Page(HTMLParser):
             self.missing_alternatives.append(attributes.get("src") or "")
         if identifier := attributes.get("id"):
             self.identifiers.append(identifier)
-        self.references.extend(value for name, value in attributes.items() if value and (tag, name) in REFERENCES)
+        self.references.extend(
+            value for name, value in attributes.items() if value and (tag, name) in REFERENCES
+        )
 
 
 def _resolve(page: Path, reference: str) -> Path:
     """Return the file that a browser on *page* gets for *reference*."""
     base = "/" + page.relative_to(SITE).as_posix()
-    path = unquote(posixpath.normpath(posixpath.join(posixpath.dirname(base), urlsplit(reference).path or base)))
+    path = unquote(
+        posixpath.normpath(
+            posixpath.join(posixpath.dirname(base), urlsplit(reference).path or base)
+        )
+    )
     found = SITE / path.lstrip("/")
     return found / "index.html" if found.is_dir() else found
 
@@ -82,7 +112,9 @@ def _name(page: Path) -> str:
 
 
 def test_the_site_has_its_pages() -> None:
-    assert {"index.html", "404.html", "comparison.html", "guide/index.html"} <= {_name(page) for page in PAGES}
+    assert {"index.html", "404.html", "comparison.html", "guide/index.html"} <= {
+        _name(page) for page in PAGES
+    }
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)
@@ -97,7 +129,11 @@ def test_page_is_whole(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)
 def test_links_and_assets_resolve(path: Path) -> None:
-    references = [text for text in page_at(path).references if not urlsplit(text).scheme and not urlsplit(text).netloc]
+    references = [
+        text
+        for text in page_at(path).references
+        if not urlsplit(text).scheme and not urlsplit(text).netloc
+    ]
     broken = []
     for reference in references:
         target = _resolve(path, reference)
@@ -110,7 +146,11 @@ def test_links_and_assets_resolve(path: Path) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=_name)
 def test_page_loads_nothing_from_elsewhere(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert not [word for word in ('src="http', 'src="//', "@import", "url(http", 'rel="preconnect"') if word in text]
+    assert not [
+        word
+        for word in ('src="http', 'src="//', "@import", "url(http", 'rel="preconnect"')
+        if word in text
+    ]
 
 
 def test_the_404_page_works_at_any_depth() -> None:
@@ -139,6 +179,9 @@ def test_every_module_that_the_documents_run_exists() -> None:
 @pytest.mark.parametrize("ending", ["run_builtin.py", "-m pytest"])
 def test_the_readme_gives_each_command_on_one_line(ending: str) -> None:
     lines = (PROJECT / "README.md").read_text(encoding="utf-8").splitlines()
-    command = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python " + ending
+    command = (
+        "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python "
+        + ending
+    )
     assert command in lines[:40]
     assert command.replace("&", "&amp;") in (SITE / "index.html").read_text(encoding="utf-8")

@@ -8,9 +8,14 @@ T = TypeVar("T")
 
 
 def wait_until(
-    condition: Callable[[], T | Literal[False]], *, timeout: float = 10.0, message: str = "the condition"
+    condition: Callable[[], T | Literal[False]],
+    *,
+    timeout: float = 10.0,
+    message: str = "the condition",
 ) -> T:
-    """Return *condition*'s first true value; AssertionError when *timeout* seconds have passed without one."""
+    """Return *condition*'s first true value; AssertionError when *timeout* seconds have passed
+    without one.
+    """
     deadline = time.monotonic() + timeout
     while True:
         value = condition()

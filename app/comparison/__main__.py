@@ -1,8 +1,8 @@
 """`python -m app.comparison`: starts, loads and questions servers, and reports.
 
-Ends with status 0 when there is a report, 1 when no server could be measured, a load generator failed or a report could
-not be written, 2 for a senseless command line, 130 after Ctrl-C and 143 after SIGTERM; in each case nothing that it
-started goes on running.
+Ends with status 0 when there is a report, 1 when no server could be measured, a load generator
+failed or a report could not be written, 2 for a senseless command line, 130 after Ctrl-C and 143
+after SIGTERM; in each case nothing that it started goes on running.
 """
 
 import datetime
@@ -43,7 +43,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _report(options: Options, comparison: Comparison) -> int:
-    """Print the report and write the files, each whether or not the others could be. Returns the exit status."""
+    """Print the report and write the files, each whether or not the others could be. Returns the
+    exit status.
+    """
     try:
         print_report(comparison)
     finally:
@@ -66,7 +68,9 @@ def _written(comparison: Comparison, path: str, write: Callable[[Comparison, str
 
 
 def _shown(text: str) -> str:
-    """Return *text* of the command line with the bytes that are not UTF-8 escaped, since no report could hold them."""
+    """Return *text* of the command line with the bytes that are not UTF-8 escaped, since no report
+    could hold them.
+    """
     return os.fsencode(text).decode(errors="backslashreplace")
 
 
@@ -76,7 +80,11 @@ def _tell(what: object) -> None:
 
 def _measure(options: Options, comparison: Comparison) -> None:
     server_cores, generator_cores = machine.cores_apart()
-    with Guard() as guard, guard.temporary_directory() as scratch, Progress(options.plan.steps()) as progress:
+    with (
+        Guard() as guard,
+        guard.temporary_directory() as scratch,
+        Progress(options.plan.steps()) as progress,
+    ):
         documents = write_documents(os.path.join(scratch, "site"))
         generators = Generators(options.wrk, guard, scratch, generator_cores)
         measurement = Measurement(
@@ -93,7 +101,9 @@ def _empty(options: Options, arguments: list[str]) -> Comparison:
     server_cores, generator_cores = machine.cores_apart()
     described = machine.describe()
     described["pinned"] = (
-        f"servers to core {min(server_cores)}, generator to core {min(generator_cores)}" if server_cores else "nothing"
+        f"servers to core {min(server_cores)}, generator to core {min(generator_cores)}"
+        if server_cores
+        else "nothing"
     )
     return Comparison(
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),

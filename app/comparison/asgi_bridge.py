@@ -1,8 +1,12 @@
-"""The WSGI application named by COMPARISON_APPLICATION, bridged to ASGI by a2wsgi: how uvicorn runs it."""
+"""The WSGI application named by COMPARISON_APPLICATION, bridged to ASGI by a2wsgi: how uvicorn runs
+it.
+"""
 
 import importlib
 import os
 
 _module, _, _name = os.environ["COMPARISON_APPLICATION"].partition(":")
 # Imported by name: the package is there only on machines where this comparison is asked for.
-app = importlib.import_module("a2wsgi").WSGIMiddleware(getattr(importlib.import_module(_module), _name))
+app = importlib.import_module("a2wsgi").WSGIMiddleware(
+    getattr(importlib.import_module(_module), _name)
+)

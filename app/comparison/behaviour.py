@@ -13,9 +13,11 @@ Outcome = Literal["pass", "deviates", "error", "not offered"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one row. *said* tells the difference in a line; it is empty where there is none.
+    """What became of one row. *said* tells the difference in a line; it is empty where there is
+    none.
 
-    "error": no answer that could be read; "not offered": right, because the RFC leaves the feature to the server.
+    "error": no answer that could be read; "not offered": right, because the RFC leaves the feature
+    to the server.
     """
 
     topic: str
@@ -27,11 +29,14 @@ class Verdict:
     said: str = ""
 
 
-def observe(port: int, patience: float, told: Callable[[int], None] = lambda _done: None) -> list[Verdict]:
+def observe(
+    port: int, patience: float, told: Callable[[int], None] = lambda _done: None
+) -> list[Verdict]:
     """Send every request of the tables to the server on *port*, each on a connection of its own.
 
-    *patience*: seconds for an answer; a request that got none is sent once more, with twice as much, so that a
-    busy machine is not taken for a silent server. *told* is called with the number of rows done.
+    *patience*: seconds for an answer; a request that got none is sent once more, with twice as
+    much, so that a busy machine is not taken for a silent server. *told* is called with the number
+    of rows done.
     """
     facts = _facts(port, patience)
     verdicts: list[Verdict] = []
@@ -40,7 +45,8 @@ def observe(port: int, patience: float, told: Callable[[int], None] = lambda _do
         for probe in probes:
             seen = _send(probe, facts, patience)
             if _was_silent(seen):
-                # A server that often says nothing is not asked twice: the list has to come to an end.
+                # A server that often says nothing is not asked twice: the list has to come to an
+                # end.
                 silences += 1
                 if silences <= 5:
                     seen = _send(probe, facts, patience * 2)
@@ -57,7 +63,9 @@ def judge(topic: str, probe: Probe, seen: Exchange, facts: Facts) -> Verdict:
         outcome, complaint = "not offered", ""
     elif complaint:
         outcome = "deviates" if seen.answers else "error"
-    return Verdict(topic, probe.name, probe.level, probe.section, probe.requires, outcome, complaint)
+    return Verdict(
+        topic, probe.name, probe.level, probe.section, probe.requires, outcome, complaint
+    )
 
 
 def _was_silent(seen: Exchange) -> bool:

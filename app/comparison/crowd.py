@@ -1,4 +1,6 @@
-"""The crowd that stands beside small GETs: idle connections, readers of a byte now and then, dribblers of a head."""
+"""The crowd that stands beside small GETs: idle connections, readers of a byte now and then,
+dribblers of a head.
+"""
 
 import contextlib
 import select
@@ -25,7 +27,9 @@ class Crowd:
         self._next = 0.0
 
     def gather(self) -> int:
-        """Connect everybody; return how many are in place. Idle ones have had an answer and could ask again."""
+        """Connect everybody; return how many are in place. Idle ones have had an answer and could
+        ask again.
+        """
         if not self._size:
             return 0
         self._sockets = [self._connecting() for _ in range(self._size)]
@@ -33,7 +37,8 @@ class Crowd:
         connected = self._await(self._sockets, select.EPOLLOUT, deadline, self._say_first)
         if self._kind == "idle":
             return len(self._await(connected, select.EPOLLIN, deadline, _has_answer))
-        # The server fills the buffers of those who read slowly; that is over when the measurement begins.
+        # The server fills the buffers of those who read slowly; that is over when the measurement
+        # begins.
         time.sleep(_SETTLING)
         return len(connected)
 
@@ -51,7 +56,10 @@ class Crowd:
 
     @staticmethod
     def _await(
-        sockets: list[socket.socket], event: int, deadline: float, then: Callable[[socket.socket], bool]
+        sockets: list[socket.socket],
+        event: int,
+        deadline: float,
+        then: Callable[[socket.socket], bool],
     ) -> list[socket.socket]:
         """Return those for which *then* was true when *event* came."""
         waiting = {opened.fileno(): opened for opened in sockets}

@@ -17,7 +17,9 @@ CODED = b"The plain form of a text that also lies beside itself as gzip.\n" * 20
 
 @dataclass(frozen=True)
 class Documents:
-    """A directory filled for a comparison. *pages* are URL paths with lengths; all content is on disk."""
+    """A directory filled for a comparison. *pages* are URL paths with lengths; all content is on
+    disk.
+    """
 
     root: str
     pages: tuple[tuple[str, int], ...]
@@ -47,8 +49,14 @@ def write_documents(root: str) -> Documents:
 
 
 def _page(number: int, length: int, source: random.Random) -> bytes:
-    start = f"<!doctype html><html lang=en><meta charset=utf-8><title>Page {number}</title><p>".encode()
-    words = b" ".join(source.choices((b"quick", b"brown", b"fox", b"lazy", b"dog", b"jumps", b"over"), k=length // 4))
+    start = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>Page {number}</title><p>".encode()
+    )
+    words = b" ".join(
+        source.choices(
+            (b"quick", b"brown", b"fox", b"lazy", b"dog", b"jumps", b"over"), k=length // 4
+        )
+    )
     return (start + words)[: length - 8].ljust(length - 8) + b"</html>\n"
 
 
@@ -56,7 +64,9 @@ def _write_large(path: str, source: random.Random) -> None:
     block = source.randbytes(1_000_000)
     with open(path, "wb") as file:
         # Each block begins with its number: bytes from the wrong place are seen.
-        file.writelines(number.to_bytes(8, "big") + block[8:] for number in range(LARGE_BYTES // len(block)))
+        file.writelines(
+            number.to_bytes(8, "big") + block[8:] for number in range(LARGE_BYTES // len(block))
+        )
 
 
 def _write_behaviour(root: str) -> None:

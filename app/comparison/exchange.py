@@ -15,7 +15,9 @@ _LONGEST_HEAD = 65536
 
 @dataclass(frozen=True)
 class Answer:
-    """A response as it was received. Field names in *fields* are in lower case, in order, repeated ones too."""
+    """A response as it was received. Field names in *fields* are in lower case, in order, repeated
+    ones too.
+    """
 
     status: int
     version: str
@@ -33,7 +35,9 @@ class Answer:
 
 @dataclass
 class Exchange:
-    """What came back. *failure* is a sentence when something other than answers did: a time-out, a reset, nonsense."""
+    """What came back. *failure* is a sentence when something other than answers did: a time-out, a
+    reset, nonsense.
+    """
 
     answers: list[Answer] = field(default_factory=list)
     interim: list[int] = field(default_factory=list)  # the 1xx that came before
@@ -54,13 +58,18 @@ class NotHttpError(Exception):
 
 
 def exchange(
-    port: int, parts: Sequence[bytes], methods: Sequence[str] = ("GET",), patience: float = 2.0, follow_up: bytes = b""
+    port: int,
+    parts: Sequence[bytes],
+    methods: Sequence[str] = ("GET",),
+    patience: float = 2.0,
+    follow_up: bytes = b"",
 ) -> Exchange:
     """Send *parts* one after another and read one final answer for each of *methods*.
 
-    A part after the first waits for a first answer, be it interim, or a tenth of a second. *follow_up* is a GET that
-    is sent when all answers are in, to see whether the connection still serves; its answer is appended.
-    No error is raised: the outcome says what failed. Takes at most about four times *patience* seconds.
+    A part after the first waits for a first answer, be it interim, or a tenth of a second.
+    *follow_up* is a GET that is sent when all answers are in, to see whether the connection still
+    serves; its answer is appended. No error is raised: the outcome says what failed. Takes at most
+    about four times *patience* seconds.
     """
     seen = Exchange()
     try:
@@ -102,7 +111,9 @@ class _Reader:
         select.select([self._connection], [], [], patience)
 
     def read_answers(self, methods: Sequence[str], patience: float) -> None:
-        """Read until there is a final answer for each of *methods*, counted from the connection's start."""
+        """Read until there is a final answer for each of *methods*, counted from the connection's
+        start.
+        """
         deadline = time.monotonic() + patience
         seen = self._seen
         while len(seen.answers) < len(methods):

@@ -1,4 +1,6 @@
-"""Runs one load: chooses wrk or the bundled generator, in a process of its own, pinned away from the server."""
+"""Runs one load: chooses wrk or the bundled generator, in a process of its own, pinned away from
+the server.
+"""
 
 import contextlib
 import json
@@ -31,9 +33,13 @@ class Generators:
         return "wrk" if self._wrk and not bundled_only else "bundled"
 
     def run(
-        self, order: LoadOrder, bundled_only: bool, gathered: Callable[[int], None] = lambda _held: None
+        self,
+        order: LoadOrder,
+        bundled_only: bool,
+        gathered: Callable[[int], None] = lambda _held: None,
     ) -> LoadReport:
-        """Load a server as *order* says. *gathered* is called when the order's crowd is in place, with its number.
+        """Load a server as *order* says. *gathered* is called when the order's crowd is in place,
+        with its number.
 
         Raises GeneratorError, WrkError.
         """

@@ -1,9 +1,11 @@
-"""Ends what a comparison started when the comparison itself cannot: a process that waits for its parent's end.
+"""Ends what a comparison started when the comparison itself cannot: a process that waits for its
+parent's end.
 
-The parent writes lines into the guard's standard input: `+GROUP` and `-GROUP` for process groups that began and
-ended, `dir PATH` for a directory to remove. The pipe's end means that the parent is gone, be it by SIGKILL. Groups
-are used instead of the parent-death signal because that reaches only direct children, and servers have workers.
-Nothing of the package may be imported: the file runs by its path.
+The parent writes lines into the guard's standard input: `+GROUP` and `-GROUP` for process groups
+that began and ended, `dir PATH` for a directory to remove. The pipe's end means that the parent is
+gone, be it by SIGKILL. Groups are used instead of the parent-death signal because that reaches only
+direct children, and servers have workers. Nothing of the package may be imported: the file runs by
+its path.
 """
 
 import contextlib
@@ -15,11 +17,16 @@ import time
 
 
 def _living_groups() -> set[int]:
-    """The process groups with a process that has not ended: zombies, which nobody may reap in a container, are none."""
+    """The process groups with a process that has not ended: zombies, which nobody may reap in a
+    container, are none.
+    """
     found = set()
     for name in os.listdir("/proc"):
         if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+            with (
+                contextlib.suppress(OSError),
+                open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file,
+            ):
                 state, _parent, group = file.read().rpartition(")")[2].split()[:3]
                 if state != "Z":
                     found.add(int(group))

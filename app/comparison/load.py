@@ -1,8 +1,10 @@
-"""The bundled load generator: one epoll loop over raw sockets that checks the status and the length of every answer.
+"""The bundled load generator: one epoll loop over raw sockets that checks the status and the length
+of every answer.
 
-Runs as a process of its own (`python -m app.comparison.load ORDER-FILE`), pinned away from the server, and prints one
-JSON object. Each connection sends its next request when it has the answer to the last (a closed loop), or, with a
-*rate*, when it is due. A Python program cannot load a fast server fully: the report says which generator was used.
+Runs as a process of its own (`python -m app.comparison.load ORDER-FILE`), pinned away from the
+server, and prints one JSON object. Each connection sends its next request when it has the answer to
+the last (a closed loop), or, with a *rate*, when it is due. A Python program cannot load a fast
+server fully: the report says which generator was used.
 """
 
 import json
@@ -104,7 +106,13 @@ class Generator:
         elapsed = (self._last_answer or now) - start
         share = (time.process_time() - cpu) / max(now - start, 1e-9)
         return LoadReport(
-            len(self._latencies), elapsed, percentiles(self._latencies), dict(self._faults), self._examples, share, held
+            len(self._latencies),
+            elapsed,
+            percentiles(self._latencies),
+            dict(self._faults),
+            self._examples,
+            share,
+            held,
         )
 
     def _loop(self, start: float, crowd: Crowd) -> None:
@@ -155,7 +163,9 @@ class Generator:
         connection.ask = order.order[self._next % len(order.order)]
         connection.begun = now
         before, after = self._heads[connection.ask]
-        connection.pending = before if after is None else before + b"%016x" % (self._next * 0x9E3779B1) + after
+        connection.pending = (
+            before if after is None else before + b"%016x" % (self._next * 0x9E3779B1) + after
+        )
         self._next += 1
         if order.rate:
             connection.due = max(connection.due + order.connections / order.rate, now - 1.0)
@@ -189,8 +199,11 @@ class Generator:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            # A server may close a kept-alive connection between two requests: then the request is begun anew.
-            self._renew(connection) if connection.served else self._fail(connection, "no answer", str(error.strerror))
+            # A server may close a kept-alive connection between two requests: then the request is
+            # begun anew.
+            self._renew(connection) if connection.served else self._fail(
+                connection, "no answer", str(error.strerror)
+            )
             return
         connection.pending = connection.pending[sent:]
         if connection.pending or connection.watches_out:
@@ -253,10 +266,14 @@ class Generator:
             self._complete(connection, head=head, surplus=-connection.needed)
 
     def _check_length(self, connection: _Connection, length: int) -> None:
-        """Count an answer whose status or length is not what was asked for; *ask* keeps which it was."""
+        """Count an answer whose status or length is not what was asked for; *ask* keeps which it
+        was.
+        """
         target, status, expected = self._order.asks[connection.ask]
         if connection.status != status:
-            self._count("wrong status", f"{_target(target)}: {connection.status} instead of {status}")
+            self._count(
+                "wrong status", f"{_target(target)}: {connection.status} instead of {status}"
+            )
             connection.wrong = True
         elif expected not in (length, -1):
             self._count("wrong length", f"{_target(target)}: {length} bytes instead of {expected}")
@@ -314,7 +331,9 @@ class Generator:
         elif connection.needed == _NO_HEAD_YET and not connection.buffer:
             self._fail(connection, "no answer", "the connection was closed without an answer")
         else:
-            self._fail(connection, "wrong length", "the connection was closed in the middle of an answer")
+            self._fail(
+                connection, "wrong length", "the connection was closed in the middle of an answer"
+            )
 
     def _renew(self, connection: _Connection) -> None:
         self._drop(connection)

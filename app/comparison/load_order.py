@@ -8,10 +8,11 @@ PERCENTILES = (0.0, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99
 
 @dataclass(frozen=True)
 class LoadOrder:
-    """What to do. *asks* are (head, status, length) with the head as latin-1 text; a length of -1 is not checked.
+    """What to do. *asks* are (head, status, length) with the head as latin-1 text; a length of -1
+    is not checked.
 
-    *rate*: requests a second in all, 0 for as many as possible; *reuse*: requests on a connection, 0 for no limit;
-    *patience*: seconds after which an unanswered request is given up.
+    *rate*: requests a second in all, 0 for as many as possible; *reuse*: requests on a connection,
+    0 for no limit; *patience*: seconds after which an unanswered request is given up.
     """
 
     port: int
@@ -31,9 +32,11 @@ class LoadOrder:
 
 @dataclass
 class LoadReport:
-    """What happened: right answers in *requests*; *faults* counts the wrong ones by kind, *examples* has one of each.
+    """What happened: right answers in *requests*; *faults* counts the wrong ones by kind,
+    *examples* has one of each.
 
-    *latency* holds milliseconds at PERCENTILES; *cpu_share* is how busy the generator itself was (1.0: fully).
+    *latency* holds milliseconds at PERCENTILES; *cpu_share* is how busy the generator itself was
+    (1.0: fully).
     """
 
     requests: int = 0
@@ -50,4 +53,6 @@ def percentiles(values: "array[float]") -> list[float]:
     ordered = sorted(values)
     if not ordered:
         return []
-    return [ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] for percent in PERCENTILES]
+    return [
+        ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] for percent in PERCENTILES
+    ]

@@ -12,7 +12,10 @@ def describe() -> dict[str, str]:
     memory = int(_first_match("/proc/meminfo", r"^MemTotal:\s+(\d+)") or 0)
     virtual = " (virtual)" if _first_match("/proc/cpuinfo", r"^flags\s*:.*\b(hypervisor)\b") else ""
     return {
-        "processor": (_first_match("/proc/cpuinfo", r"^model name\s*:\s*(.*)") or platform.machine()) + virtual,
+        "processor": (
+            _first_match("/proc/cpuinfo", r"^model name\s*:\s*(.*)") or platform.machine()
+        )
+        + virtual,
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{memory / 2**20:.0f} GiB",
         "system": f"{release}, Linux {re.split(r'[^0-9.]', platform.release())[0]}",
@@ -22,7 +25,9 @@ def describe() -> dict[str, str]:
 
 
 def cores_apart() -> tuple[frozenset[int], frozenset[int]]:
-    """Return a core for the server and another for the generator; twice nothing where there is only one."""
+    """Return a core for the server and another for the generator; twice nothing where there is only
+    one.
+    """
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         return frozenset(), frozenset()

@@ -1,8 +1,10 @@
-"""Runs a comparison: starts every server, loads them in interleaved rounds, asks them the behaviour list.
+"""Runs a comparison: starts every server, loads them in interleaved rounds, asks them the behaviour
+list.
 
-All servers run at once, and one of them is loaded at a time: round 1 of each, then round 2 of each in another order.
-So what the machine does meanwhile falls on all of them alike, and ratios are taken within a round. A server that
-crashes is started again, a few times at most; its fault stays in the report.
+All servers run at once, and one of them is loaded at a time: round 1 of each, then round 2 of each
+in another order. So what the machine does meanwhile falls on all of them alike, and ratios are
+taken within a round. A server that crashes is started again, a few times at most; its fault stays
+in the report.
 """
 
 import os
@@ -31,7 +33,9 @@ _SAMPLE = 40
 _LARGE = 10_000_000
 _DYING = 0.3
 _PATIENCE_WITH_LARGE = 20.0
-_COLD = 500  # more requests than a sample warms: the server is loaded a moment before it is measured
+_COLD = (
+    500  # more requests than a sample warms: the server is loaded a moment before it is measured
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class Plan:
         return 1 if workload.crowd else self.rounds
 
     def rounds_of(self, workload: Workload) -> range:
-        """Crowds are gathered once: they take long, and what is asked is whether the server goes on at all."""
+        """Crowds are gathered once: they take long, and what is asked is whether the server goes on
+        at all.
+        """
         return range(self._rounds_of(workload))
 
 
@@ -138,9 +144,13 @@ class Measurement:
 
     def _start(self, contestant: _Contestant) -> bool:
         subject = contestant.subject
-        scratch = os.path.join(self._scratch, f"{len(self._comparison.subjects)}-{subject.name.partition(' ')[0]}")
+        scratch = os.path.join(
+            self._scratch, f"{len(self._comparison.subjects)}-{subject.name.partition(' ')[0]}"
+        )
         try:
-            running = start(contestant.server, self._documents.root, scratch, self._guard, self._cores)
+            running = start(
+                contestant.server, self._documents.root, scratch, self._guard, self._cores
+            )
         except DidNotStartError as error:
             # What ran before has crashed; what never ran did not start.
             subject.state = "crashed" if subject.start_milliseconds else "did not start"
@@ -161,13 +171,16 @@ class Measurement:
             self._prepare(contestant, workload)
         for number in self._plan.rounds_of(workload):
             for contestant in self._turns(number):
-                self._watcher.step(f"{workload.name}, round {number + 1}: {contestant.subject.title}")
+                self._watcher.step(
+                    f"{workload.name}, round {number + 1}: {contestant.subject.title}"
+                )
                 if contestant.running is not None and contestant.script is not None:
                     self._load(contestant, workload)
         last = workload is self._plan.workloads[-1]
         for contestant in self._contestants:
             if workload.crowd:
-                # What a crowd has done to a server is not carried into the next; nor is its end waited for.
+                # What a crowd has done to a server is not carried into the next; nor is its end
+                # waited for.
                 self._stop(contestant, patience=0.1)
             if contestant.running is None and contestant.subject.state == "measured" and not last:
                 self._start(contestant)
@@ -179,11 +192,17 @@ class Measurement:
         return iter(turned if number % 2 == 0 else turned[::-1])
 
     def _prepare(self, contestant: _Contestant, workload: Workload) -> None:
-        """Make the requests for this server, and look at a sample of its answers before anything is loaded."""
+        """Make the requests for this server, and look at a sample of its answers before anything is
+        loaded.
+        """
         contestant.cell = contestant.script = None
         if contestant.running is None:
             return
-        cell = Cell(contestant.subject.name, workload.name, generator=self._generators.name_for(workload.bundled_only))
+        cell = Cell(
+            contestant.subject.name,
+            workload.name,
+            generator=self._generators.name_for(workload.bundled_only),
+        )
         self._comparison.cells.append(cell)
         contestant.cell = cell
         port = contestant.running.site.port
@@ -203,12 +222,18 @@ class Measurement:
                 self._run_load(contestant, workload, min(0.3, self._plan.seconds / 4))
 
     def _fit(self, ready: Script, port: int) -> tuple[Script, Complaint | None]:
-        """Leave out what this server does not offer and need not, put in the lengths only it knows; or complain."""
+        """Leave out what this server does not offer and need not, put in the lengths only it knows;
+        or complain.
+        """
         while True:
-            complaint, lengths = check_sample(_sample(ready), self._documents, port, self._patience_for(ready))
+            complaint, lengths = check_sample(
+                _sample(ready), self._documents, port, self._patience_for(ready)
+            )
             if complaint is None:
                 return _with_lengths(ready, lengths), None
-            without = tuple(index for index in ready.order if ready.asks[index].status != complaint.status)
+            without = tuple(
+                index for index in ready.order if ready.asks[index].status != complaint.status
+            )
             if complaint.kind != "not offered" or not without:
                 return ready, complaint
             ready = Script(ready.asks, without)
@@ -248,15 +273,26 @@ class Measurement:
         for kind, count in report.faults.items():
             cell.add_fault(kind, count, report.examples[kind])
         cell.rounds.append(
-            Round(report.requests, report.seconds, report.latency, used, tree.pss_bytes(), report.cpu_share)
+            Round(
+                report.requests,
+                report.seconds,
+                report.latency,
+                used,
+                tree.pss_bytes(),
+                report.cpu_share,
+            )
         )
         gone = before - set(tree.living())
         if tree.exit_status() is None and gone and not workload.crowd:
-            cell.add_fault("crashed", len(gone), f"{len(gone)} of its processes ended during the load")
+            cell.add_fault(
+                "crashed", len(gone), f"{len(gone)} of its processes ended during the load"
+            )
         self._note_crash(contestant, cell)
         if contestant.running is not None and not workload.crowd:
             port = running.site.port
-            complaint, _ = check_sample(_sample(ready)[:8], self._documents, port, self._patience_for(ready))
+            complaint, _ = check_sample(
+                _sample(ready)[:8], self._documents, port, self._patience_for(ready)
+            )
             if complaint:
                 cell.add_fault(complaint.kind, 1, complaint.detail)
 
@@ -273,7 +309,10 @@ class Measurement:
             port=contestant.running.site.port,
             connections=workload.connections or self._plan.connections,
             seconds=seconds,
-            asks=[(ask.head.decode("latin-1"), ask.status, ask.length) for ask in contestant.script.asks],
+            asks=[
+                (ask.head.decode("latin-1"), ask.status, ask.length)
+                for ask in contestant.script.asks
+            ],
             order=list(contestant.script.order),
             cookie=COOKIE.decode(),
             patience=self._patience_for(contestant.script),
@@ -319,20 +358,31 @@ class Measurement:
             for contestant in self._contestants:
                 if contestant.subject.state != "measured":
                     continue
-                scratch = os.path.join(self._scratch, "behaviour-" + contestant.subject.name.replace(" ", "-"))
+                scratch = os.path.join(
+                    self._scratch, "behaviour-" + contestant.subject.name.replace(" ", "-")
+                )
                 try:
                     running = start(
-                        contestant.server, self._documents.root, scratch, self._guard, self._cores, codings=True
+                        contestant.server,
+                        self._documents.root,
+                        scratch,
+                        self._guard,
+                        self._cores,
+                        codings=True,
                     )
                 except DidNotStartError:
                     continue
                 stack.callback(running.tree.stop)
                 port = running.site.port
-                observed.append((contestant.subject, pool.submit(observe, port, self._plan.patience)))
+                observed.append(
+                    (contestant.subject, pool.submit(observe, port, self._plan.patience))
+                )
             for subject, future in observed:
                 verdicts: list[Verdict] = future.result()
                 self._comparison.verdicts[subject.name] = verdicts
-                self._watcher.step(f"behaviour, {sum(map(len, TOPICS.values()))} requests: {subject.title}")
+                self._watcher.step(
+                    f"behaviour, {sum(map(len, TOPICS.values()))} requests: {subject.title}"
+                )
 
 
 def _sample(ready: Script) -> list[Ask]:
@@ -343,5 +393,8 @@ def _sample(ready: Script) -> list[Ask]:
 
 
 def _with_lengths(ready: Script, lengths: dict[int, int]) -> Script:
-    asks = (replace(ask, length=lengths.get(ask.status, -1)) if ask.length < 0 else ask for ask in ready.asks)
+    asks = (
+        replace(ask, length=lengths.get(ask.status, -1)) if ask.length < 0 else ask
+        for ask in ready.asks
+    )
     return Script(tuple(asks), ready.order)

@@ -17,7 +17,9 @@ _SMALL_CROWDS = {"idle": 100, "readers": 16, "headers": 100}
 
 @dataclass(frozen=True)
 class Options:
-    """The plan, and what is outside it. *wrk* is the program's path, or empty for the bundled generator."""
+    """The plan, and what is outside it. *wrk* is the program's path, or empty for the bundled
+    generator.
+    """
 
     plan: Plan
     baseline: str
@@ -33,7 +35,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """Read the command line. Raises SystemExit with status 2 after one line on standard error, or 0 for --help."""
+    """Read the command line. Raises SystemExit with status 2 after one line on standard error, or 0
+    for --help.
+    """
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.only and given.servers:
@@ -42,7 +46,10 @@ def read_options(arguments: Sequence[str]) -> Options:
     names = [server.name for server in servers]
     baseline = given.baseline or names[0]
     if baseline not in names:
-        parser.error(f"argument --baseline: {baseline!r} is not among the compared servers ({', '.join(names)})")
+        parser.error(
+            f"argument --baseline: {baseline!r} is not among the compared servers"
+            f" ({', '.join(names)})"
+        )
     wrk = find_program("wrk") if given.generator != "bundled" else ""
     if given.generator == "wrk" and not wrk:
         parser.error("argument --generator: wrk is not installed")
@@ -53,7 +60,9 @@ def read_options(arguments: Sequence[str]) -> Options:
 
 
 def _check_reports(parser: _Parser, json: str, html: str) -> None:
-    """A run takes minutes: what would keep its report from being written is told before it, where it can be known."""
+    """A run takes minutes: what would keep its report from being written is told before it, where
+    it can be known.
+    """
     for flag, path in (("--json", json), ("--html", html)):
         if path and (problem := problem_with(path)):
             parser.error(f"argument {flag}: {path!r}: {problem}")
@@ -81,13 +90,17 @@ def _with_defaults(more: Sequence[str]) -> list[str]:
 
 
 def _numbered(names: Sequence[str]) -> list[Server]:
-    """Return the servers; one that is named twice becomes two, so that it can be compared with itself."""
+    """Return the servers; one that is named twice becomes two, so that it can be compared with
+    itself.
+    """
     servers: list[Server] = []
     for name in names:
         count = sum(server.name.partition(" ")[0] == name for server in servers) + 1
         server = SERVERS[name]
         servers.append(
-            replace(server, name=f"{name} ({count})", title=f"{server.title} ({count})") if count > 1 else server
+            replace(server, name=f"{name} ({count})", title=f"{server.title} ({count})")
+            if count > 1
+            else server
         )
     return servers
 
@@ -95,23 +108,63 @@ def _numbered(names: Sequence[str]) -> list[Server]:
 def _parser() -> _Parser:
     parser = _Parser(
         prog="python -m app.comparison",
-        description="Compare servers in speed and in behaviour: each runs as a process of its own on the loopback.",
-        epilog=_wrapped(f"Servers: {', '.join(SERVERS)}.") + "\n" + _wrapped(f"Workloads: {', '.join(CHOICES)}."),
+        description="Compare servers in speed and in behaviour: each runs as a process of its own"
+        " on the loopback.",
+        epilog=_wrapped(f"Servers: {', '.join(SERVERS)}.")
+        + "\n"
+        + _wrapped(f"Workloads: {', '.join(CHOICES)}."),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="short rounds and small crowds: under a minute, for a first look")
+    add(
+        "--quick",
+        action="store_true",
+        help="short rounds and small crowds: under a minute, for a first look",
+    )
     add("--servers", type=_names(tuple(SERVERS)), default=[], metavar="NAME,...|all",
-        help=f"compare these too, beside {', '.join(DEFAULT_SERVERS)}; what is not installed is named")  # fmt: skip
+        help=f"compare these too, beside {', '.join(DEFAULT_SERVERS)}; what is not installed is"
+             " named")  # fmt: skip
     add("--only", type=_names(tuple(SERVERS)), default=[], metavar="NAME,...|all",
         help="compare just these; a name given twice is compared with itself")  # fmt: skip
-    add("--baseline", default="", metavar="NAME", help="the server that ratios refer to (default: the first)")
-    add("--workloads", type=_workloads, default=CHOICES, metavar="NAME,...|none", help="which loads (default: all)")
-    add("--behaviour", action=argparse.BooleanOptionalAction, default=True, help="send the list of behaviour requests")
-    add("--rounds", type=_number(int, 1, 100), metavar="N", help="how often each server is loaded (10; quick: 2)")
-    add("--seconds", type=_number(float, 0.2, 60), metavar="S", help="how long each time (1; quick: 0.3)")
-    add("--connections", type=_number(int, 1, 1000), default=64, metavar="N", help="at the same time (64)")
+    add(
+        "--baseline",
+        default="",
+        metavar="NAME",
+        help="the server that ratios refer to (default: the first)",
+    )
+    add(
+        "--workloads",
+        type=_workloads,
+        default=CHOICES,
+        metavar="NAME,...|none",
+        help="which loads (default: all)",
+    )
+    add(
+        "--behaviour",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="send the list of behaviour requests",
+    )
+    add(
+        "--rounds",
+        type=_number(int, 1, 100),
+        metavar="N",
+        help="how often each server is loaded (10; quick: 2)",
+    )
+    add(
+        "--seconds",
+        type=_number(float, 0.2, 60),
+        metavar="S",
+        help="how long each time (1; quick: 0.3)",
+    )
+    add(
+        "--connections",
+        type=_number(int, 1, 1000),
+        default=64,
+        metavar="N",
+        help="at the same time (64)",
+    )
     add("--generator", choices=("auto", "wrk", "bundled"), default="auto",
         help="what loads: wrk where it is installed (auto), or the bundled one")  # fmt: skip
     add("--json", default="", metavar="FILE", help="write everything that was measured there")

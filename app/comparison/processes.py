@@ -1,9 +1,11 @@
-"""Servers and load generators as trees of processes: started, pinned, measured and ended as a whole.
+"""Servers and load generators as trees of processes: started, pinned, measured and ended as a
+whole.
 
-Each runs in a session of its own, so that its workers are found by session or by descent and a Ctrl-C at the terminal
-reaches only the comparison, which then ends them all; the guard does so when the comparison dies. CPU time comes from
-each process's own CPU clock (nanoseconds, ended threads included) plus what its ended children used, because the
-ticks of /proc/PID/stat are 10 ms long. Linux only.
+Each runs in a session of its own, so that its workers are found by session or by descent and a
+Ctrl-C at the terminal reaches only the comparison, which then ends them all; the guard does so when
+the comparison dies. CPU time comes from each process's own CPU clock (nanoseconds, ended threads
+included) plus what its ended children used, because the ticks of /proc/PID/stat are 10 ms long.
+Linux only.
 """
 
 import contextlib
@@ -91,7 +93,8 @@ class ProcessTree:
         self._guard = guard
         self._output = output
         before = os.sched_getaffinity(0)
-        # A child inherits the affinity of the thread that starts it: no code runs between fork and exec.
+        # A child inherits the affinity of the thread that starts it: no code runs between fork and
+        # exec.
         os.sched_setaffinity(0, cores or before)
         try:
             with open(output, "wb") as file:
@@ -121,7 +124,10 @@ class ProcessTree:
 
     def caught_signals(self) -> set[int]:
         """Return the signals that the first process has handlers for."""
-        with contextlib.suppress(OSError), open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as file:
+        with (
+            contextlib.suppress(OSError),
+            open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as file,
+        ):
             for line in file:
                 if line.startswith("SigCgt:"):
                     mask = int(line.split()[1], 16)
@@ -143,19 +149,27 @@ class ProcessTree:
         return [line.rstrip() for line in self.output().splitlines() if line.strip()][-count:]
 
     def members(self) -> list[int]:
-        """Return the ids of the processes in the tree: of its session, or descended from one that is."""
+        """Return the ids of the processes in the tree: of its session, or descended from one that
+        is.
+        """
         return tree_members(self.pid)
 
     def cpu_seconds(self) -> float:
-        """Return the user and system time that the tree has used, ended and reaped children included."""
+        """Return the user and system time that the tree has used, ended and reaped children
+        included.
+        """
         return sum(map(_cpu_seconds, self.members()))
 
     def pss_bytes(self) -> int:
-        """Return the tree's proportional set size: shared pages are divided among those who share them."""
+        """Return the tree's proportional set size: shared pages are divided among those who share
+        them.
+        """
         return sum(map(_pss_bytes, self.members()))
 
     def stop(self, patience: float = 2.0) -> None:
-        """End the tree, by SIGKILL where SIGTERM does not within *patience* seconds. Later calls do nothing."""
+        """End the tree, by SIGKILL where SIGTERM does not within *patience* seconds. Later calls do
+        nothing.
+        """
         for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 2.0)):
             groups = {_group_of(pid) for pid in self.living()} - {0}
             for group in groups:
@@ -193,7 +207,9 @@ def tree_members(root: int) -> list[int]:
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the state on (proc(5): state, ppid, pgrp, session, ...)."""
+    """Return the fields of /proc/PID/stat from the state on (proc(5): state, ppid, pgrp, session,
+    ...).
+    """
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             text = file.read()
@@ -208,7 +224,8 @@ def _cpu_seconds(pid: int) -> float:
         return 0.0
     reaped = (int(fields[13]) + int(fields[14])) / _TICKS
     try:
-        # The clock id of another process's CPU time: clock_getcpuclockid(3), which Python does not offer.
+        # The clock id of another process's CPU time: clock_getcpuclockid(3), which Python does not
+        # offer.
         return reaped + time.clock_gettime_ns((~pid << 3) | 2) / 1e9
     except OSError:
         return reaped + (int(fields[11]) + int(fields[12])) / _TICKS

@@ -1,7 +1,8 @@
-"""The files that reports go to: whether one can be written is known before a long run, and nothing is lost by asking.
+"""The files that reports go to: whether one can be written is known before a long run, and nothing
+is lost by asking.
 
-What is there already stays as it is until the report is written over it. Devices and pipes are not opened early: the
-reader of a pipe would take that for its end.
+What is there already stays as it is until the report is written over it. Devices and pipes are not
+opened early: the reader of a pipe would take that for its end.
 """
 
 import os
@@ -10,7 +11,9 @@ import sys
 
 
 def problem_with(path: str) -> str | None:
-    """Return in a few words why no report can be written to *path*, or None. Nothing is changed or left behind."""
+    """Return in a few words why no report can be written to *path*, or None. Nothing is changed or
+    left behind.
+    """
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         return "there is no such directory to write into"
     try:
@@ -32,7 +35,8 @@ def are_one_file(path: str, other: str) -> bool:
 def write_report(path: str, text: str) -> None:
     """Write *text*, as UTF-8, over what is there. Raises OSError."""
     if _is_standard_output(path):
-        # Opened by its name, a file that the output was redirected to would be cut and written over by both.
+        # Opened by its name, a file that the output was redirected to would be cut and written over
+        # by both.
         sys.stdout.write(text)
         sys.stdout.flush()
         return

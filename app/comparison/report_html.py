@@ -1,4 +1,6 @@
-"""Writes the report as one page that can be sent, kept and quoted: charts, tables, command lines, machine and date."""
+"""Writes the report as one page that can be sent, kept and quoted: charts, tables, command lines,
+machine and date.
+"""
 
 import os
 from html import escape
@@ -16,8 +18,12 @@ def write_html(comparison: Comparison, path: str) -> None:
 
 
 def as_page(comparison: Comparison) -> str:
-    """Return the whole page. Nothing in it is fetched from elsewhere, and all that servers said is escaped."""
-    sections = "".join(workload_section(comparison, name, title) for name, title in comparison.workloads)
+    """Return the whole page. Nothing in it is fetched from elsewhere, and all that servers said is
+    escaped.
+    """
+    sections = "".join(
+        workload_section(comparison, name, title) for name, title in comparison.workloads
+    )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -30,21 +36,31 @@ def as_page(comparison: Comparison) -> str:
 
 
 def _style() -> str:
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "page", "style.css"), encoding="utf-8") as file:
+    with open(
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "page", "style.css"),
+        encoding="utf-8",
+    ) as file:
         return file.read()
 
 
 def _head(comparison: Comparison) -> str:
-    links = [("overview", "CPU time")] * bool(comparison.workloads) + [("behaviour", "behaviour")] * bool(
-        comparison.verdicts
-    )
-    links += [(name, name) for name, _title in comparison.workloads] + [("servers", "servers"), ("method", "method")]
+    links = [("overview", "CPU time")] * bool(comparison.workloads) + [
+        ("behaviour", "behaviour")
+    ] * bool(comparison.verdicts)
+    links += [(name, name) for name, _title in comparison.workloads] + [
+        ("servers", "servers"),
+        ("method", "method"),
+    ]
     nav = "".join(f'<a href="#{escape(anchor)}">{escape(text)}</a>' for anchor, text in links)
     facts = {"date": comparison.date, **comparison.machine}
-    listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    listed = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in facts.items()
+    )
     count = len(comparison.measured)
     return (
-        f'<h1>Web servers side by side</h1><p class="lead soft">{count} server{"s" * (count != 1)}, the same files, '
+        f'<h1>Web servers side by side</h1><p class="lead soft">{count}'
+        f" server{'s' * (count != 1)}, the same files, "
         "the same requests, one machine: what each costs, and what each answers.</p>"
         f'<dl class="facts">{listed}</dl><nav>{nav}</nav>'
     )
@@ -58,7 +74,11 @@ def _server(comparison: Comparison, subject: Subject) -> str:
     verdicts = comparison.verdicts.get(subject.name)
     notes = [subject.version, f"behaviour {tally(verdicts)}" if verdicts else ""]
     state = subject.state + (f": {subject.reason}" if subject.reason else "")
-    trouble = f'<p class="wrong">{escape(state)}</p>' if subject.state != "measured" or subject.reason else ""
+    trouble = (
+        f'<p class="wrong">{escape(state)}</p>'
+        if subject.state != "measured" or subject.reason
+        else ""
+    )
     if subject.state == "not installed":
         trouble = f'<p class="soft">{escape(state)}</p>'
     lines = f"<pre>{escape(chr(10).join(subject.last_lines))}</pre>" if subject.last_lines else ""
@@ -87,7 +107,8 @@ connecting. A figure with &gt; is what the generator managed, not the server.</p
 def _method(comparison: Comparison) -> str:
     return (
         '<h2 id="method">Method</h2>'
-        f"<p>{comparison.rounds} rounds of {comparison.seconds:g} s for each server and workload, with "
+        f"<p>{comparison.rounds} rounds of {comparison.seconds:g} s for each server and workload,"
+        " with "
         f"{comparison.connections} connections (4 for <code>large</code>). "
         f"{escape(GENERATOR_NOTE[comparison.generator])}</p>{_METHOD}"
         f"<p>The run took {comparison.took / 60:.1f} minutes. Repeat it with:</p>"

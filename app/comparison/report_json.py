@@ -1,4 +1,6 @@
-"""Everything that was measured, round by round, as JSON: for other programs, and for drawing it differently."""
+"""Everything that was measured, round by round, as JSON: for other programs, and for drawing it
+differently.
+"""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,6 @@
-"""The report in the terminal: tables by rich, and a progress bar while it runs; plain lines when piped."""
+"""The report in the terminal: tables by rich, and a progress bar while it runs; plain lines when
+piped.
+"""
 
 import sys
 from types import TracebackType
@@ -10,11 +12,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from .results import Cell, Comparison
-from .wording import GENERATOR_NOTE, count, duration, mebibytes, microseconds, ratio, spread, tally, verdict_of
+from .wording import (
+    GENERATOR_NOTE,
+    count,
+    duration,
+    mebibytes,
+    microseconds,
+    ratio,
+    spread,
+    tally,
+    verdict_of,
+)
 
 
 class Progress:
-    """A bar on standard error while it is a terminal; else a line for each step there. Use as a context."""
+    """A bar on standard error while it is a terminal; else a line for each step there. Use as a
+    context.
+    """
 
     def __init__(self, steps: int) -> None:
         console = Console(stderr=True)
@@ -49,7 +63,10 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar:
             self._bar.stop()
@@ -58,7 +75,9 @@ class Progress:
 def print_report(comparison: Comparison) -> None:
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     console.print(f"\n[bold]{escape(comparison.command)}[/bold], {comparison.date}")
-    console.print(", ".join(f"{name}: {value}" for name, value in comparison.machine.items()), markup=False)
+    console.print(
+        ", ".join(f"{name}: {value}" for name, value in comparison.machine.items()), markup=False
+    )
     if comparison.workloads:
         console.print(
             f"{GENERATOR_NOTE[comparison.generator]} "
@@ -76,7 +95,9 @@ def print_report(comparison: Comparison) -> None:
 
 
 def _crowd_table(comparison: Comparison, name: str, title: str) -> Table:
-    table = Table(title=f"[bold]{name}[/bold]: {title}", title_justify="left", box=SIMPLE_HEAD, title_style="")
+    table = Table(
+        title=f"[bold]{name}[/bold]: {title}", title_justify="left", box=SIMPLE_HEAD, title_style=""
+    )
     table.add_column("server")
     for heading in ("held", "KiB each", "p50 ms", "p99 ms", "PSS MiB"):
         table.add_column(heading, justify="right")
@@ -88,7 +109,9 @@ def _crowd_table(comparison: Comparison, name: str, title: str) -> Table:
             table.add_row(
                 subject.title,
                 f"{cell.held} of {cell.crowd_size}",
-                f"{cell.connection_bytes / 1024:.1f}" if cell.workload == "crowd-idle" and cell.held else "",
+                f"{cell.connection_bytes / 1024:.1f}"
+                if cell.workload == "crowd-idle" and cell.held
+                else "",
                 duration(p50.median) if p50 else "",
                 duration(p99.median) if p99 else "",
                 mebibytes(pss.median) if pss else "",
@@ -98,8 +121,20 @@ def _crowd_table(comparison: Comparison, name: str, title: str) -> Table:
 
 
 def _workload_table(comparison: Comparison, name: str, title: str) -> Table:
-    table = Table(title=f"[bold]{name}[/bold]: {title}", title_justify="left", box=SIMPLE_HEAD, title_style="")
-    for heading in ("server", "requests/s", "±", "p50 ms", "p99 ms", "CPU µs/request", "±", "ratio", "PSS MiB"):
+    table = Table(
+        title=f"[bold]{name}[/bold]: {title}", title_justify="left", box=SIMPLE_HEAD, title_style=""
+    )
+    for heading in (
+        "server",
+        "requests/s",
+        "±",
+        "p50 ms",
+        "p99 ms",
+        "CPU µs/request",
+        "±",
+        "ratio",
+        "PSS MiB",
+    ):
         table.add_column(heading, justify="left" if heading == "server" else "right")
     table.add_column("answers")
     baseline = comparison.cell(comparison.baseline, name)
@@ -134,7 +169,9 @@ def _answers(cell: Cell) -> str:
 
 
 def _servers_table(comparison: Comparison) -> Table:
-    table = Table(title="[bold]servers[/bold]", title_justify="left", box=SIMPLE_HEAD, title_style="")
+    table = Table(
+        title="[bold]servers[/bold]", title_justify="left", box=SIMPLE_HEAD, title_style=""
+    )
     for heading in ("server", "version", "first 200, ms", "±", "behaviour", "state"):
         table.add_column(heading, justify="right" if heading in ("first 200, ms", "±") else "left")
     for subject in comparison.subjects:
@@ -181,7 +218,8 @@ def _print_differences(comparison: Comparison, names: list[str], console: Consol
             console.print(f"[bold]{escape(name)}[/bold] differs from what is required:")
         for verdict in wrong:
             console.print(
-                f"  {verdict.level:6} {verdict.name} ({verdict.section}): {verdict.said}; required: {verdict.requires}",
+                f"  {verdict.level:6} {verdict.name} ({verdict.section}): {verdict.said};"
+                f" required: {verdict.requires}",
                 markup=False,
             )
 
@@ -196,4 +234,8 @@ def _print_troubles(comparison: Comparison, console: Console) -> None:
         for kind, example in cell.examples.items():
             console.print(f"{cell.server}, {cell.workload}: {kind}: {example}", markup=False)
         if cell.not_offered:
-            console.print(f"{cell.server}, {cell.workload}: not offered: {cell.not_offered}", markup=False, style="dim")
+            console.print(
+                f"{cell.server}, {cell.workload}: not offered: {cell.not_offered}",
+                markup=False,
+                style="dim",
+            )

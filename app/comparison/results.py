@@ -26,7 +26,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Round:
-    """One load of one server. *latency* is in milliseconds at load_order.PERCENTILES; *pss* in bytes, at its end."""
+    """One load of one server. *latency* is in milliseconds at load_order.PERCENTILES; *pss* in
+    bytes, at its end.
+    """
 
     requests: int
     seconds: float
@@ -49,10 +51,11 @@ class Round:
 
 @dataclass
 class Cell:
-    """One server under one workload. *faults* counts what was wrong, by kind; *examples* has one of each kind.
+    """One server under one workload. *faults* counts what was wrong, by kind; *examples* has one of
+    each kind.
 
-    *not_offered* says why the workload does not apply. *held* of *crowd_size* connections were in place beside the
-    requests, at *connection_bytes* of memory each (0: not measured).
+    *not_offered* says why the workload does not apply. *held* of *crowd_size* connections were in
+    place beside the requests, at *connection_bytes* of memory each (0: not measured).
     """
 
     server: str
@@ -99,7 +102,9 @@ class Cell:
     def cpu_ratio(self, baseline: "Cell") -> Figure | None:
         """CPU time for a request in terms of the baseline's, round by round."""
         pairs = zip(self.rounds, baseline.rounds, strict=False)
-        return Figure.of([a.cpu_microseconds / b.cpu_microseconds for a, b in pairs if a.requests and b.requests])
+        return Figure.of(
+            [a.cpu_microseconds / b.cpu_microseconds for a, b in pairs if a.requests and b.requests]
+        )
 
     def rate_ratio(self, baseline: "Cell") -> Figure | None:
         pairs = zip(self.rounds, baseline.rounds, strict=False)
@@ -143,7 +148,9 @@ class Comparison:
     took: float = 0.0
 
     def cell(self, server: str, workload: str) -> Cell | None:
-        return next((one for one in self.cells if (one.server, one.workload) == (server, workload)), None)
+        return next(
+            (one for one in self.cells if (one.server, one.workload) == (server, workload)), None
+        )
 
     @property
     def measured(self) -> list[Subject]:

@@ -1,4 +1,6 @@
-"""The configuration files of nginx, Caddy and lighttpd: no access log, all else as near their defaults as can be."""
+"""The configuration files of nginx, Caddy and lighttpd: no access log, all else as near their
+defaults as can be.
+"""
 
 import os
 
@@ -17,9 +19,11 @@ def nginx_file(root: str, port: int, scratch: str, codings: bool) -> str:
     """Write nginx's configuration into *scratch* and return its path."""
     types = " ".join(f"{media_type} {ending};" for ending, media_type in _MEDIA_TYPES.items())
     bodies = " ".join(
-        f"{kind}_temp_path {scratch}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f"{kind}_temp_path {scratch}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    # A master that is root gives its workers to `nobody`, who could not read a private document root.
+    # A master that is root gives its workers to `nobody`, who could not read a private document
+    # root.
     user = "user root;" if os.getuid() == 0 else ""
     return _write(
         scratch,

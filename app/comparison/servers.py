@@ -1,7 +1,8 @@
 """How each server is started: one row a server, with what it needs and the command line it gets.
 
-One rule for all: one process that serves, eight threads where their number is chosen by the user, no access log, and
-everything else as the server's authors chose it. A server is known by its command line only.
+One rule for all: one process that serves, eight threads where their number is chosen by the user,
+no access log, and everything else as the server's authors chose it. A server is known by its
+command line only.
 """
 
 import importlib.metadata
@@ -31,7 +32,8 @@ _PROGRAM_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin
 
 @dataclass(frozen=True)
 class Site:
-    """What a server is asked to serve: the directory *root* on 127.0.0.1:*port*; *scratch* is its own directory.
+    """What a server is asked to serve: the directory *root* on 127.0.0.1:*port*; *scratch* is its
+    own directory.
 
     *codings*: offer NAME.gz beside NAME, where the server can.
     """
@@ -48,7 +50,9 @@ class Site:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that can be compared. *command* makes its command line, and writes its configuration if it has one."""
+    """A server that can be compared. *command* makes its command line, and writes its configuration
+    if it has one.
+    """
 
     name: str
     title: str
@@ -70,7 +74,11 @@ class Server:
         """Return the environment variables that the server gets beside the inherited ones."""
         if not self.application:
             # Caddy keeps files of its own where these point.
-            return {"XDG_CONFIG_HOME": site.scratch, "XDG_DATA_HOME": site.scratch} if self.name == "caddy" else {}
+            return (
+                {"XDG_CONFIG_HOME": site.scratch, "XDG_DATA_HOME": site.scratch}
+                if self.name == "caddy"
+                else {}
+            )
         return {
             "PYTHONPATH": PROJECT,
             "COMPARISON_ROOT": site.root,
@@ -100,10 +108,13 @@ def find_program(name: str) -> str:
 
 
 def command_line(command: list[str], variables: Mapping[str, str], cores: frozenset[int]) -> str:
-    """Return the whole as a line for a shell, as it would be given in the repository's own directory."""
+    """Return the whole as a line for a shell, as it would be given in the repository's own
+    directory.
+    """
     pinned = ["taskset", "-c", ",".join(map(str, sorted(cores)))] if cores else []
     line = " ".join(
-        [f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items())] + [shlex.join(pinned + command)]
+        [f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
+        + [shlex.join(pinned + command)]
     )
     # Where things lie on this machine is of no use on another.
     line = re.sub(re.escape(tempfile.gettempdir()) + r"/comparison-\w+", "$TMPDIR", line)
@@ -114,7 +125,9 @@ def _ask_version(program: str, argument: str) -> str:
     if not program:
         return ""
     try:
-        answer = subprocess.run([program, argument], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+        answer = subprocess.run(  # noqa: S603
+            [program, argument], capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     words = (answer.stdout + answer.stderr).replace("/", " ").split()
@@ -135,14 +148,19 @@ def _builtin(*options: str) -> Callable[[Site, str], list[str]]:
 
 def _gunicorn(*options: str) -> Callable[[Site, str], list[str]]:
     def command(site: Site, application: str) -> list[str]:
-        # In the project's directory gunicorn reads gunicorn.conf.py by itself, as `gunicorn wsgi:app` there would.
-        return _python("-m", "gunicorn", "--bind", site.address, "--workers", "1", *options, application)
+        # In the project's directory gunicorn reads gunicorn.conf.py by itself, as `gunicorn
+        # wsgi:app` there would.
+        return _python(
+            "-m", "gunicorn", "--bind", site.address, "--workers", "1", *options, application
+        )
 
     return command
 
 
 def _waitress(site: Site, application: str) -> list[str]:
-    return _python("-m", "waitress", f"--listen={site.address}", f"--threads={THREADS}", application)
+    return _python(
+        "-m", "waitress", f"--listen={site.address}", f"--threads={THREADS}", application
+    )
 
 
 def _cheroot(site: Site, application: str) -> list[str]:
@@ -156,12 +174,16 @@ def _granian(site: Site, application: str) -> list[str]:
 
 def _bjoern(site: Site, application: str) -> list[str]:
     module, _, name = application.partition(":")
-    return _python("-c", f"import bjoern, {module} as site; bjoern.run(site.{name}, '127.0.0.1', {site.port})")
+    return _python(
+        "-c", f"import bjoern, {module} as site; bjoern.run(site.{name}, '127.0.0.1', {site.port})"
+    )
 
 
 def _uvicorn(site: Site, application: str) -> list[str]:  # noqa: ARG001 - the bridge reads it from the environment
     where = ["--host", "127.0.0.1", "--port", str(site.port)]
-    return _python("-m", "uvicorn", *where, "--no-access-log", f"{PACKAGE}.comparison.asgi_bridge:app")
+    return _python(
+        "-m", "uvicorn", *where, "--no-access-log", f"{PACKAGE}.comparison.asgi_bridge:app"
+    )
 
 
 def _nginx(site: Site) -> list[str]:
@@ -185,8 +207,23 @@ def _http_server(site: Site) -> list[str]:
 
 def _eggserve(site: Site) -> list[str]:
     # By default it serves 64 connections and 32 files at a time: fewer than it is asked for here.
-    limits = ["--max-connections", "4096", "--max-file-streams", "1024", "--max-in-flight-requests", "1024"]
-    return [find_program("eggserve"), "--quiet", "--addr", site.address, "--directory", site.root, *limits]
+    limits = [
+        "--max-connections",
+        "4096",
+        "--max-file-streams",
+        "1024",
+        "--max-in-flight-requests",
+        "1024",
+    ]
+    return [
+        find_program("eggserve"),
+        "--quiet",
+        "--addr",
+        site.address,
+        "--directory",
+        site.root,
+        *limits,
+    ]
 
 
 _BUILTIN_FILES = ("run_builtin.py", "wsgi.py")
@@ -194,8 +231,20 @@ _BUILTIN_FILES = ("run_builtin.py", "wsgi.py")
 _WSGI_SERVERS: tuple[tuple[str, str, str, Callable[[Site, str], list[str]], str], ...] = (
     ("builtin", "Built-in", "", _builtin(), "python"),
     ("builtin-threads-0", "Built-in --threads 0", "", _builtin("--threads", "0"), "python"),
-    ("gunicorn-gthread", "gunicorn gthread", "gunicorn", _gunicorn("-k", "gthread", "--threads", THREADS), "gunicorn"),
-    ("gunicorn-sync", "gunicorn sync", "gunicorn", _gunicorn("-k", "sync", "--threads", "1"), "gunicorn"),
+    (
+        "gunicorn-gthread",
+        "gunicorn gthread",
+        "gunicorn",
+        _gunicorn("-k", "gthread", "--threads", THREADS),
+        "gunicorn",
+    ),
+    (
+        "gunicorn-sync",
+        "gunicorn sync",
+        "gunicorn",
+        _gunicorn("-k", "sync", "--threads", "1"),
+        "gunicorn",
+    ),
     ("waitress", "waitress", "waitress", _waitress, "waitress"),
     ("cheroot", "cheroot", "cheroot", _cheroot, "cheroot"),
     ("granian", "granian", "granian", _granian, "granian"),
@@ -219,7 +268,8 @@ def _wsgi_rows() -> list[Server]:
                     title=title + title_suffix,
                     command=_with_application(command, application),
                     modules=tuple(filter(None, needed)),
-                    files=(("wsgi.py",) * (not suffix) + ("run_builtin.py",) * (not module)) * _IS_CHECKOUT,
+                    files=(("wsgi.py",) * (not suffix) + ("run_builtin.py",) * (not module))
+                    * _IS_CHECKOUT,
                     application=application,
                     version_of=version_of,
                 )
@@ -227,7 +277,9 @@ def _wsgi_rows() -> list[Server]:
     return rows
 
 
-def _with_application(command: Callable[[Site, str], list[str]], application: str) -> Callable[[Site], list[str]]:
+def _with_application(
+    command: Callable[[Site, str], list[str]], application: str
+) -> Callable[[Site], list[str]]:
     return lambda site: command(site, application)
 
 

@@ -24,7 +24,9 @@ class DidNotStartError(Exception):
 
 @dataclass
 class RunningServer:
-    """A server that answers on *site*; stop its *tree* in the end. *milliseconds* passed before its first 200."""
+    """A server that answers on *site*; stop its *tree* in the end. *milliseconds* passed before its
+    first 200.
+    """
 
     tree: ProcessTree
     site: Site
@@ -33,9 +35,16 @@ class RunningServer:
 
 
 def start(
-    server: Server, root: str, scratch: str, guard: Guard, cores: frozenset[int], codings: bool = False
+    server: Server,
+    root: str,
+    scratch: str,
+    guard: Guard,
+    cores: frozenset[int],
+    codings: bool = False,
 ) -> RunningServer:
-    """Start *server* on a free port of the loopback. Raises DidNotStartError, having ended what was started."""
+    """Start *server* on a free port of the loopback. Raises DidNotStartError, having ended what was
+    started.
+    """
     os.makedirs(scratch, exist_ok=True)
     for attempt in (1, 2):
         site = Site(root, _free_port(), scratch, codings)
@@ -53,9 +62,14 @@ def _start_once(server: Server, site: Site, guard: Guard, cores: frozenset[int])
     begun = time.perf_counter()
     try:
         command = server.command(site)
-        # gunicorn would read the project's own configuration in its directory: right for our application alone.
-        directory = site.scratch if server.application.startswith(f"{PACKAGE}.comparison.") else PROJECT
-        tree = ProcessTree(command, guard, os.path.join(site.scratch, "output"), variables, directory, cores)
+        # gunicorn would read the project's own configuration in its directory: right for our
+        # application alone.
+        directory = (
+            site.scratch if server.application.startswith(f"{PACKAGE}.comparison.") else PROJECT
+        )
+        tree = ProcessTree(
+            command, guard, os.path.join(site.scratch, "output"), variables, directory, cores
+        )
     except OSError as error:
         raise DidNotStartError(f"cannot be run: {error}", []) from error
     try:

@@ -1,4 +1,6 @@
-"""WhiteNoise over the compared documents, as another WSGI application to run under the same servers."""
+"""WhiteNoise over the compared documents, as another WSGI application to run under the same
+servers.
+"""
 
 import importlib
 import os
@@ -7,7 +9,9 @@ from typing import Any
 
 def _not_found(_environ: dict[str, Any], start_response: Any) -> list[bytes]:
     body = b"Not Found\n"
-    start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    start_response(
+        "404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+    )
     return [body]
 
 

@@ -55,9 +55,12 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 
 GENERATOR_NOTE = {
-    "wrk": "Loaded by wrk, whose script checks the status and length of every answer; `large` and the crowds by the "
+    "wrk": "Loaded by wrk, whose script checks the status and length of every answer; `large` and"
+    " the crowds by the "
     "bundled generator. A sample is compared byte by byte before and after each load.",
-    "bundled": "Loaded by the bundled generator, a Python program that is slower than wrk: figures marked > are what "
-    "the generator managed, not the server. It checks the status and length of every answer. A sample is compared "
+    "bundled": "Loaded by the bundled generator, a Python program that is slower than wrk: figures"
+    " marked > are what "
+    "the generator managed, not the server. It checks the status and length of every answer. A"
+    " sample is compared "
     "byte by byte before and after each load.",
 }

@@ -1,4 +1,6 @@
-"""What is asked for: each workload a list of requests with the answers they must get, and an order to send them in."""
+"""What is asked for: each workload a list of requests with the answers they must get, and an order
+to send them in.
+"""
 
 import random
 from dataclasses import dataclass
@@ -6,7 +8,8 @@ from dataclasses import dataclass
 from .documents import LARGE_BYTES, Documents
 from .exchange import Answer, Exchange, exchange
 
-#: Stands in a request where the changing part of the cookie goes; the generators put 16 hexadecimal digits there.
+#: Stands in a request where the changing part of the cookie goes; the generators put 16 hexadecimal
+#: digits there.
 COOKIE = b"@@@@@@@@@@@@@@@@"
 _CHROME = (
     "Connection: keep-alive",
@@ -14,7 +17,8 @@ _CHROME = (
     "sec-ch-ua-mobile: ?0",
     'sec-ch-ua-platform: "Linux"',
     "Upgrade-Insecure-Requests: 1",
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/142.0.0.0 Safari/537.36",
     "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
     "application/signed-exchange;v=b3;q=0.7",
     "Sec-Fetch-Site: same-origin",
@@ -32,10 +36,11 @@ _ANY_LENGTH = -1
 
 @dataclass(frozen=True)
 class Ask:
-    """A request and its answer: *status*, and the *length* of the content (-1: not known beforehand).
+    """A request and its answer: *status*, and the *length* of the content (-1: not known
+    beforehand).
 
-    The content is the bytes *first* to *end* of *path*; *path* is empty where there is none to compare.
-    *instead* is another status that is right where a server does not offer the feature.
+    The content is the bytes *first* to *end* of *path*; *path* is empty where there is none to
+    compare. *instead* is another status that is right where a server does not offer the feature.
     """
 
     head: bytes
@@ -48,7 +53,9 @@ class Ask:
 
 @dataclass(frozen=True)
 class Script:
-    """A workload made ready for one server: *order* holds indexes into *asks*, to be sent again and again."""
+    """A workload made ready for one server: *order* holds indexes into *asks*, to be sent again and
+    again.
+    """
 
     asks: tuple[Ask, ...]
     order: tuple[int, ...]
@@ -56,7 +63,9 @@ class Script:
 
 @dataclass(frozen=True)
 class Workload:
-    """*connections* of None: as many as the options say. *crowd* names who is connected beside the small GETs."""
+    """*connections* of None: as many as the options say. *crowd* names who is connected beside the
+    small GETs.
+    """
 
     name: str
     title: str
@@ -71,19 +80,35 @@ WORKLOADS: dict[str, Workload] = {
     workload.name: workload
     for workload in (
         Workload("small", "One file of 1 KiB, a bare request"),
-        Workload("browser", "1,000 pages of 1 to 16 KiB, skewed; Chrome's 16 fields, a cookie that changes"),
-        # wrk holds whole answers in memory to check them; the bundled generator counts the bytes as they pass.
+        Workload(
+            "browser",
+            "1,000 pages of 1 to 16 KiB, skewed; Chrome's 16 fields, a cookie that changes",
+        ),
+        # wrk holds whole answers in memory to check them; the bundled generator counts the bytes as
+        # they pass.
         Workload("large", "One file of 100 MB", connections=4, bundled_only=True),
         Workload("ranges", "Parts of 1 to 64 KiB of the 100 MB file"),
         Workload("conditional", "Browsers that have the page already: 304", needs_validators=True),
         # wrk takes the end of a connection that was not announced for an error.
         Workload("close", "A connection for each small GET", bundled_only=True, closes=True),
-        Workload("mixed", "Pages, 304s, parts and 404s, as a site sees them", needs_validators=True),
-        Workload("crowd-idle", "Small GETs beside idle connections", bundled_only=True, crowd="idle"),
         Workload(
-            "crowd-readers", "Small GETs beside readers that take 1 KiB a second", bundled_only=True, crowd="readers"
+            "mixed", "Pages, 304s, parts and 404s, as a site sees them", needs_validators=True
         ),
-        Workload("crowd-headers", "Small GETs beside clients that dribble a head", bundled_only=True, crowd="headers"),
+        Workload(
+            "crowd-idle", "Small GETs beside idle connections", bundled_only=True, crowd="idle"
+        ),
+        Workload(
+            "crowd-readers",
+            "Small GETs beside readers that take 1 KiB a second",
+            bundled_only=True,
+            crowd="readers",
+        ),
+        Workload(
+            "crowd-headers",
+            "Small GETs beside clients that dribble a head",
+            bundled_only=True,
+            crowd="headers",
+        ),
     )
 }
 #: The names that `--workloads` knows; one name is three stages.
@@ -96,11 +121,15 @@ def chosen(names: tuple[str, ...]) -> list[Workload]:
 
 
 def head(path: str, *lines: str) -> bytes:
-    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *lines, "", ""]).encode("latin-1")
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *lines, "", ""]).encode(
+        "latin-1"
+    )
 
 
 def script(workload: Workload, documents: Documents, port: int, patience: float) -> Script:
-    """Return the requests of *workload* for the server on *port*, which is asked for its validators if need be."""
+    """Return the requests of *workload* for the server on *port*, which is asked for its validators
+    if need be.
+    """
     source = random.Random(workload.name)  # noqa: S311 - the same requests for every server and every run
     tags = _validators(documents, port, patience) if workload.needs_validators else {}
     small = documents.small
@@ -129,16 +158,22 @@ def _parts(documents: Documents, source: random.Random) -> tuple[Ask, ...]:
     for length in source.sample(range(1024, 65536), 200):
         first = source.randrange(LARGE_BYTES - length)
         lines = (*_CHROME, f"Range: bytes={first}-{first + length - 1}")
-        asks.append(Ask(head(documents.large, *lines), 206, length, documents.large, first, instead=200))
+        asks.append(
+            Ask(head(documents.large, *lines), 206, length, documents.large, first, instead=200)
+        )
     return tuple(asks)
 
 
 def _unmodified(tags: dict[str, tuple[str, ...]]) -> tuple[Ask, ...]:
-    return tuple(Ask(head(path, *_CHROME, *lines), 304, 0, instead=200) for path, lines in tags.items())
+    return tuple(
+        Ask(head(path, *_CHROME, *lines), 304, 0, instead=200) for path, lines in tags.items()
+    )
 
 
 def _mixed(documents: Documents, tags: dict[str, tuple[str, ...]], source: random.Random) -> Script:
-    """70 % pages, 15 % 304, 10 % parts, 5 % 404, where the server offers them; else pages in their place."""
+    """70 % pages, 15 % 304, 10 % parts, 5 % 404, where the server offers them; else pages in their
+    place.
+    """
     groups = [(_pages(documents), 70), (_unmodified(tags), 15), (_parts(documents, source), 10)]
     groups.append(((Ask(head("/nothing.html", *_CHROME), 404, _ANY_LENGTH),), 5))
     asks: list[Ask] = []
@@ -153,13 +188,17 @@ def _mixed(documents: Documents, tags: dict[str, tuple[str, ...]], source: rando
 
 
 def _skewed(count: int, source: random.Random) -> tuple[int, ...]:
-    """Return indexes chosen by Zipf's law: the n-th most popular is asked for 1/n as often as the first."""
+    """Return indexes chosen by Zipf's law: the n-th most popular is asked for 1/n as often as the
+    first.
+    """
     weights = [1 / (rank + 1) for rank in range(count)]
     return tuple(source.choices(range(count), weights, k=_ORDER_LENGTH))
 
 
 def _validators(documents: Documents, port: int, patience: float) -> dict[str, tuple[str, ...]]:
-    """Return the conditional fields a browser would send for the first 100 pages; empty if there are no validators."""
+    """Return the conditional fields a browser would send for the first 100 pages; empty if there
+    are no validators.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for path, _length in documents.pages[:100]:
         seen = exchange(port, [head(path, *_CHROME)], patience=patience)
@@ -191,7 +230,9 @@ class Complaint:
 def check_sample(
     asks: list[Ask], documents: Documents, port: int, patience: float
 ) -> tuple[Complaint | None, dict[int, int]]:
-    """Send each of *asks* once and compare its answer byte by byte; also return the lengths of those not known."""
+    """Send each of *asks* once and compare its answer byte by byte; also return the lengths of
+    those not known.
+    """
     lengths: dict[int, int] = {}
     for ask in asks:
         seen = exchange(port, [ask.head.replace(COOKIE, b"0" * len(COOKIE))], patience=patience)
@@ -207,14 +248,20 @@ def compare(ask: Ask, seen: Exchange, documents: Documents) -> Complaint | None:
     """Return what is wrong with the answer to *ask*, if anything."""
     target = ask.head.split(b" ", 2)[1].decode("latin-1")
     if not seen.answers:
-        kind = "wrong length" if "cut short" in seen.failure or "whole" in seen.failure else "no answer"
+        kind = (
+            "wrong length"
+            if "cut short" in seen.failure or "whole" in seen.failure
+            else "no answer"
+        )
         return Complaint(kind, f"GET {target}: {seen.failure}")
     answer = seen.answers[0]
     if answer.status != ask.status:
         kind = "not offered" if answer.status == ask.instead else "wrong status"
         return Complaint(kind, f"GET {target}: {answer.status} instead of {ask.status}", ask.status)
     if ask.length not in (len(answer.body), _ANY_LENGTH):
-        return Complaint("wrong length", f"GET {target}: {len(answer.body)} bytes instead of {ask.length}")
+        return Complaint(
+            "wrong length", f"GET {target}: {len(answer.body)} bytes instead of {ask.length}"
+        )
     if ask.path and answer.body != _bytes_of(ask, documents):
         return Complaint("wrong content", f"GET {target}: other bytes than the file's")
     return None

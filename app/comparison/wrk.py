@@ -1,8 +1,9 @@
 """Load by wrk, with a Lua script that sends the same requests and checks every answer.
 
-wrk does not tell which connection an answer came by. So the script keeps a tally of what is outstanding by status and
-length: an answer that nobody waits for is a wrong one. Each page has a length of its own, so an answer that belongs
-to another request is seen. Latency is counted from the request's first byte, without the time to connect.
+wrk does not tell which connection an answer came by. So the script keeps a tally of what is
+outstanding by status and length: an answer that nobody waits for is a wrong one. Each page has a
+length of its own, so an answer that belongs to another request is seen. Latency is counted from the
+request's first byte, without the time to connect.
 """
 
 import os
@@ -83,11 +84,19 @@ class WrkError(Exception):
     """wrk did not run to its end; the message has its last lines."""
 
 
-def run_wrk(program: str, order: LoadOrder, scratch: str, guard: Guard, cores: frozenset[int]) -> LoadReport:
+def run_wrk(
+    program: str, order: LoadOrder, scratch: str, guard: Guard, cores: frozenset[int]
+) -> LoadReport:
     """Load by wrk as *order* says (rate, reuse and crowd are not for wrk). Raises WrkError."""
     script = _write_script(order, scratch)
     whole = int(order.seconds) + 12
-    command = [program, "-t1", f"-c{order.connections}", f"-d{whole}s", f"--timeout={int(order.patience) or 1}s"]
+    command = [
+        program,
+        "-t1",
+        f"-c{order.connections}",
+        f"-d{whole}s",
+        f"--timeout={int(order.patience) or 1}s",
+    ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     tree = ProcessTree(
@@ -122,7 +131,9 @@ def _await_handler(tree: ProcessTree) -> None:
 
 
 def _write_script(order: LoadOrder, scratch: str) -> str:
-    asks_path, order_path, path = (os.path.join(scratch, name) for name in ("asks", "order", "load.lua"))
+    asks_path, order_path, path = (
+        os.path.join(scratch, name) for name in ("asks", "order", "load.lua")
+    )
     with open(asks_path, "wb") as file:
         for head, status, length in order.asks:
             before, marker, after = head.encode("latin-1").partition(order.cookie.encode())
@@ -130,7 +141,9 @@ def _write_script(order: LoadOrder, scratch: str) -> str:
             file.write(before + after + b"\n")
     with open(order_path, "w", encoding="ascii") as file:
         file.writelines(f"{index}\n" for index in order.order)
-    text = _SCRIPT.replace("@ASKS@", asks_path).replace("@ORDER@", order_path).replace("@MARK@", _MARK)
+    text = (
+        _SCRIPT.replace("@ASKS@", asks_path).replace("@ORDER@", order_path).replace("@MARK@", _MARK)
+    )
     with open(path, "w", encoding="utf-8") as file:
         file.write(text.replace("@PERCENTILES@", ", ".join(map(str, PERCENTILES))))
     return path

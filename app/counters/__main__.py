@@ -19,7 +19,9 @@ _STORES = ("lmdb:", "redis:", "rediss:", "unix:")
 
 
 def main(arguments: Sequence[str] | None = None, *, program: str = "python -m app.counters") -> int:
-    """Return the exit status: 0, or 1 when the store or a file cannot be used. Wrong usage exits with 2."""
+    """Return the exit status: 0, or 1 when the store or a file cannot be used. Wrong usage exits
+    with 2.
+    """
     options = _parser(program).parse_args(arguments)
     try:
         if not options.counts:
@@ -31,12 +33,20 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m ap
             store.close()
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough (`top | head`). What is still buffered must not fail again at the exit.
+        # The reader has seen enough (`top | head`). What is still buffered must not fail again at
+        # the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (CounterError, OSError) as error:
-        text = str(error) if isinstance(error, CounterError) else f"{error.filename or 'output'}: {error.strerror}"
-        print(f"{program.removeprefix('python -m ')}: {text.removeprefix('counts: ')}", file=sys.stderr)
+        text = (
+            str(error)
+            if isinstance(error, CounterError)
+            else f"{error.filename or 'output'}: {error.strerror}"
+        )
+        print(
+            f"{program.removeprefix('python -m ')}: {text.removeprefix('counts: ')}",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         return 130
@@ -68,7 +78,9 @@ def _export(store: Store, options: argparse.Namespace) -> int:
 def _import(store: Store, options: argparse.Namespace) -> int:
     added = _read_source(options.source)
     if not options.add and store.counts() != Counts():
-        raise CounterError("counts: this store has counts already; --add adds to them, reset forgets them")
+        raise CounterError(
+            "counts: this store has counts already; --add adds to them, reset forgets them"
+        )
     store.add(added)
     accesses = sum(record.accesses for record in added.files.values())
     print(f"{accesses} accesses to {len(added.files)} files imported")
@@ -78,7 +90,9 @@ def _import(store: Store, options: argparse.Namespace) -> int:
 def _reset(store: Store, options: argparse.Namespace) -> int:
     if bool(options.path) == options.all:
         raise CounterError("counts: reset what? name paths, or give --all")
-    if options.path and (unknown := [path for path in options.path if path not in store.counts().files]):
+    if options.path and (
+        unknown := [path for path in options.path if path not in store.counts().files]
+    ):
         raise CounterError(f"counts: {unknown[0]}: no counts of such a file")
     store.reset(options.path or None)
     return 0
@@ -104,7 +118,9 @@ def _chosen(counts: Counts, options: argparse.Namespace) -> Counts:
         raise CounterError(f"counts: {missing[0]}: no counts of such a file")
     if options.day is None:
         return chosen
-    on_day = Counts({path: record for path, record in chosen.files.items() if record.days.get(options.day)})
+    on_day = Counts(
+        {path: record for path, record in chosen.files.items() if record.days.get(options.day)}
+    )
     for record in on_day.files.values():
         record.days = {options.day: record.days[options.day]}
     return on_day
@@ -148,15 +164,20 @@ def _number(text: str) -> int:
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program, description="Read and move counts while servers go on counting.",
-        epilog="Exit status: 0, 1 if the counts cannot be used, 2 for wrong usage.", allow_abbrev=False,
+        epilog="Exit status: 0, 1 if the counts cannot be used, 2 for wrong"
+               " usage.", allow_abbrev=False,
     )  # fmt: skip
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: object, description: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=description, description=description, allow_abbrev=False)
+        added = commands.add_parser(
+            name, help=description, description=description, allow_abbrev=False
+        )
         added.set_defaults(run=run)
         where = "lmdb:DIR, redis://HOST/DB, rediss://... or unix://PATH (default: $TALLY_COUNTS)"
-        added.add_argument("--counts", metavar="URL", default=os.environ.get("TALLY_COUNTS", ""), help=where)
+        added.add_argument(
+            "--counts", metavar="URL", default=os.environ.get("TALLY_COUNTS", ""), help=where
+        )
         return added
 
     for name, run, description in (
@@ -164,19 +185,33 @@ def _parser(program: str) -> argparse.ArgumentParser:
         ("top", _top, "list the most accessed files"),
     ):
         listing = command(name, run, description)
-        listing.add_argument("path", nargs="*", metavar="PATH", help="these files only, as in /index.html")
+        listing.add_argument(
+            "path", nargs="*", metavar="PATH", help="these files only, as in /index.html"
+        )
         listing.add_argument("--format", choices=("table", "csv", "json"), default="table")
-        listing.add_argument("--by-day", action="store_true", help="accesses of each day (UTC) rather than in all")
-        listing.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="accesses of this day (UTC) only")
-    listing.add_argument("-n", "--number", type=_number, default=10, help="how many files (default: 10)")
+        listing.add_argument(
+            "--by-day", action="store_true", help="accesses of each day (UTC) rather than in all"
+        )
+        listing.add_argument(
+            "--day", type=_day, metavar="YYYY-MM-DD", help="accesses of this day (UTC) only"
+        )
+    listing.add_argument(
+        "-n", "--number", type=_number, default=10, help="how many files (default: 10)"
+    )
 
     export = command("export", _export, "write everything to standard output")
-    export.add_argument("--format", choices=("json", "csv"), default="json", help="json is what import reads")
+    export.add_argument(
+        "--format", choices=("json", "csv"), default="json", help="json is what import reads"
+    )
     export.add_argument("--by-day", action="store_true", help="in CSV: accesses of each day (UTC)")
 
     importing = command("import", _import, "continue counts that were kept elsewhere")
-    importing.add_argument("source", metavar="FILE|-|URL", help="an exported document, or the store to copy from")
-    importing.add_argument("--add", action="store_true", help="add to the counts that are there already")
+    importing.add_argument(
+        "source", metavar="FILE|-|URL", help="an exported document, or the store to copy from"
+    )
+    importing.add_argument(
+        "--add", action="store_true", help="add to the counts that are there already"
+    )
 
     reset = command("reset", _reset, "forget files; their next access is number 1 again")
     reset.add_argument("path", nargs="*", metavar="PATH", help="as in /index.html")

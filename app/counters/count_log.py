@@ -1,8 +1,9 @@
 """The count log: one line for each access, `path|client address|client port|number`.
 
-`write` only appends to a queue; a thread of the process takes what has gathered and writes it: at once on a terminal,
-after a tenth of a second elsewhere. So a slow or stalled reader of the log never holds up an answer. Whole lines go
-out in one write each time, because worker processes share the stream. Lines keep the order of the `write` calls.
+`write` only appends to a queue; a thread of the process takes what has gathered and writes it: at
+once on a terminal, after a tenth of a second elsewhere. So a slow or stalled reader of the log
+never holds up an answer. Whole lines go out in one write each time, because worker processes share
+the stream. Lines keep the order of the `write` calls.
 """
 
 import atexit
@@ -19,10 +20,12 @@ from time import monotonic
 from ..line_log import RenameWatch, append_whole_lines
 from .telling import tell
 
-#: A pipe takes a write of up to this size (PIPE_BUF on Linux) whole; a larger one could mix with another process's.
+#: A pipe takes a write of up to this size (PIPE_BUF on Linux) whole; a larger one could mix with
+#: another process's.
 PIPE_WRITE_SIZE = 4096
 FILE_WRITE_SIZE = 1 << 20
-#: So many lines wait for a reader that stalls (about 10 MB); further ones are dropped and their number is told.
+#: So many lines wait for a reader that stalls (about 10 MB); further ones are dropped and their
+#: number is told.
 MOST_WAITING_LINES = 100_000
 BATCH_SECONDS = 0.1
 RETRY_SECONDS = 1.0
@@ -32,9 +35,11 @@ _logs: "weakref.WeakSet[CountLog]" = weakref.WeakSet()
 
 
 class CountLog:
-    """Writes count lines to *target*: "-" for standard output, "off", or a file's name (appended to).
+    """Writes count lines to *target*: "-" for standard output, "off", or a file's name (appended
+    to).
 
-    Nothing is opened before the first line, and each process opens for itself after a fork. Safe from any thread.
+    Nothing is opened before the first line, and each process opens for itself after a fork. Safe
+    from any thread.
     """
 
     def __init__(self, target: str) -> None:
@@ -69,7 +74,9 @@ class CountLog:
         self._begin()
 
     def check(self) -> None:
-        """Open the target now, so that one that cannot be opened is known at the start. Raises OSError."""
+        """Open the target now, so that one that cannot be opened is known at the start. Raises
+        OSError.
+        """
         if self.enabled:
             with self._output_lock:
                 self._open()
@@ -90,7 +97,9 @@ class CountLog:
         self._reopen = True
 
     def close(self) -> None:
-        """Write what waits, for two seconds at most, and release the file. A later line opens it again."""
+        """Write what waits, for two seconds at most, and release the file. A later line opens it
+        again.
+        """
         deadline = monotonic() + CLOSE_SECONDS
         # A thread that is stuck in a write to a stalled reader keeps the lock.
         if not self._output_lock.acquire(timeout=CLOSE_SECONDS):
@@ -115,7 +124,9 @@ class CountLog:
                 self._thread = Thread(target=self._run, name="count-log", daemon=True)
                 try:
                     self._thread.start()
-                except RuntimeError:  # no thread to be had, or the interpreter is ending: close() writes
+                except (
+                    RuntimeError
+                ):  # no thread to be had, or the interpreter is ending: close() writes
                     self._thread = None
                     return
                 atexit.register(self.close)
@@ -131,7 +142,9 @@ class CountLog:
                     Event().wait(pause)
                 with self._output_lock:
                     written = self._write_batch(monotonic() + RETRY_SECONDS)
-                pause = RETRY_SECONDS if not written else 0.0 if self._is_terminal else BATCH_SECONDS
+                pause = (
+                    RETRY_SECONDS if not written else 0.0 if self._is_terminal else BATCH_SECONDS
+                )
             self._asleep = True
             # A line that came between the last look and the flag woke nobody.
             if self._waiting:
@@ -139,7 +152,9 @@ class CountLog:
                 self._wake.set()
 
     def _write_batch(self, deadline: float) -> bool:
-        """Write what waits. Returns False when the target took nothing for now; what is left waits on."""
+        """Write what waits. Returns False when the target took nothing for now; what is left waits
+        on.
+        """
         try:
             if self._descriptor < 0 or self._reopen or self._was_renamed():
                 self._open()
@@ -169,7 +184,9 @@ class CountLog:
         return is_file and self._renames.has_left(self._descriptor)
 
     def _next_bytes(self) -> bytes:
-        """Take whole lines off the queue, as many as fit into one write (a longer line comes alone)."""
+        """Take whole lines off the queue, as many as fit into one write (a longer line comes
+        alone).
+        """
         lines = [self._waiting.popleft()]
         size = len(lines[0])
         for _ in range(len(self._waiting)):
@@ -193,7 +210,9 @@ class CountLog:
             self._descriptor = _standard_output()
         else:
             # Not blocking, so that a named pipe without a reader is an error and not a wait.
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            flags = (
+                os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            )
             descriptor = os.open(self.target, flags, 0o644)
             self._close_descriptor()
             self._descriptor = descriptor
@@ -214,7 +233,10 @@ class CountLog:
             self._waiting.clear()
         if not self._complained:
             self._complained = True
-            tell(f"count log {self._name}: {error.strerror}; count lines wait or are dropped until it works again")
+            tell(
+                f"count log {self._name}: {error.strerror}; count lines wait or are dropped until"
+                " it works again"
+            )
 
     def _tell_dropped(self) -> None:
         if self._dropped:
@@ -232,7 +254,11 @@ class CountLog:
 def _standard_output() -> int:
     try:
         return sys.stdout.fileno()
-    except (AttributeError, OSError, ValueError):  # None, replaced by an object without one, or closed
+    except (
+        AttributeError,
+        OSError,
+        ValueError,
+    ):  # None, replaced by an object without one, or closed
         return 1
 
 

@@ -1,10 +1,11 @@
-"""What a counter promises: the protocol that the application counts with, and that every backend keeps.
+"""What a counter promises: the protocol that the application counts with, and that every backend
+keeps.
 
-1. Numbers handed out for a path are 1, 2, 3, ...: distinct and without gaps, whichever thread, process or host asks.
-2. An access that was answered is counted once: not lost and not doubled when a thread, worker or host dies or a call
+1. Numbers handed out for a path are 1, 2, 3, ...: distinct and without gaps, whichever thread,
+process or host asks. 2. An access that was answered is counted once: not lost and not doubled when
+a thread, worker or host dies or a call
    is retried.
-3. A value read after `count` returned includes it.
-4. Values never fall.
+3. A value read after `count` returned includes it. 4. Values never fall.
 
 `tests/counters/test_contract.py` runs against every backend.
 """
@@ -30,7 +31,8 @@ class Kind(Enum):
 #: The kinds that are an access, and so get a number.
 ACCESSES = frozenset({Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED})
 
-#: Called with the access's number, or None when the number is not known yet (a remote store that is away).
+#: Called with the access's number, or None when the number is not known yet (a remote store that is
+#: away).
 Announce = Callable[[int | None], None]
 
 
@@ -40,18 +42,19 @@ class Counter(Protocol):
     def count(self, path: str, kind: Kind, announce: Announce | None = None) -> int | None:
         """Record one answer of *kind* for *path*, and return the access's number.
 
-        *path* is the file's own URL path, percent-encoded (ASCII). Returns None for a kind that is no access,
-        and for an access whose number is not known yet. For an access, *announce* is called exactly once with
-        the same value before the call returns; for one path the calls come in the order of the numbers within a
-        process. *announce* must be quick and must not raise. Never raises: a store that fails is the store's own affair
-        (the answer goes out, the access is told as uncounted).
+        *path* is the file's own URL path, percent-encoded (ASCII). Returns None for a kind that is
+        no access, and for an access whose number is not known yet. For an access, *announce* is
+        called exactly once with the same value before the call returns; for one path the calls come
+        in the order of the numbers within a process. *announce* must be quick and must not raise.
+        Never raises: a store that fails is the store's own affair (the answer goes out, the access
+        is told as uncounted).
         """
 
     def answered(self, status: int) -> None:
         """Record one answer by its status code. Never raises.
 
-        For every answer but those whose kind tells it to `count`: 200 (FULL), 206 (PARTIAL, RESUMED) and
-        304 (NOT_MODIFIED). A HEAD's status is told here too.
+        For every answer but those whose kind tells it to `count`: 200 (FULL), 206 (PARTIAL,
+        RESUMED) and 304 (NOT_MODIFIED). A HEAD's status is told here too.
         """
 
     def close(self) -> None:

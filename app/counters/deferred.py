@@ -1,4 +1,6 @@
-"""A store that did not open while the server runs: files are served, and counting begins as soon as it opens."""
+"""A store that did not open while the server runs: files are served, and counting begins as soon as
+it opens.
+"""
 
 from collections.abc import Callable
 from threading import Lock
@@ -9,9 +11,11 @@ from .telling import Outage
 
 
 class DeferredCounter:
-    """Counts in what *open_store* returns, once that raises no CounterError any more; it is tried once a second.
+    """Counts in what *open_store* returns, once that raises no CounterError any more; it is tried
+    once a second.
 
-    *error* is why it did not open so far: told once, as is the number of accesses that went uncounted meanwhile.
+    *error* is why it did not open so far: told once, as is the number of accesses that went
+    uncounted meanwhile.
     """
 
     def __init__(self, open_store: Callable[[], Counter], error: CounterError) -> None:

@@ -1,7 +1,9 @@
-"""Brings what journals hold to the remote store: the entries of dead processes, of finished writers, of other names.
+"""Brings what journals hold to the remote store: the entries of dead processes, of finished
+writers, of other names.
 
-A store may get another name (`localhost` for `127.0.0.1`), and each name has a directory of its own. Beside a journal
-lies the id of its store, once that is known: what waits for the same store is delivered, whatever the name.
+A store may get another name (`localhost` for `127.0.0.1`), and each name has a directory of its
+own. Beside a journal lies the id of its store, once that is known: what waits for the same store is
+delivered, whatever the name.
 """
 
 import os
@@ -14,7 +16,8 @@ from .record import CounterError
 from .redis import RedisStore
 from .telling import tell
 
-#: Entries that are sent at once. Redis takes about two microseconds for each, in which nobody else is served.
+#: Entries that are sent at once. Redis takes about two microseconds for each, in which nobody else
+#: is served.
 _MOST_AT_ONCE = 2000
 _STORE = "store"
 #: An LMDB file was the journal once.
@@ -35,7 +38,9 @@ class Delivery:
             journal.begin_in_child()
 
     def deliver_all(self, end: Event) -> None:
-        """Deliver what nobody holds any more, until *end* is set or something fails; that is left to another time."""
+        """Deliver what nobody holds any more, until *end* is set or something fails; that is left
+        to another time.
+        """
         try:
             for journal in (self._journal, *self._of_other_names()):
                 for writer in journal.adopt():
@@ -45,7 +50,9 @@ class Delivery:
             return
 
     def finish(self, writer: Writer, journal: Journal | None = None) -> bool:
-        """Deliver all that a writer left, and give it up. Returns False when it has to be left to others."""
+        """Deliver all that a writer left, and give it up. Returns False when it has to be left to
+        others.
+        """
         journal = journal or self._journal
         delivered = False
         try:
@@ -65,7 +72,9 @@ class Delivery:
         return True
 
     def _of_other_names(self) -> Iterator[Journal]:
-        """Yield the journals that wait for the same store under another name. Tell once of those for other stores."""
+        """Yield the journals that wait for the same store under another name. Tell once of those
+        for other stores.
+        """
         store_id = self._remote.store_id
         if not store_id:
             return
@@ -80,7 +89,10 @@ class Delivery:
                 continue
             if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
                 if first_time:
-                    tell(f"counts: {path} belongs to another user; what may wait in it is not delivered")
+                    tell(
+                        f"counts: {path} belongs to another user; what may wait in it is not"
+                        " delivered"
+                    )
                 continue
             its_id, _, its_name = _read(os.path.join(path, _STORE)).strip().partition(" ")
             if its_id == store_id:
@@ -88,7 +100,8 @@ class Delivery:
             elif first_time and (waiting := self._waiting(self._journal_in(path))):
                 whose = its_name or "a store that was never reached"
                 tell(
-                    f"counts: {waiting} accesses wait in {path} for {whose}, which is not known to be "
+                    f"counts: {waiting} accesses wait in {path} for {whose}, which is not known to"
+                    " be "
                     f"{self._remote.name}; a server that is started with that name delivers them"
                 )
 
@@ -96,7 +109,8 @@ class Delivery:
         former = os.path.join(self._journal.directory, _FORMER_FORMAT)
         if os.path.exists(former):
             tell(
-                f"counts: {former} is a journal of an earlier version, which this one cannot read; what may wait in it "
+                f"counts: {former} is a journal of an earlier version, which this one cannot read;"
+                " what may wait in it "
                 "is delivered by a server of that version, and the file can go then"
             )
 

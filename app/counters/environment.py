@@ -1,21 +1,25 @@
-"""An LMDB environment that many threads and processes share: opened, checked, grown and left in order.
+"""An LMDB environment that many threads and processes share: opened, checked, grown and left in
+order.
 
-Each process opens it for itself (LMDB cannot be carried across a fork, nor opened twice in a process), at the first
-use. What several processes do to the file itself, opening and growing, happens under a lock file. Who comes alone
-(`users_lock.py`) checks the file before LMDB maps it: a damaged map would end the process by a signal. Disk space is
-allocated before it is mapped for the same reason: on a full disk, writing to a page of a sparse map is a SIGBUS.
+Each process opens it for itself (LMDB cannot be carried across a fork, nor opened twice in a
+process), at the first use. What several processes do to the file itself, opening and growing,
+happens under a lock file. Who comes alone (`users_lock.py`) checks the file before LMDB maps it: a
+damaged map would end the process by a signal. Disk space is allocated before it is mapped for the
+same reason: on a full disk, writing to a page of a sparse map is a SIGBUS.
 
-Files that are removed or replaced while they are open would part the processes: each would count in what it has open.
-So `in_place` is asked now and then, and whoever comes where such a file is missing waits until the others have left.
+Files that are removed or replaced while they are open would part the processes: each would count in
+what it has open. So `in_place` is asked now and then, and whoever comes where such a file is
+missing waits until the others have left.
 
-A process that is stopped (SIGSTOP, a debugger, a frozen container) inside of a transaction holds up all others until it
-goes on, as it would with any lock; LMDB's knows no time limit, and what was half done under it cannot be taken over
-from a process that is alive. The transaction takes some 3 us of the 30 to 50 of a request, so it is rare, and nothing
-is lost or counted twice by it.
+A process that is stopped (SIGSTOP, a debugger, a frozen container) inside of a transaction holds up
+all others until it goes on, as it would with any lock; LMDB's knows no time limit, and what was
+half done under it cannot be taken over from a process that is alive. The transaction takes some 3
+us of the 30 to 50 of a request, so it is rare, and nothing is lost or counted twice by it.
 
-Nothing of counts is known here. The flags: a commit is safe against the death of any process as soon as it returns,
-and never waits for the disk; what outlives a power failure is the snapshot (`snapshots.py`). Where space cannot be
-reserved, pages are written by system calls instead of through the map, which costs more, and can fail without harm.
+Nothing of counts is known here. The flags: a commit is safe against the death of any process as
+soon as it returns, and never waits for the disk; what outlives a power failure is the snapshot
+(`snapshots.py`). Where space cannot be reserved, pages are written by system calls instead of
+through the map, which costs more, and can fail without harm.
 """
 
 import fcntl
@@ -40,11 +44,18 @@ __all__ = ["Environment", "Transaction"]
 
 FIRST_SIZE = 1 << 20
 LARGEST_STEP = 256 << 20
-#: How often `in_place` is to be asked by those that have it open, and how long a newcomer waits for them to leave.
+#: How often `in_place` is to be asked by those that have it open, and how long a newcomer waits for
+#: them to leave.
 WATCH_SECONDS, LEAVE_SECONDS = 1.0, 3.0
 #: LMDB's lock file, room for 254 readers.
 LOCK_SIZE = 16384
-DATA, LOCK, RESIZE_LOCK, USERS_LOCK, SNAPSHOT = "data.mdb", "lock.mdb", "resize.lock", "users.lock", "snapshot.mdb"
+DATA, LOCK, RESIZE_LOCK, USERS_LOCK, SNAPSHOT = (
+    "data.mdb",
+    "lock.mdb",
+    "resize.lock",
+    "users.lock",
+    "snapshot.mdb",
+)
 FORMAT_KEY = b"\0format"
 #: Raised whenever a program of before would misread what is written now.
 FORMAT = 1
@@ -73,13 +84,17 @@ _registry_lock = Lock()
 
 
 class Environment:
-    """Use `shared`, which gives one object a directory and process, and `release` it as often. Safe from any thread."""
+    """Use `shared`, which gives one object a directory and process, and `release` it as often. Safe
+    from any thread.
+    """
 
     @classmethod
     def shared(
         cls, directory: str, *, first_size: int = FIRST_SIZE, mode: int = 0o755, guest: bool = False
     ) -> "Environment":
-        """Return the process's environment in *directory*; nothing is opened yet. A *guest* leaves soon."""
+        """Return the process's environment in *directory*; nothing is opened yet. A *guest* leaves
+        soon.
+        """
         with _registry_lock:
             path = os.path.realpath(directory)
             environment = _by_directory.get(path)
@@ -96,8 +111,9 @@ class Environment:
         self._first_size = first_size
         self._mode = mode
         self._references = 0
-        #: Told by a process that came alone and found an older boot's identity in the file: a power failure may
-        #: have left pages of different ages, so values are to be compared with the snapshot's.
+        #: Told by a process that came alone and found an older boot's identity in the file: a power
+        #: failure may have left pages of different ages, so values are to be compared with the
+        #: snapshot's.
         self.may_be_stale = False
         self._begin()
 
@@ -106,7 +122,8 @@ class Environment:
         self._opened: lmdb.Environment | None = None
         self._users = UsersLock(self._path(USERS_LOCK), self._mode & 0o666, is_guest=self._guest)
         self._identities: list[tuple[int, int] | None] = []  # of the files, while they are open
-        # Taken in this order. Writers hold the first; readers the second, because growing moves the map.
+        # Taken in this order. Writers hold the first; readers the second, because growing moves the
+        # map.
         self._lock = Lock()
         self._reading = Lock()
 
@@ -120,18 +137,25 @@ class Environment:
     # ------------------------------------------------------------------ reading and writing
 
     def transact(self, work: Callable[[Transaction, *Ts], T], *arguments: *Ts) -> T:
-        """Return what *work* returned in one write transaction. Raises CounterError, and then nothing was written.
+        """Return what *work* returned in one write transaction. Raises CounterError, and then
+        nothing was written.
 
         *work* runs again when the map had to grow, so it changes nothing but the transaction.
         """
         return self.transact_in_order(None, _apply, work, arguments)
 
     def transact_in_order(
-        self, announce: Callable[[T], object] | None, work: Callable[[Transaction, A, B], T], first: A, second: B
+        self,
+        announce: Callable[[T], object] | None,
+        work: Callable[[Transaction, A, B], T],
+        first: A,
+        second: B,
     ) -> T:
-        """Do as `transact`, and call *announce* with the result before this process's next transaction begins.
+        """Do as `transact`, and call *announce* with the result before this process's next
+        transaction begins.
 
-        Two arguments, not any number, and not `with transaction`: each would take a tenth of a count's time.
+        Two arguments, not any number, and not `with transaction`: each would take a tenth of a
+        count's time.
         """
         with self._lock:
             while True:
@@ -152,19 +176,24 @@ class Environment:
             return result
 
     def _overcome(self, error: Exception, opened: lmdb.Environment) -> None:
-        """Make room after a transaction that failed for want of it. Raises CounterError for any other *error*."""
+        """Make room after a transaction that failed for want of it. Raises CounterError for any
+        other *error*.
+        """
         if isinstance(error, lmdb.MapFullError):
             self._resize(opened, grow=True)
         elif isinstance(error, lmdb.MapResizedError):
             self._resize(opened, grow=False)
         else:
-            # What LMDB finds wrong with an open file it may find for good. The next attempt opens anew, and checks.
+            # What LMDB finds wrong with an open file it may find for good. The next attempt opens
+            # anew, and checks.
             with self._reading:
                 self._close()
             raise self._problem(error) from None
 
     def read(self, work: Callable[[Transaction], T]) -> T:
-        """Return what *work* returned in one read transaction: a moment's state. Raises CounterError."""
+        """Return what *work* returned in one read transaction: a moment's state. Raises
+        CounterError.
+        """
 
         def transaction(opened: lmdb.Environment) -> T:
             with opened.begin() as begun:
@@ -180,7 +209,9 @@ class Environment:
                 return done[0]
 
     def copy(self, descriptor: int) -> None:
-        """Write a compact copy of this moment's state. Does not hold up writers. Raises CounterError."""
+        """Write a compact copy of this moment's state. Does not hold up writers. Raises
+        CounterError.
+        """
 
         def copied(opened: lmdb.Environment) -> None:
             opened.reader_check()
@@ -192,7 +223,9 @@ class Environment:
             pass
 
     def _read_in_map(self, work: Callable[[lmdb.Environment], T]) -> tuple[T] | None:
-        """Do *work*, which reads; None when the map had to follow the file first, or it is not open any more."""
+        """Do *work*, which reads; None when the map had to follow the file first, or it is not open
+        any more.
+        """
         try:
             with self._reading:
                 return None if self._opened is None else (work(self._opened),)
@@ -223,7 +256,10 @@ class Environment:
                 self._close()
         except OSError:
             return True  # not to be known now
-        tell(f"counts: {self.directory}: removed or replaced while in use; counting goes on in what is there now")
+        tell(
+            f"counts: {self.directory}: removed or replaced while in use; counting goes on in what"
+            " is there now"
+        )
         return False
 
     def release(self) -> None:
@@ -279,7 +315,8 @@ class Environment:
                 self._recover(path, snapshot, problem)
         if not self._reserves_space:
             put_in_memory(self._path(LOCK), self._mode)
-        # Only now may this process open and close the lock file: closing it later would drop LMDB's own locks on it.
+        # Only now may this process open and close the lock file: closing it later would drop LMDB's
+        # own locks on it.
         self._allocate(LOCK, 0, LOCK_SIZE)
         opened = self._open_file()
         self._allocate(DATA, 0, os.path.getsize(path))
@@ -293,9 +330,13 @@ class Environment:
         path = self._path(DATA)
         for name in (DATA, LOCK):
             if not os.path.exists(self._path(name)):
-                raise FileMissingError(f"counts: {self._path(name)} was removed while other processes have it open")
+                raise FileMissingError(
+                    f"counts: {self._path(name)} was removed while other processes have it open"
+                )
         if not has_meta_page(path):
-            raise CounterError(f"counts: {path} is damaged, and another process has it open; stop that one first")
+            raise CounterError(
+                f"counts: {path} is damaged, and another process has it open; stop that one first"
+            )
         opened = self._open_file()
         with opened.begin() as transaction:
             _check_format(self.directory, transaction)
@@ -303,7 +344,8 @@ class Environment:
 
     def _open_file(self) -> lmdb.Environment:
         path = self._path(DATA)
-        # LMDB cuts the file to the map's size, so this must never be less than what another process maps.
+        # LMDB cuts the file to the map's size, so this must never be less than what another process
+        # maps.
         size = max(self._first_size, os.path.getsize(path) if os.path.exists(path) else 0)
         return lmdb.open(self.directory, map_size=size, mode=self._mode, writemap=self._reserves_space, map_async=True,
                          sync=False, metasync=False, max_dbs=0, readahead=False, lib_version=0)  # fmt: skip
@@ -317,9 +359,15 @@ class Environment:
         if os.path.exists(snapshot) and not verified_problem(snapshot):
             age = max(0, round(time.time() - os.path.getmtime(snapshot)))
             copy_file(snapshot, path)
-            tell(f"counts: {path} {where} ({problem}); counting goes on from the snapshot of {age} s ago")
+            tell(
+                f"counts: {path} {where} ({problem}); counting goes on from the snapshot of {age}"
+                " s ago"
+            )
         else:
-            tell(f"counts: {path} {where} ({problem}); there is no snapshot that can be used: counts begin at 0")
+            tell(
+                f"counts: {path} {where} ({problem}); there is no snapshot that can be used:"
+                " counts begin at 0"
+            )
 
     # ------------------------------------------------------------------ size
 
@@ -338,7 +386,9 @@ class Environment:
 
     @contextmanager
     def _or_close(self) -> Iterator[None]:
-        """Close it when the block fails for want of memory: the old map has gone by then, and there is no new one."""
+        """Close it when the block fails for want of memory: the old map has gone by then, and there
+        is no new one.
+        """
         try:
             yield
         except (lmdb.Error, MemoryError):
@@ -346,14 +396,18 @@ class Environment:
             raise
 
     def _allocate(self, name: str, offset: int, length: int) -> None:
-        descriptor = os.open(self._path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode & 0o666)
+        descriptor = os.open(
+            self._path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode & 0o666
+        )
         try:
             before = os.fstat(descriptor).st_size
             try:
                 os.posix_fallocate(descriptor, offset, length)
             except OSError:
                 if os.fstat(descriptor).st_size > before:
-                    os.ftruncate(descriptor, before)  # what was got of the space would look like a grown map
+                    os.ftruncate(
+                        descriptor, before
+                    )  # what was got of the space would look like a grown map
                 raise
         finally:
             os.close(descriptor)
@@ -382,7 +436,9 @@ class Environment:
 
     @contextmanager
     def _file_lock(self, name: str) -> Iterator[None]:
-        descriptor = os.open(self._path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode & 0o666)
+        descriptor = os.open(
+            self._path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode & 0o666
+        )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -394,19 +450,25 @@ class Environment:
         return CounterError(f"counts: {self.directory}: {reason}".replace("\n", " "))
 
 
-def _apply(transaction: Transaction, work: Callable[[Transaction, *Ts], T], arguments: tuple[*Ts]) -> T:
+def _apply(
+    transaction: Transaction, work: Callable[[Transaction, *Ts], T], arguments: tuple[*Ts]
+) -> T:
     return work(transaction, *arguments)
 
 
 def _check_format(directory: str, transaction: Transaction) -> bytes | None:
-    """Return the identity of the boot that the store was last opened in. Raises CounterError for another format."""
+    """Return the identity of the boot that the store was last opened in. Raises CounterError for
+    another format.
+    """
     value = transaction.get(FORMAT_KEY)
     if value is None:
         return None
     number, _, boot = bytes(value).partition(b" ")
     if number != str(FORMAT).encode():
         shown = number[:20].decode("ascii", "replace")
-        raise CounterError(f"counts: {directory}: kept in format {shown}, this program knows format {FORMAT}")
+        raise CounterError(
+            f"counts: {directory}: kept in format {shown}, this program knows format {FORMAT}"
+        )
     return boot
 
 
@@ -418,8 +480,8 @@ def _boot() -> bytes:
         return b"?"
 
 
-# A fork waits for the transactions of other threads: an environment that one of them is in could not be dropped in the
-# child.
+# A fork waits for the transactions of other threads: an environment that one of them is in could
+# not be dropped in the child.
 _held_for_fork: list[Environment] = []
 
 
@@ -445,4 +507,6 @@ def _begin_all_in_child() -> None:
     _registry_lock.release()
 
 
-os.register_at_fork(before=_hold_all, after_in_parent=_let_all_go, after_in_child=_begin_all_in_child)
+os.register_at_fork(
+    before=_hold_all, after_in_parent=_let_all_go, after_in_child=_begin_all_in_child
+)

@@ -1,9 +1,12 @@
-"""What can be known of the file system below a directory, and of the process-id namespace that this process is in."""
+"""What can be known of the file system below a directory, and of the process-id namespace that this
+process is in.
+"""
 
 import os
 
-# Those that write each block in a new place, so that space that was allocated for a page can still be wanting when the
-# page is written; and those whose space is somebody else's affair. An overlay may lie on either kind.
+# Those that write each block in a new place, so that space that was allocated for a page can still
+# be wanting when the page is written; and those whose space is somebody else's affair. An overlay
+# may lie on either kind.
 _WITHOUT_RESERVE = frozenset(
     {"9p", "bcachefs", "btrfs", "ceph", "cifs", "f2fs", "glusterfs", "nfs", "nfs4", "nilfs2", "overlay", "smb3",
      "smbfs", "virtiofs", "zfs"}
@@ -11,7 +14,9 @@ _WITHOUT_RESERVE = frozenset(
 
 
 def reserves_space(directory: str) -> bool:
-    """Tell whether space that is allocated in *directory* can be relied on when a page of the file is written."""
+    """Tell whether space that is allocated in *directory* can be relied on when a page of the file
+    is written.
+    """
     kind = _kind(directory)
     return kind not in _WITHOUT_RESERVE and not kind.startswith("fuse")
 
@@ -41,7 +46,9 @@ def _unescaped(text: str) -> str:
 
 
 def process_namespace() -> bytes:
-    """Return what tells this process-id namespace from any other, also of other machines; b"" if unknown."""
+    """Return what tells this process-id namespace from any other, also of other machines; b"" if
+    unknown.
+    """
     try:
         status = os.stat("/proc/self/ns/pid")
         with open("/proc/sys/kernel/random/boot_id", "rb") as file:

@@ -1,13 +1,15 @@
-"""Where a host keeps what it counted while the remote store is away, so that killing the server loses nothing.
+"""Where a host keeps what it counted while the remote store is away, so that killing the server
+loses nothing.
 
-One file for each writer, `TOKEN.journal`, which its process holds locked as long as it lives. A file that is not locked
-is a dead process's or a finished one: whoever gets the lock delivers what is in it and removes it. The lock alone says
-who lives. Process ids say nothing: servers in several containers may share a directory.
+One file for each writer, `TOKEN.journal`, which its process holds locked as long as it lives. A
+file that is not locked is a dead process's or a finished one: whoever gets the lock delivers what
+is in it and removes it. The lock alone says who lives. Process ids say nothing: servers in several
+containers may share a directory.
 
-A file begins with a line of fixed length, which says how far it is delivered. Each further line is an entry: a
-checksum, the entry's number and its four texts, which are opaque here. An entry is in the file, safe from the death of
-the process, when `append` returns; a thread has it on the disk, safe from a power failure, within `SYNC_SECONDS` and
-the time that the disk takes.
+A file begins with a line of fixed length, which says how far it is delivered. Each further line is
+an entry: a checksum, the entry's number and its four texts, which are opaque here. An entry is in
+the file, safe from the death of the process, when `append` returns; a thread has it on the disk,
+safe from a power failure, within `SYNC_SECONDS` and the time that the disk takes.
 """
 
 import fcntl
@@ -27,12 +29,14 @@ Entry = tuple[str, str, str, str]
 
 SYNC_SECONDS = 1.0
 _SUFFIX, _UNFINISHED = ".journal", ".new"
-#: "tally-journal 1 BOOT DELIVERED STATE": the boot that it was written in, the end of what is delivered, and whether
-#: it was given up in order, with all of it on the disk ("ended"), or not ("open").
+#: "tally-journal 1 BOOT DELIVERED STATE": the boot that it was written in, the end of what is
+#: delivered, and whether it was given up in order, with all of it on the disk ("ended"), or not
+#: ("open").
 _HEADER = "tally-journal 1 {:36.36} {:020d} {:5}\n"
 _HEADER_SIZE = len(_HEADER.format("", 0, ""))
 _READ_SIZE = 1 << 20
-#: What is told as lost after a power failure: the accesses of so long a time, at the last known rate.
+#: What is told as lost after a power failure: the accesses of so long a time, at the last known
+#: rate.
 _UNSYNCED_SECONDS = 3
 
 
@@ -71,7 +75,9 @@ class Writer:
 
     def write_header(self, state: str = "") -> None:
         self._boot, self._state = (_boot(), state) if state else (self._boot, self._state)
-        _write_whole(self.descriptor, _HEADER.format(self._boot, self.delivered, self._state).encode(), 0)
+        _write_whole(
+            self.descriptor, _HEADER.format(self._boot, self.delivered, self._state).encode(), 0
+        )
 
 
 class Journal:
@@ -94,7 +100,9 @@ class Journal:
         self._end = Event()
 
     def begin_in_child(self) -> None:
-        """Let go of the parent's files: held here too, they would seem alive when the parent is dead."""
+        """Let go of the parent's files: held here too, they would seem alive when the parent is
+        dead.
+        """
         held = self._held
         self._begin()
         for writer in held:
@@ -124,9 +132,13 @@ class Journal:
         return writer
 
     def adopt(self) -> Iterator[Writer]:
-        """Yield the writers that nobody holds; each is to be given to `retire` or `abandon`. Raises OSError."""
+        """Yield the writers that nobody holds; each is to be given to `retire` or `abandon`. Raises
+        OSError.
+        """
         for name in sorted(os.listdir(self.directory)):
-            if name.endswith((_SUFFIX, _UNFINISHED)) and (writer := self._take(os.path.join(self.directory, name))):
+            if name.endswith((_SUFFIX, _UNFINISHED)) and (
+                writer := self._take(os.path.join(self.directory, name))
+            ):
                 if name.endswith(_SUFFIX):
                     yield writer
                 else:  # its process died while it registered
@@ -172,13 +184,17 @@ class Journal:
         self._let_go(writer)
 
     def abandon(self, writer: Writer) -> None:
-        """Leave a writer's entries, all of them on the disk, to whoever comes next, this process too."""
+        """Leave a writer's entries, all of them on the disk, to whoever comes next, this process
+        too.
+        """
         try:
             if writer.has_waiting and writer.is_open and not writer.lost_power:
                 os.fsync(writer.descriptor)
                 writer.write_header("ended")
         except OSError as error:
-            self._complain(f"{self.directory}: {error.strerror}; what it holds may not survive a power failure")
+            self._complain(
+                f"{self.directory}: {error.strerror}; what it holds may not survive a power failure"
+            )
         finally:
             self._let_go(writer)
 
@@ -197,7 +213,8 @@ class Journal:
     # ------------------------------------------------------------------ entries
 
     def append(self, writer: Writer, first: int, entries: Sequence[Entry]) -> None:
-        """Keep *entries*, numbered from *first*. When this returns, the death of the process does not lose them.
+        """Keep *entries*, numbered from *first*. When this returns, the death of the process does
+        not lose them.
 
         Raises CounterError, and then none of them is kept.
         """
@@ -214,7 +231,9 @@ class Journal:
                 self._start_syncing()
 
     def waiting(self, writer: Writer, most: int) -> tuple[int, list[Entry], int]:
-        """Return the first number of up to *most* consecutive entries that are not delivered, these, and their end."""
+        """Return the first number of up to *most* consecutive entries that are not delivered,
+        these, and their end.
+        """
         entries: list[Entry] = []
         first, end = 0, max(writer.delivered, _HEADER_SIZE)
         for line in _lines(os.pread(writer.descriptor, _READ_SIZE, end)):
@@ -246,21 +265,32 @@ class Journal:
         if writer.lost_power and writer.size > _HEADER_SIZE:
             start = max(_HEADER_SIZE, writer.size - _READ_SIZE)
             lines = _lines(os.pread(writer.descriptor, _READ_SIZE, start))
-            times = [int(numbered[1][3]) for line in lines if (numbered := _parsed(line)) and numbered[1][3] != "0"]
+            times = [
+                int(numbered[1][3])
+                for line in lines
+                if (numbered := _parsed(line)) and numbered[1][3] != "0"
+            ]
             last = max(times, default=0)
             at_most = sum(time > last - _UNSYNCED_SECONDS for time in times)
             moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(last)) if last else "an unknown time"
             tell(
-                f"counts: journal {writer.path}: the machine went down after {moment} without an end of the server; "
-                f"of what was answered in the {_UNSYNCED_SECONDS} s before, about {at_most} accesses may be lost"
+                f"counts: journal {writer.path}: the machine went down after {moment} without an"
+                " end of the server; "
+                f"of what was answered in the {_UNSYNCED_SECONDS} s before, about {at_most}"
+                " accesses may be lost"
             )
         if writer.unreadable:
-            tell(f"counts: journal {writer.path}: {writer.unreadable} lines cannot be read, and are not counted")
+            tell(
+                f"counts: journal {writer.path}: {writer.unreadable} lines cannot be read, and are"
+                " not counted"
+            )
 
     # ------------------------------------------------------------------ the disk
 
     def _start_syncing(self) -> None:
-        thread = Thread(target=self._sync_now_and_then, args=(self._end,), name="count-journal", daemon=True)
+        thread = Thread(
+            target=self._sync_now_and_then, args=(self._end,), name="count-journal", daemon=True
+        )
         with suppress(RuntimeError):  # the interpreter is ending: close() syncs
             thread.start()
             self._syncing = thread
@@ -278,7 +308,10 @@ class Journal:
                     _sync_directory(self.directory)
                     named = unsynced
             except OSError as error:
-                self._complain(f"{self.directory}: {error.strerror}; what it holds may not survive a power failure")
+                self._complain(
+                    f"{self.directory}: {error.strerror}; what it holds may not survive a power"
+                    " failure"
+                )
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
@@ -295,7 +328,9 @@ def _line(number: int, entry: Entry) -> bytes:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """Return the lines of *data* with their ends; one that goes on behind a whole piece is left for the next piece."""
+    """Return the lines of *data* with their ends; one that goes on behind a whole piece is left for
+    the next piece.
+    """
     *whole, rest = data.split(b"\n")
     lines = [line + b"\n" for line in whole]
     if rest and (not lines or len(data) < _READ_SIZE):
@@ -329,6 +364,8 @@ def _sync_directory(path: str) -> None:
 def _boot() -> str:
     try:
         with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-            return file.read().decode("ascii").strip()  # this way without a codec that a worker may not read
+            return (
+                file.read().decode("ascii").strip()
+            )  # this way without a codec that a worker may not read
     except OSError:
         return "?"

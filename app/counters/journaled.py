@@ -1,14 +1,17 @@
-"""A counter over a remote store that may be away: exact, and never slower than the remote store's time limit.
+"""A counter over a remote store that may be away: exact, and never slower than the remote store's
+time limit.
 
-The threads that count at the same time share a round trip: the first to come leads, and sends a batch for all that
-wait; whoever comes meanwhile waits for the next. An access is answered only when the remote store has it, with its
-number, or when the journal has it, without. So a batch without a reply goes into the journal under the numbers that it
-was sent with, by which the remote store knows it again.
+The threads that count at the same time share a round trip: the first to come leads, and sends a
+batch for all that wait; whoever comes meanwhile waits for the next. An access is answered only when
+the remote store has it, with its number, or when the journal has it, without. So a batch without a
+reply goes into the journal under the numbers that it was sent with, by which the remote store knows
+it again.
 
-Once the remote store has failed, everything goes into the journal alone, until the process's courier, a thread, finds
-the store again. Then counting begins with a new writer at once, and the courier delivers beside it what the old one has
-waiting, and what dead processes of this host left behind. A store that answers too slowly for a request to wait is not
-away: all goes through the journal then, from which the courier, who has time, delivers again and again.
+Once the remote store has failed, everything goes into the journal alone, until the process's
+courier, a thread, finds the store again. Then counting begins with a new writer at once, and the
+courier delivers beside it what the old one has waiting, and what dead processes of this host left
+behind. A store that answers too slowly for a request to wait is not away: all goes through the
+journal then, from which the courier, who has time, delivers again and again.
 
 What is sent to the remote store, and how, is `redis.py`'s affair.
 """
@@ -59,10 +62,17 @@ class _Waiting:
 
 
 class JournaledCounter:
-    """Counts in *remote*, with a journal below *directory*. Raises CounterError when one of them refuses."""
+    """Counts in *remote*, with a journal below *directory*. Raises CounterError when one of them
+    refuses.
+    """
 
     def __init__(
-        self, remote: RedisStore, directory: str, *, clock: Callable[[], float] = time, retry: float = _RETRY_SECONDS
+        self,
+        remote: RedisStore,
+        directory: str,
+        *,
+        clock: Callable[[], float] = time,
+        retry: float = _RETRY_SECONDS,
     ) -> None:
         self._remote = remote
         self._clock = clock
@@ -148,7 +158,9 @@ class JournaledCounter:
     def _lead(self) -> None:
         """Send one batch for all who wait, and pass the lead on."""
         with self._lock:
-            batch = [self._pending.popleft() for _ in range(min(len(self._pending), _MOST_IN_BATCH))]
+            batch = [
+                self._pending.popleft() for _ in range(min(len(self._pending), _MOST_IN_BATCH))
+            ]
             token, first = self._writer.token if self._writer else "", self._next
             self._next += len(batch)
         try:
@@ -158,7 +170,8 @@ class JournaledCounter:
                 self._leave(error)
                 batch += self._pending
                 self._pending.clear()
-                # The remote store may have what was sent. If the journal has not, these numbers are not used again.
+                # The remote store may have what was sent. If the journal has not, these numbers are
+                # not used again.
                 unused, self._next = self._next, first
                 self._keep(batch)
                 self._next = max(self._next, unused)
@@ -189,7 +202,8 @@ class JournaledCounter:
             self._last_numbers.clear()  # the other files' went back with it
             moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(self._clock()))
             tell(
-                f"counts: {self._remote.name}: counts went back by {moment}, those of {path} from {last} to {number}: "
+                f"counts: {self._remote.name}: counts went back by {moment}, those of {path} from"
+                f" {last} to {number}: "
                 "they were reset, or the store begins with older data; numbers come a second time"
             )
         self._last_numbers[path] = number
@@ -197,7 +211,11 @@ class JournaledCounter:
     def _leave(self, error: BaseException) -> None:
         self._away = True
         self._wake.set()
-        reason = error if isinstance(error, CounterError) else f"counts: {self._remote.name}: {type(error).__name__}"
+        reason = (
+            error
+            if isinstance(error, CounterError)
+            else f"counts: {self._remote.name}: {type(error).__name__}"
+        )
         self._told = f"{reason}; accesses wait in {self._journal.directory} until it works again"
         tell(self._told)
 
@@ -246,7 +264,8 @@ class JournaledCounter:
     # ------------------------------------------------------------------ the courier
 
     def _run(self) -> None:
-        # A start check closes at once what it opens, and may fork then: this thread is to be gone, not in a call.
+        # A start check closes at once what it opens, and may fork then: this thread is to be gone,
+        # not in a call.
         self._end.wait(_BEGIN_SECONDS)
         adopt_at = 0.0
         while not self._end.is_set():
@@ -268,14 +287,17 @@ class JournaledCounter:
     def _return(self) -> bool:
         """See whether the remote store is back; if it is, what waits is up for delivery.
 
-        A request waits for it again only if it answers well within the time that a request may wait.
+        A request waits for it again only if it answers well within the time that a request may
+        wait.
         """
         try:
             is_quick = self._remote.check() < self._remote.timeout * _QUICK
             if is_quick:
                 self._remote.check(quick=True)  # and so the next request finds a connection
         except RemoteRefusedError as error:
-            self._tell_anew(f"{error}; accesses wait in {self._journal.directory} until it works again")
+            self._tell_anew(
+                f"{error}; accesses wait in {self._journal.directory} until it works again"
+            )
             return False
         except CounterError:
             return False
@@ -283,7 +305,8 @@ class JournaledCounter:
         if is_quick:
             tell(f"counts: {self._remote.name} works again; what waited is delivered now")
         elif self._is_slow:  # and not only the answer that it owed from before
-            self._tell_anew(f"counts: {self._remote.name}: answers take longer than a request may wait; accesses go "
+            self._tell_anew(f"counts: {self._remote.name}: answers take longer than a request may"
+                            " wait; accesses go "
                             f"through {self._journal.directory}, and have no numbers")  # fmt: skip
         self._is_slow = not is_quick
         return True
@@ -294,7 +317,9 @@ class JournaledCounter:
             tell(line)
 
     def _begin_writer(self, *, is_away: bool) -> None:
-        """If the writer has entries waiting, leave it to whoever delivers, and count with a new one from now on."""
+        """If the writer has entries waiting, leave it to whoever delivers, and count with a new one
+        from now on.
+        """
         with self._lock:
             used = self._writer
             if used is None or not used.has_waiting:  # and none will come, once it is not away
@@ -302,7 +327,10 @@ class JournaledCounter:
                 return
         try:
             writer = self._journal.register()
-        except (CounterError, OSError):  # no room; delivering makes some, and the next count tries again
+        except (
+            CounterError,
+            OSError,
+        ):  # no room; delivering makes some, and the next count tries again
             writer = None
         with self._lock:
             self._writer, self._next = writer, 1
@@ -337,7 +365,9 @@ class JournaledCounter:
         self._remote.reset(paths)
 
     def close(self) -> None:
-        """Deliver what can be delivered now; the rest waits in the journal for another process or the next start."""
+        """Deliver what can be delivered now; the rest waits in the journal for another process or
+        the next start.
+        """
         if self._closed:
             return
         self._closed = True
@@ -351,7 +381,9 @@ class JournaledCounter:
             writer, self._writer = self._writer, None
         self._outage.close()
         if courier is not None and courier.is_alive():
-            return  # it still delivers, by a connection that hangs; the process's end frees the writer for others
+            # it still delivers, by a connection that hangs; the process's end frees the writer for
+            # others
+            return
         if writer is not None:
             try:
                 if self._away:
@@ -366,7 +398,10 @@ class JournaledCounter:
 
 def _release(settled: Iterable[_Waiting]) -> None:
     for waiting in settled:
-        done, waiting.done = waiting.done, None  # the next leader is released twice: to lead, and with its batch
+        done, waiting.done = (
+            waiting.done,
+            None,
+        )  # the next leader is released twice: to lead, and with its batch
         if done is not None:
             done.release()
 

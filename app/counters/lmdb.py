@@ -1,9 +1,10 @@
 """Counts of every worker process of a host, in an LMDB directory.
 
-One transaction a count: one get, one put. A file's key is its path, and its value one packed record: the kinds, first
-and last access, and the current day's accesses; the days before have rows of their own. The access's number is the sum
-of the three kinds that are accesses, so nothing can disagree. The transaction is the count: once it is committed the
-death of any process leaves it counted, before that it is not.
+One transaction a count: one get, one put. A file's key is its path, and its value one packed
+record: the kinds, first and last access, and the current day's accesses; the days before have rows
+of their own. The access's number is the sum of the three kinds that are accesses, so nothing can
+disagree. The transaction is the count: once it is committed the death of any process leaves it
+counted, before that it is not.
 
 How LMDB is opened, grown and recovered is `environment.py`'s affair.
 """
@@ -34,17 +35,21 @@ DAY = struct.Struct(">I")  # big-endian, so that days sort
 _unpack, _pack = RECORD.unpack, RECORD.pack
 _RECORD_SIZE = RECORD.size
 
-# Keys. A path begins with "/"; one that is too long for a key (LMDB takes 511 bytes) goes by its digest.
+# Keys. A path begins with "/"; one that is too long for a key (LMDB takes 511 bytes) goes by its
+# digest.
 _LONGEST_PATH = 480
 _DIGEST, _PATH_OF_DIGEST, _DAYS, _STATUS = b"#", b"@", b"d", b"s"
-#: What could not be read, kept for whoever looks into it: this, and as much of its key as there is room for.
+#: What could not be read, kept for whoever looks into it: this, and as much of its key as there is
+#: room for.
 _ASIDE = b"x"
 
 _counters: "weakref.WeakSet[LmdbCounter]" = weakref.WeakSet()
 
 
 class LmdbCounter:
-    """Counts in *directory*, shared with every process that counts there. Raises CounterError if it cannot be used."""
+    """Counts in *directory*, shared with every process that counts there. Raises CounterError if it
+    cannot be used.
+    """
 
     def __init__(
         self, directory: str, *, create: bool = True, guest: bool = False, clock: Callable[[], float] = time,
@@ -52,7 +57,9 @@ class LmdbCounter:
     ) -> None:  # fmt: skip
         if not directory:
             raise CounterError("counts: lmdb: needs a directory, as in lmdb:/var/lib/tally")
-        if not create and not any(os.path.exists(os.path.join(directory, name)) for name in (DATA, SNAPSHOT)):
+        if not create and not any(
+            os.path.exists(os.path.join(directory, name)) for name in (DATA, SNAPSHOT)
+        ):
             raise CounterError(f"counts: {directory}: no counts are kept there")
         self._clock = clock
         self._outage = Outage()
@@ -114,7 +121,9 @@ class LmdbCounter:
                 resumed += 1
             else:
                 head += 1
-            transaction.put(key, _pack(full, partial, not_modified, resumed, head, first, last, on, today))
+            transaction.put(
+                key, _pack(full, partial, not_modified, resumed, head, first, last, on, today)
+            )
             return None
         now = int(self._clock())
         if now > last:
@@ -129,7 +138,9 @@ class LmdbCounter:
             on, today = day, 1
         else:  # the clock went back over midnight
             _add(transaction, _day_key(key, day), 1)
-        transaction.put(key, _pack(full, partial, not_modified, resumed, head, first, last, on, today))
+        transaction.put(
+            key, _pack(full, partial, not_modified, resumed, head, first, last, on, today)
+        )
         return full + partial + not_modified
 
     def answered(self, status: int) -> None:
@@ -156,7 +167,9 @@ class LmdbCounter:
         if unreadable:
             shown = f"{unreadable[0][:80]!a}{' and others' if unreadable[1:] else ''}"
             where = self._environment.directory
-            tell(f"counts: {where}: {len(unreadable)} rows cannot be read, and are left out: {shown}")
+            tell(
+                f"counts: {where}: {len(unreadable)} rows cannot be read, and are left out: {shown}"
+            )
         return counts
 
     def add(self, counts: Counts) -> None:
@@ -168,7 +181,9 @@ class LmdbCounter:
         self._snapshots.begin()
 
     def close(self) -> None:
-        """Take the last snapshot and leave the directory; the last one out of a private directory removes it."""
+        """Take the last snapshot and leave the directory; the last one out of a private directory
+        removes it.
+        """
         if self._closed:
             return
         self._closed = True
@@ -180,9 +195,15 @@ class LmdbCounter:
             remove_unused(self._environment.directory)
 
     def _raise_to_snapshot(self) -> None:
-        """After a power failure, values of the live file that are behind the snapshot's are taken from that."""
+        """After a power failure, values of the live file that are behind the snapshot's are taken
+        from that.
+        """
         snapshot = os.path.join(self._environment.directory, SNAPSHOT)
-        if self._environment.may_be_stale and os.path.exists(snapshot) and (rows := rows_of_file(snapshot)):
+        if (
+            self._environment.may_be_stale
+            and os.path.exists(snapshot)
+            and (rows := rows_of_file(snapshot))
+        ):
             self._environment.transact(_raise_to, decoded(rows))
 
 
@@ -195,7 +216,9 @@ def _digest_key(transaction: Transaction, path: bytes) -> bytes:
 
 def _key(transaction: Transaction, path: str) -> bytes:
     key = path.encode("utf-8", "surrogatepass")
-    return key if len(key) <= _LONGEST_PATH and path.startswith("/") else _digest_key(transaction, key)
+    return (
+        key if len(key) <= _LONGEST_PATH and path.startswith("/") else _digest_key(transaction, key)
+    )
 
 
 def _day_key(key: bytes, day: int) -> bytes:
@@ -221,11 +244,16 @@ def _set_aside(transaction: Transaction, key: bytes, value: bytes) -> None:
     """Move a row that cannot be read out of the way: what it was about is counted from 0 on."""
     transaction.put((_ASIDE + key)[:_LONGEST_PATH], value)
     transaction.delete(key)
-    tell(f"counts: the row {key[:80]!a} cannot be read ({len(value)} bytes), and was set aside; it begins at 0")
+    tell(
+        f"counts: the row {key[:80]!a} cannot be read ({len(value)} bytes), and was set aside; it"
+        " begins at 0"
+    )
 
 
 def decoded(rows: Iterable[tuple[bytes, bytes]], unreadable: list[bytes] | None = None) -> Counts:
-    """Return the counts that the *rows* of a store hold; the keys of those that cannot be read go to *unreadable*."""
+    """Return the counts that the *rows* of a store hold; the keys of those that cannot be read go
+    to *unreadable*.
+    """
     counts = Counts()
     by_key: dict[bytes, FileRecord] = {}
     days: list[tuple[bytes, int]] = []
@@ -258,7 +286,9 @@ def decoded(rows: Iterable[tuple[bytes, bytes]], unreadable: list[bytes] | None 
 
 def _record(value: bytes) -> FileRecord:
     full, partial, not_modified, resumed, head, first, last, day, today = RECORD.unpack(value)
-    return FileRecord(full, partial, not_modified, resumed, head, first, last, {day: today} if today else {})
+    return FileRecord(
+        full, partial, not_modified, resumed, head, first, last, {day: today} if today else {}
+    )
 
 
 def _read_record(transaction: Transaction, key: bytes) -> FileRecord:

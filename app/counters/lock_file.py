@@ -1,8 +1,9 @@
 """LMDB's lock file, in memory where the disk cannot promise room.
 
-LMDB writes to its lock file through a map, always. On a file system without reserve (`file_system.py`) that is a SIGBUS
-once the disk is full; so the lock file in the store's directory is a symbolic link there, to a file in memory. It need
-not outlive the machine, and all processes that share a store are on one machine.
+LMDB writes to its lock file through a map, always. On a file system without reserve
+(`file_system.py`) that is a SIGBUS once the disk is full; so the lock file in the store's directory
+is a symbolic link there, to a file in memory. It need not outlive the machine, and all processes
+that share a store are on one machine.
 """
 
 import os
@@ -15,7 +16,8 @@ _PREFIX = "tally-lock-"
 
 
 def put_in_memory(path: str, mode: int) -> None:
-    """Make *path* a link to a new, empty lock file in memory, if there is memory to be had. Raises OSError.
+    """Make *path* a link to a new, empty lock file in memory, if there is memory to be had. Raises
+    OSError.
 
     For a process that has the store alone: what is at *path* is replaced.
     """

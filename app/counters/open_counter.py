@@ -14,10 +14,11 @@ _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 def open_counter(url: str, *, journal: str = "") -> CountingStore:
-    """Return the counter that *url* names: `memory:`, `lmdb:DIR`, `redis://HOST/DB`, `rediss://...` or `unix://PATH`.
+    """Return the counter that *url* names: `memory:`, `lmdb:DIR`, `redis://HOST/DB`, `rediss://...`
+    or `unix://PATH`.
 
-    An empty *url* is `memory:`. *journal* is the directory where accesses wait while Redis is away ("": below the
-    user's state directory). Raises CounterError, with one line fit to be shown.
+    An empty *url* is `memory:`. *journal* is the directory where accesses wait while Redis is away
+    ("": below the user's state directory). Raises CounterError, with one line fit to be shown.
     """
     scheme, _, rest = url.partition(":")
     if url in ("", "memory:"):
@@ -36,8 +37,8 @@ def open_counter(url: str, *, journal: str = "") -> CountingStore:
 
 
 def open_store(url: str, *, create: bool) -> Store:
-    """Return the store that *url* names, to read and move its counts. Raises CounterError, without *create* also when
-    there is none yet.
+    """Return the store that *url* names, to read and move its counts. Raises CounterError, without
+    *create* also when there is none yet.
     """
     scheme, _, rest = url.partition(":")
     if scheme == "lmdb":
@@ -63,16 +64,25 @@ def _redis_store(url: str) -> "RedisStore":
     except ModuleNotFoundError as error:
         if error.name != "redis":
             raise
-        raise CounterError("counts: Redis needs a package: pip install 'tally-server[redis]'") from None
+        raise CounterError(
+            "counts: Redis needs a package: pip install 'tally-server[redis]'"
+        ) from None
     return RedisStore(url)
 
 
 def _unknown(url: str) -> CounterError:
     scheme, colon, rest = url.partition(":")
     # Nothing is shown that may be a name or a password in front of a host.
-    is_scheme = colon and scheme.isascii() and scheme.isalpha() and (rest.startswith("//") or "@" not in rest)
+    is_scheme = (
+        colon
+        and scheme.isascii()
+        and scheme.isalpha()
+        and (rest.startswith("//") or "@" not in rest)
+    )
     shown = repr(scheme[:20]) if is_scheme else "this"
-    return CounterError(f"counts: {shown} is none of memory:, lmdb:DIR, redis://HOST/DB, rediss:// and unix://")
+    return CounterError(
+        f"counts: {shown} is none of memory:, lmdb:DIR, redis://HOST/DB, rediss:// and unix://"
+    )
 
 
 def _default_journal() -> str:
@@ -80,6 +90,9 @@ def _default_journal() -> str:
     if not os.path.isabs(state):  # the specification wants others ignored
         home = os.path.expanduser("~")
         if not os.path.isabs(home):
-            raise CounterError("counts: this user has no home directory; --counts-journal DIR says where accesses wait")
+            raise CounterError(
+                "counts: this user has no home directory; --counts-journal DIR says where accesses"
+                " wait"
+            )
         state = os.path.join(home, ".local", "state")
     return os.path.join(state, "tally")

@@ -1,8 +1,9 @@
-"""A directory for the counts of one server with several processes, which goes when the server has gone.
+"""A directory for the counts of one server with several processes, which goes when the server has
+gone.
 
-A master holds `owners.lock` in it, and every process that counts there holds `users.lock` (`environment.py`). Whoever
-leaves and finds both free removes it. What a killed server left behind is removed by the next server that starts as the
-same user, or as root.
+A master holds `owners.lock` in it, and every process that counts there holds `users.lock`
+(`environment.py`). Whoever leaves and finds both free removes it. What a killed server left behind
+is removed by the next server that starts as the same user, or as root.
 """
 
 import fcntl
@@ -24,7 +25,9 @@ _held: "weakref.WeakSet[PrivateDirectory]" = weakref.WeakSet()
 
 
 class PrivateDirectory:
-    """Holds a private directory for the process that made or joined it. A forked child's copy holds nothing."""
+    """Holds a private directory for the process that made or joined it. A forked child's copy holds
+    nothing.
+    """
 
     @classmethod
     def make(cls, owner: tuple[int, int] | None = None) -> "PrivateDirectory":
@@ -46,12 +49,16 @@ class PrivateDirectory:
             path = os.path.join(parent, _PREFIX + os.path.basename(unfinished).rpartition("-")[2])
             os.rename(unfinished, path)
         except OSError as error:
-            raise CounterError(f"counts: no private directory in {parent}: {error.strerror}") from None
+            raise CounterError(
+                f"counts: no private directory in {parent}: {error.strerror}"
+            ) from None
         return cls(path, descriptor)
 
     @classmethod
     def join(cls, path: str) -> "PrivateDirectory":
-        """Hold one that another process made (the new master of an upgrade). Raises CounterError when it has gone."""
+        """Hold one that another process made (the new master of an upgrade). Raises CounterError
+        when it has gone.
+        """
         try:
             descriptor = _hold(path)
         except OSError as error:
@@ -72,7 +79,8 @@ class PrivateDirectory:
         """Leave it, and remove it if nobody else has it in use. Calls after the first do nothing."""
         if self._descriptor >= 0:
             self._let_go()
-            # A worker that was killed a moment ago still holds its lock, and will not remove anything.
+            # A worker that was killed a moment ago still holds its lock, and will not remove
+            # anything.
             deadline = monotonic() + _LEAVE_SECONDS
             while not remove_unused(self.path) and monotonic() < deadline:
                 sleep(0.02)
@@ -89,11 +97,15 @@ def is_private(directory: str) -> bool:
 
 
 def remove_unused(directory: str) -> bool:
-    """Remove a private directory that nobody has in use, never another one. False: others use it, but no master."""
+    """Remove a private directory that nobody has in use, never another one. False: others use it,
+    but no master.
+    """
     held: list[int] = []
     try:
         if is_private(directory) and os.getuid() in (0, os.stat(directory).st_uid):
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC  # root follows nobody's link
+            flags = (
+                os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            )  # root follows nobody's link
             for name in (_OWNERS_LOCK, _USERS_LOCK):
                 held.append(os.open(os.path.join(directory, name), flags, 0o600))
                 fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,18 +121,22 @@ def remove_unused(directory: str) -> bool:
 
 
 def _parent() -> str:
-    # Memory where there is: the counts are as short-lived as the server, and no cleaner of old files comes by.
+    # Memory where there is: the counts are as short-lived as the server, and no cleaner of old
+    # files comes by.
     try:
         return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else tempfile.gettempdir()  # noqa: S108
     except OSError:
         raise CounterError(
-            "counts: several processes need a directory to count in, and neither /dev/shm nor a temporary one can be"
+            "counts: several processes need a directory to count in, and neither /dev/shm nor a"
+            " temporary one can be"
             " written to; --counts lmdb:DIR or TMPDIR names one"
         ) from None
 
 
 def _hold(path: str) -> int:
-    descriptor = os.open(os.path.join(path, _OWNERS_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(
+        os.path.join(path, _OWNERS_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     if os.fstat(descriptor).st_nlink == 0:
         os.close(descriptor)

@@ -8,7 +8,8 @@ from .counter import Kind
 
 SECONDS_PER_DAY = 86400
 
-#: The status that goes without saying when `Counter.count` is called with a kind. HEAD may be 200 or 304.
+#: The status that goes without saying when `Counter.count` is called with a kind. HEAD may be 200
+#: or 304.
 STATUS_OF_KIND = {Kind.FULL: 200, Kind.PARTIAL: 206, Kind.NOT_MODIFIED: 304, Kind.RESUMED: 206}
 
 
@@ -47,8 +48,17 @@ class FileRecord:
             self.days[day] = self.days.get(day, 0) + accesses
 
     def raise_to(self, other: "FileRecord") -> bool:
-        """Raise what is lower than in *other*, an earlier state of the same file. Returns True if anything was."""
-        before = (self.full, self.partial, self.not_modified, self.resumed, self.head, dict(self.days))
+        """Raise what is lower than in *other*, an earlier state of the same file. Returns True if
+        anything was.
+        """
+        before = (
+            self.full,
+            self.partial,
+            self.not_modified,
+            self.resumed,
+            self.head,
+            dict(self.days),
+        )
         self.full = max(self.full, other.full)
         self.partial = max(self.partial, other.partial)
         self.not_modified = max(self.not_modified, other.not_modified)
@@ -58,12 +68,21 @@ class FileRecord:
         self.last = max(self.last, other.last)
         for day, accesses in other.days.items():
             self.days[day] = max(self.days.get(day, 0), accesses)
-        return before != (self.full, self.partial, self.not_modified, self.resumed, self.head, self.days)
+        return before != (
+            self.full,
+            self.partial,
+            self.not_modified,
+            self.resumed,
+            self.head,
+            self.days,
+        )
 
 
 @dataclass(slots=True)
 class Counts:
-    """Everything a store holds: the files by path, and the answers by status code that no kind stands for."""
+    """Everything a store holds: the files by path, and the answers by status code that no kind
+    stands for.
+    """
 
     files: dict[str, FileRecord] = field(default_factory=dict)
     #: What `Counter.answered` recorded. `all_statuses` has the files' answers too.

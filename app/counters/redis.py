@@ -1,7 +1,8 @@
-"""Counts of every host behind a load balancer, in Redis or Valkey: what is asked of the server, and nothing else.
+"""Counts of every host behind a load balancer, in Redis or Valkey: what is asked of the server, and
+nothing else.
 
-Who asks is `journaled.py`, which keeps what the server does not take. Each question raises `RemoteAwayError` when there
-is no answer or a refusal, with a text that holds no credentials.
+Who asks is `journaled.py`, which keeps what the server does not take. Each question raises
+`RemoteAwayError` when there is no answer or a refusal, with a text that holds no credentials.
 """
 
 import json
@@ -22,7 +23,8 @@ from .record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
 
 Entry = tuple[str, str, str, str]
 
-#: An answer that takes longer is not waited for: the file goes out, and the access into the journal.
+#: An answer that takes longer is not waited for: the file goes out, and the access into the
+#: journal.
 ANSWER_SECONDS = 0.25
 CONNECT_SECONDS = 1.0
 PATIENT_SECONDS = 5.0
@@ -31,12 +33,30 @@ _CHUNK = 500
 _READ_AT_ONCE = 2000
 #: No file is looked for on more days than a century's.
 _MOST_DAYS = 36525
-#: What a URL may say beside the place. Other options of redis-py would change what is asked, or how long it may take.
+#: What a URL may say beside the place. Other options of redis-py would change what is asked, or how
+#: long it may take.
 _OPTIONS = frozenset(
-    {"db", "username", "password", "client_name", "health_check_interval", "socket_keepalive", "protocol"}
+    {
+        "db",
+        "username",
+        "password",
+        "client_name",
+        "health_check_interval",
+        "socket_keepalive",
+        "protocol",
+    }
 )
 #: With these words in its answer the server refuses until somebody changes something.
-_REFUSALS = ("NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "DB index", "invalid DB", "no permissions", "user executing")
+_REFUSALS = (
+    "NOPERM",
+    "NOAUTH",
+    "WRONGPASS",
+    "WRONGTYPE",
+    "DB index",
+    "invalid DB",
+    "no permissions",
+    "user executing",
+)
 _KINDS = ("full", "partial", "not_modified", "resumed", "head")
 
 
@@ -45,26 +65,37 @@ class RemoteAwayError(CounterError):
 
 
 class RemoteRefusedError(CounterError):
-    """The server will not serve us until somebody changes something: credentials, the database, the program."""
+    """The server will not serve us until somebody changes something: credentials, the database, the
+    program.
+    """
 
 
 class RedisStore:
-    """The counts in the Redis that *url* names (redis-py's forms). Connects at the first use. Safe from any thread."""
+    """The counts in the Redis that *url* names (redis-py's forms). Connects at the first use. Safe
+    from any thread.
+    """
 
     def __init__(self, url: str, *, timeout: float = ANSWER_SECONDS) -> None:
         options = _options(url)
         self._url = url
         #: An access is not held up for longer.
         self.timeout = timeout
-        self._secrets = [str(options[name]) for name in ("password", "username", "ssl_password") if options.get(name)]
-        place = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        self._secrets = [
+            str(options[name])
+            for name in ("password", "username", "ssl_password")
+            if options.get(name)
+        ]
+        place = (
+            options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        )
         #: Names the store without credentials.
         self.name = f"redis {place}/{options.get('db', 0)}"
         #: Names the store itself, under whatever name it is reached; "" until a check has passed.
         self.store_id = ""
         self.begin_in_child()
         try:
-            self._quick.connection_pool.make_connection()  # not connected; redis-py looks at the options only here
+            # not connected; redis-py looks at the options only here
+            self._quick.connection_pool.make_connection()
         except (TypeError, ValueError, redis.exceptions.RedisError):
             raise _unknown_option() from None
 
@@ -90,21 +121,27 @@ class RedisStore:
     # ------------------------------------------------------------------ counting
 
     def check(self, *, quick: bool = False) -> float:
-        """Do what `apply` does, with nothing to count, to see that the server takes it. Return the seconds it took.
+        """Do what `apply` does, with nothing to count, to see that the server takes it. Return the
+        seconds it took.
 
-        Waits as long as `apply` does: patiently, unless *quick*. Raises RemoteAwayError or RemoteRefusedError.
+        Waits as long as `apply` does: patiently, unless *quick*. Raises RemoteAwayError or
+        RemoteRefusedError.
         """
         client = self._quick if quick else self._patient
         if not self._ask(client, "SETNX", redis_script.FORMAT_KEY, redis_script.FORMAT):
             self._check_format(client)
         self._ask(client, "SETNX", redis_script.ID_KEY, token_hex(16))
-        self.store_id = bytes(self._ask(client, "GET", redis_script.ID_KEY)).decode("ascii", "replace")
+        self.store_id = bytes(self._ask(client, "GET", redis_script.ID_KEY)).decode(
+            "ascii", "replace"
+        )
         begun = monotonic()
         self._run(client, redis_script.APPLY, ["check", "1"])
         return monotonic() - begun
 
     def check_format(self) -> None:
-        """See that what is kept can be read. Writes nothing. Raises RemoteAwayError or RemoteRefusedError."""
+        """See that what is kept can be read. Writes nothing. Raises RemoteAwayError or
+        RemoteRefusedError.
+        """
         self._check_format(self._patient)
 
     def _check_format(self, client: "redis.Redis") -> None:
@@ -112,11 +149,15 @@ class RedisStore:
         if kept is not None and kept != redis_script.FORMAT.encode():
             shown = bytes(kept)[:20].decode("ascii", "replace")
             raise RemoteRefusedError(
-                f"counts: {self.name}: kept in format {shown}, this program knows format {redis_script.FORMAT}"
+                f"counts: {self.name}: kept in format {shown}, this program knows format"
+                f" {redis_script.FORMAT}"
             )
 
-    def apply(self, writer: str, first: int, entries: Sequence[Entry], *, patient: bool = False) -> list[int]:
-        """Apply *entries*, numbered from *first*, unless they were before. Return each one's access number or 0.
+    def apply(
+        self, writer: str, first: int, entries: Sequence[Entry], *, patient: bool = False
+    ) -> list[int]:
+        """Apply *entries*, numbered from *first*, unless they were before. Return each one's access
+        number or 0.
 
         Waits for `ANSWER_SECONDS` or, when *patient*, for `PATIENT_SECONDS`.
         """
@@ -142,7 +183,8 @@ class RedisStore:
         while to_read:
             incomplete = {}
             for path, record in self._read(to_read):
-                # A file that was counted on a new day since the days were looked through is read once more.
+                # A file that was counted on a new day since the days were looked through is read
+                # once more.
                 if missing := _missing_days(record) - to_read[path]:
                     incomplete[path] = to_read[path] | missing
                 else:
@@ -161,30 +203,48 @@ class RedisStore:
             values += 1 + len(its_days)
             if values < _READ_AT_ONCE and number < len(days):
                 continue
-            arguments = [text for path, known in asked for text in (path, str(len(known)), *map(str, known))]
+            arguments = [
+                text for path, known in asked for text in (path, str(len(known)), *map(str, known))
+            ]
             answers = self._run(self._patient, redis_script.READ, arguments)
             for (path, known), (text, *accesses) in zip(asked, answers, strict=True):
                 if text is not None:  # else it was reset in between
                     full, partial, not_modified, resumed, head, first, last = map(int, text.split())
-                    on_day = {day: int(kept) for day, kept in zip(known, accesses, strict=True) if kept is not None}
-                    yield path, FileRecord(full, partial, not_modified, resumed, head, first, last, on_day)
+                    on_day = {
+                        day: int(kept)
+                        for day, kept in zip(known, accesses, strict=True)
+                        if kept is not None
+                    }
+                    yield (
+                        path,
+                        FileRecord(full, partial, not_modified, resumed, head, first, last, on_day),
+                    )
             asked, values = [], 0
 
     def add(self, counts: Counts) -> None:
-        """Add *counts*, in parts; when that breaks off, repeating it goes on where it stopped and doubles nothing."""
+        """Add *counts*, in parts; when that breaks off, repeating it goes on where it stopped and
+        doubles nothing.
+        """
         self.check()
         batches = list(_batches(counts))
         writer = redis_script.IMPORT + sha256(json.dumps(batches).encode()).hexdigest()[:32]
         total, arrived = sum(map(len, batches)), 0
         try:
-            if not any(self._ask(self._patient, "HLEN", key) for key in (redis_script.FILES, redis_script.STATUSES)):
-                self._run(self._patient, redis_script.FORGET, [writer])  # whatever arrived before was reset since
+            if not any(
+                self._ask(self._patient, "HLEN", key)
+                for key in (redis_script.FILES, redis_script.STATUSES)
+            ):
+                self._run(
+                    self._patient, redis_script.FORGET, [writer]
+                )  # whatever arrived before was reset since
             for batch in batches:
                 self.apply(writer, arrived + 1, batch, patient=True)
                 arrived += len(batch)
             self._run(self._patient, redis_script.FORGET, [writer])
         except RemoteAwayError as error:
-            raise CounterError(f"{error}; {arrived} of {total} parts arrived; repeat it with --add to finish") from None
+            raise CounterError(
+                f"{error}; {arrived} of {total} parts arrived; repeat it with --add to finish"
+            ) from None
 
     def reset(self, paths: Iterable[str] | None = None) -> None:
         if paths is None:
@@ -224,14 +284,18 @@ class RedisStore:
             try:
                 return client.execute_command(*command)  # type: ignore[no-untyped-call]
             except redis.exceptions.ConnectionError as error:
-                if isinstance(error, (redis.exceptions.AuthenticationError, redis.exceptions.BusyLoadingError)):
+                if isinstance(
+                    error, (redis.exceptions.AuthenticationError, redis.exceptions.BusyLoadingError)
+                ):
                     raise
-                # A connection that idled through a restart of the server fails once. What is asked may be asked twice.
+                # A connection that idled through a restart of the server fails once. What is asked
+                # may be asked twice.
                 return client.execute_command(*command)  # type: ignore[no-untyped-call]
         except redis.exceptions.NoScriptError:
             raise
         except (redis.exceptions.RedisError, OSError) as error:
-            # Another server may have the name by now, and this one no right to count (a failover, a cluster's move).
+            # Another server may have the name by now, and this one no right to count (a failover, a
+            # cluster's move).
             client.connection_pool.disconnect(inuse_connections=False)
             answer = _answer(error)
             refused = isinstance(error, redis.exceptions.AuthorizationError) or any(
@@ -253,7 +317,9 @@ def _answer(error: Exception) -> str:
 
 
 def _options(url: str) -> dict[str, Any]:
-    """Return what *url* says, as redis-py reads it. Raises CounterError, with nothing of the URL in it."""
+    """Return what *url* says, as redis-py reads it. Raises CounterError, with nothing of the URL in
+    it.
+    """
     try:
         options = cast(dict[str, Any], parse_url(url))  # type: ignore[no-untyped-call]
         parts = urlsplit(url)
@@ -261,7 +327,9 @@ def _options(url: str) -> dict[str, Any]:
             raise ValueError  # redis-py would take database 0
         given = parse_qs(parts.query)
     except (ValueError, TypeError):
-        raise CounterError("counts: not a Redis URL; try redis://HOST:6379/0 or unix:///PATH?db=0") from None
+        raise CounterError(
+            "counts: not a Redis URL; try redis://HOST:6379/0 or unix:///PATH?db=0"
+        ) from None
     if any(name not in _OPTIONS and not name.startswith("ssl_") for name in given):
         raise _unknown_option()
     return options
@@ -269,11 +337,15 @@ def _options(url: str) -> dict[str, Any]:
 
 def _unknown_option() -> CounterError:
     names = ", ".join(sorted(_OPTIONS))
-    return CounterError(f"counts: the Redis URL has an option that is none of {names} and, with rediss://, ssl_...")
+    return CounterError(
+        f"counts: the Redis URL has an option that is none of {names} and, with rediss://, ssl_..."
+    )
 
 
 def _missing_days(record: FileRecord) -> set[int]:
-    """Return the days on which *record* may have accesses that its days do not have; none when they are complete."""
+    """Return the days on which *record* may have accesses that its days do not have; none when they
+    are complete.
+    """
     if sum(record.days.values()) == record.accesses:
         return set()
     span = range(record.first // SECONDS_PER_DAY, record.last // SECONDS_PER_DAY + 1)
@@ -281,14 +353,19 @@ def _missing_days(record: FileRecord) -> set[int]:
 
 
 def _batches(counts: Counts) -> Iterator[list[Entry]]:
-    """Yield what adds *counts*, in the same order each time; no file is divided, so that none is seen half added."""
+    """Yield what adds *counts*, in the same order each time; no file is divided, so that none is
+    seen half added.
+    """
     batch: list[Entry] = []
     for path, record in sorted(counts.files.items()):
         batch += _entries(path, record)
         if len(batch) >= _CHUNK:
             yield batch
             batch = []
-    batch += [("status", str(status), str(answers), "0") for status, answers in sorted(counts.other_statuses.items())]
+    batch += [
+        ("status", str(status), str(answers), "0")
+        for status, answers in sorted(counts.other_statuses.items())
+    ]
     if batch:
         yield batch
 
@@ -296,7 +373,8 @@ def _batches(counts: Counts) -> Iterator[list[Entry]]:
 def _entries(path: str, record: FileRecord) -> Iterator[Entry]:
     first, last = record.first, record.last
     if record.days:
-        # A clock that was set back can have left a day outside these times; a reset looks for days between them alone.
+        # A clock that was set back can have left a day outside these times; a reset looks for days
+        # between them alone.
         earliest, latest = min(record.days), max(record.days)
         if not first or earliest < first // SECONDS_PER_DAY:
             first = earliest * SECONDS_PER_DAY

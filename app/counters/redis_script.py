@@ -1,21 +1,30 @@
-"""What runs inside Redis, so that a batch of counts is applied whole, once, and answered with its numbers.
+"""What runs inside Redis, so that a batch of counts is applied whole, once, and answered with its
+numbers.
 
-A writer numbers its entries 1, 2, 3, ... and delivers them in order. Redis keeps the last number applied for each
-writer, so a batch that comes again, because its reply was lost, adds nothing; the numbers it got the first time are
-kept until the writer's next batch, and are returned again. All keys share a hash tag, and so one slot of a cluster.
+A writer numbers its entries 1, 2, 3, ... and delivers them in order. Redis keeps the last number
+applied for each writer, so a batch that comes again, because its reply was lost, adds nothing; the
+numbers it got the first time are kept until the writer's next batch, and are returned again. All
+keys share a hash tag, and so one slot of a cluster.
 """
 
 PREFIX = "{tally}:"
 FILES, DAYS, STATUSES = PREFIX + "files", PREFIX + "days", PREFIX + "statuses"
-WRITERS, SEEN, REPLIES, FORMAT_KEY = PREFIX + "writers", PREFIX + "seen", PREFIX + "replies", PREFIX + "format"
+WRITERS, SEEN, REPLIES, FORMAT_KEY = (
+    PREFIX + "writers",
+    PREFIX + "seen",
+    PREFIX + "replies",
+    PREFIX + "format",
+)
 #: A random text, by which the store is known under each of its names.
 ID_KEY = PREFIX + "id"
 KEYS = (FILES, DAYS, STATUSES, WRITERS, SEEN, REPLIES)
 FORMAT = "1"
 
-#: A writer that was never finished (its host vanished with its journal) is forgotten after this time.
+#: A writer that was never finished (its host vanished with its journal) is forgotten after this
+#: time.
 FORGET_AFTER_SECONDS = 30 * 86400
-#: A finished one is kept this long: a batch that the network held up must still find that it was applied.
+#: A finished one is kept this long: a batch that the network held up must still find that it was
+#: applied.
 FORGET_FINISHED_SECONDS = 3600
 
 # ARGV: writer, number of the first entry, then four for each entry: operation, name, amount, time.
@@ -23,8 +32,8 @@ FORGET_FINISHED_SECONDS = 3600
 #   status                                           code   count   0
 #   record                                           path   "full partial not_modified resumed head first last"  0
 #   day                                              "DAY path"  accesses  0
-# A file's value in FILES is the text of a record, as above. Without entries it only tries what a batch does, and leaves
-# nothing behind. It changes nothing or everything, whatever Redis refuses.
+# A file's value in FILES is the text of a record, as above. Without entries it only tries what a
+# batch does, and leaves nothing behind. It changes nothing or everything, whatever Redis refuses.
 APPLY = """
 local files, days, statuses, writers, seen, replies = unpack(KEYS)
 local writer, first = ARGV[1], tonumber(ARGV[2])
@@ -163,8 +172,8 @@ end
 # ARGV: the writer of an import that arrived whole.
 FORGET = _FORGET_WRITER + "forget(ARGV[1]) return 0"
 
-# ARGV: for each file its path, a number of days, and these. Returns for each its record's text and the accesses of
-# these days, nil for what there is not.
+# ARGV: for each file its path, a number of days, and these. Returns for each its record's text and
+# the accesses of these days, nil for what there is not.
 READ = """
 local answer, at = {}, 1
 while ARGV[at] do
@@ -177,8 +186,8 @@ end
 return answer
 """
 
-# ARGV: paths; without any, everything is forgotten. The writers that count stay: what they deliver again must still be
-# known.
+# ARGV: paths; without any, everything is forgotten. The writers that count stay: what they deliver
+# again must still be known.
 _RESET = """
 local files, days, statuses = KEYS[1], KEYS[2], KEYS[3]
 if #ARGV == 0 then

@@ -29,7 +29,9 @@ def _rows(counts: Counts, paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _day_rows(counts: Counts, paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    by_day = sorted((day, path, number) for path in paths for day, number in counts.files[path].days.items())
+    by_day = sorted(
+        (day, path, number) for path in paths for day, number in counts.files[path].days.items()
+    )
     for day, path, number in by_day:
         yield day_text(day), str(number), path
 
@@ -51,7 +53,9 @@ def as_table(counts: Counts, paths: Sequence[str], *, by_day: bool, statuses: bo
     total = sum(int(row[headings.index("accesses")]) for row in rows[1:])
     lines.append(f"{total} accesses to {len(paths)} files")
     if statuses and counts.all_statuses():
-        answers = ", ".join(f"{status}: {number}" for status, number in counts.all_statuses().items())
+        answers = ", ".join(
+            f"{status}: {number}" for status, number in counts.all_statuses().items()
+        )
         lines.append(f"answers by status: {answers}")
     return "\n".join(lines) + "\n"
 
@@ -66,18 +70,24 @@ def as_csv(counts: Counts, paths: Sequence[str], *, by_day: bool) -> str:
 
 
 def as_json(counts: Counts, paths: Sequence[str]) -> str:
-    """Return everything about *paths*, and the answers by status. `from_json` reads it back without loss."""
+    """Return everything about *paths*, and the answers by status. `from_json` reads it back without
+    loss.
+    """
     document = {
         "format": FORMAT,
         "files": {path: _file_document(counts.files[path]) for path in paths},
         "statuses": {str(status): number for status, number in counts.all_statuses().items()},
-        "other_statuses": {str(status): number for status, number in sorted(counts.other_statuses.items())},
+        "other_statuses": {
+            str(status): number for status, number in sorted(counts.other_statuses.items())
+        },
     }
     return json.dumps(document, indent=1) + "\n"
 
 
 def as_day_json(counts: Counts, paths: Sequence[str], day: int) -> str:
-    """Return the accesses of one day, which is all that is kept by day. `from_json` refuses it: it is a part."""
+    """Return the accesses of one day, which is all that is kept by day. `from_json` refuses it: it
+    is a part.
+    """
     files = {path: {"accesses": counts.files[path].days[day]} for path in paths}
     return json.dumps({"format": FORMAT, "day": day_text(day), "files": files}, indent=1) + "\n"
 
@@ -97,7 +107,9 @@ def from_json(text: bytes | str) -> Counts:
     try:
         document = json.loads(text)
         if document["format"] != FORMAT:
-            raise CounterError(f"counts: a document of format {document['format']}, this program knows {FORMAT}")
+            raise CounterError(
+                f"counts: a document of format {document['format']}, this program knows {FORMAT}"
+            )
         counts = Counts()
         for path, kept in document["files"].items():
             if not (path.startswith("/") and path.isascii() and path.isprintable()):
@@ -117,7 +129,11 @@ def _record(kept: dict[str, Any]) -> FileRecord:
     first, last = _whole(kept["first"]), _whole(kept["last"])
     days = {day_number(day): _whole(accesses) for day, accesses in kept["days"].items()}
     record = FileRecord(full, partial, not_modified, resumed, head, first, last, days)
-    if max(first, last) > _LAST_SECOND or min(days, default=0) < 0 or sum(days.values()) > record.accesses:
+    if (
+        max(first, last) > _LAST_SECOND
+        or min(days, default=0) < 0
+        or sum(days.values()) > record.accesses
+    ):
         raise ValueError
     return record
 

@@ -1,9 +1,9 @@
 """A copy of a store on the disk every few seconds, for the day that the power fails.
 
-The live file is never waited for by anyone who counts, so after a power failure it may not open. The copy is made
-from a read transaction, written beside, synced and renamed. One process of those that share the store takes it at a
-time; `snapshot.lock` says who, and holds the number of the last transaction that is in the copy. The same thread looks
-whether the live files are still in place.
+The live file is never waited for by anyone who counts, so after a power failure it may not open.
+The copy is made from a read transaction, written beside, synced and renamed. One process of those
+that share the store takes it at a time; `snapshot.lock` says who, and holds the number of the last
+transaction that is in the copy. The same thread looks whether the live files are still in place.
 """
 
 import fcntl
@@ -72,12 +72,16 @@ class Snapshots:
                 self.take(due_after=self._interval * 0.9)
 
     def take(self, *, due_after: float) -> None:
-        """Take one unless nothing changed, the last is younger than *due_after* seconds or another is being taken."""
+        """Take one unless nothing changed, the last is younger than *due_after* seconds or another
+        is being taken.
+        """
         path = os.path.join(self._environment.directory, SNAPSHOT)
         try:
             with self._lock:
                 descriptor = os.open(
-                    os.path.join(self._environment.directory, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+                    os.path.join(self._environment.directory, _LOCK),
+                    os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
+                    0o644,
                 )
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,7 +94,10 @@ class Snapshots:
         except (OSError, CounterError) as error:
             if not self._complained:
                 self._complained = True
-                tell(f"counts: no snapshot could be written to {path}: {getattr(error, 'strerror', None) or error}")
+                tell(
+                    f"counts: no snapshot could be written to {path}:"
+                    f" {getattr(error, 'strerror', None) or error}"
+                )
 
     def _take_changed(self, path: str, lock: int) -> None:
         last = self._environment.last_transaction()

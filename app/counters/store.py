@@ -1,4 +1,6 @@
-"""What a backend offers beside counting: its counts can be read, added to and reset while others count."""
+"""What a backend offers beside counting: its counts can be read, added to and reset while others
+count.
+"""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -8,10 +10,14 @@ from .record import Counts
 
 
 class Store(Protocol):
-    """Counts that can be read and moved. Every method but `close` raises CounterError when the store cannot be used."""
+    """Counts that can be read and moved. Every method but `close` raises CounterError when the
+    store cannot be used.
+    """
 
     def counts(self) -> Counts:
-        """Return everything that is kept, each file as of one moment, without holding up those who count."""
+        """Return everything that is kept, each file as of one moment, without holding up those who
+        count.
+        """
 
     def add(self, counts: Counts) -> None:
         """Add *counts* to what is kept."""

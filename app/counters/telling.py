@@ -16,7 +16,9 @@ def tell(message: str) -> None:
 
 
 class Outage:
-    """A store that fails: told once, tried again now and then; what went uncounted is told when it works again."""
+    """A store that fails: told once, tried again now and then; what went uncounted is told when it
+    works again.
+    """
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock

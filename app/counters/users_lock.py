@@ -1,8 +1,10 @@
-"""`users.lock`: held, shared, by every process that has an LMDB store open, and says from which namespace they come.
+"""`users.lock`: held, shared, by every process that has an LMDB store open, and says from which
+namespace they come.
 
-Whoever gets it alone knows that nobody else has the store open. LMDB tells its readers apart by their process ids, and
-a container may well have a process of the same number; so processes of two process-id namespaces do not share a store.
-Only a guest, who reads or moves counts and leaves, may come from elsewhere.
+Whoever gets it alone knows that nobody else has the store open. LMDB tells its readers apart by
+their process ids, and a container may well have a process of the same number; so processes of two
+process-id namespaces do not share a store. Only a guest, who reads or moves counts and leaves, may
+come from elsewhere.
 """
 
 import fcntl
@@ -15,7 +17,9 @@ _LONGEST = 200
 
 
 class UsersLock:
-    """The lock at *path*, as this process holds it. To be joined and left under another lock, one process at a time."""
+    """The lock at *path*, as this process holds it. To be joined and left under another lock, one
+    process at a time.
+    """
 
     def __init__(self, path: str, mode: int, *, is_guest: bool) -> None:
         self._path = path
@@ -59,6 +63,8 @@ class UsersLock:
             os.pwrite(self._descriptor, ours, 0)
         elif ours and theirs != ours:
             raise CounterError(
-                f"counts: {os.path.dirname(self._path)} is in use from another process-id namespace (another"
-                " container); give each its own directory, let them share the namespace, or count in Redis"
+                f"counts: {os.path.dirname(self._path)} is in use from another process-id"
+                " namespace (another"
+                " container); give each its own directory, let them share the namespace, or count"
+                " in Redis"
             )

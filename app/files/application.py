@@ -1,10 +1,12 @@
 """The WSGI application: find the file, decide what to answer, count, answer.
 
-Most requests are a GET for a small file without preconditions or range: `__call__` answers these at once from the form
-that is held. Everything else goes through `_answer`, which decides step by step: method, file, content coding,
-preconditions, range. An access is counted before its answer leaves, so a client that has its answer has been counted.
+Most requests are a GET for a small file without preconditions or range: `__call__` answers these at
+once from the form that is held. Everything else goes through `_answer`, which decides step by step:
+method, file, content coding, preconditions, range. An access is counted before its answer leaves,
+so a client that has its answer has been counted.
 
-Nothing is known here of sockets, parsing or framing; OS errors become HTTP statuses in `_status_of` alone.
+Nothing is known here of sockets, parsing or framing; OS errors become HTTP statuses in `_status_of`
+alone.
 """
 
 import errno
@@ -44,7 +46,8 @@ _SELECTING = (*PRECONDITIONS, "HTTP_RANGE")
 # A query's own characters (RFC 3986 section 3.4) and "%", since it is encoded already.
 _SAFE_IN_QUERY = "%/?:@!$&'()*+,;=~-._"
 
-# ENXIO and ENODEV: a socket or a device without a driver; EINVAL and EILSEQ: a name that the file system cannot have.
+# ENXIO and ENODEV: a socket or a device without a driver; EINVAL and EILSEQ: a name that the file
+# system cannot have.
 _MISSING = {
     errno.ENOENT,
     errno.ENOTDIR,
@@ -69,11 +72,12 @@ class _Answer(NamedTuple):
 class FileApplication:
     """Serves the files below *root* as a WSGI application. Safe from any thread.
 
-    *counter* is told of every answer, and *count_line* of every access: with the file's key, the client's address and
-    port, and the access's number (None when it is not known yet). *index* is the file that stands for a directory,
-    *max_age* the seconds for which clients may use an answer without asking again. With *coded*, text goes out
-    compressed to clients that accept it: from siblings such as `style.css.gz`, or compressed here. With *count_header*,
-    answers carry Tally-Count.
+    *counter* is told of every answer, and *count_line* of every access: with the file's key, the
+    client's address and port, and the access's number (None when it is not known yet). *index* is
+    the file that stands for a directory, *max_age* the seconds for which clients may use an answer
+    without asking again. With *coded*, text goes out compressed to clients that accept it: from
+    siblings such as `style.css.gz`, or compressed here. With *count_header*, answers carry
+    Tally-Count.
     """
 
     def __init__(
@@ -98,7 +102,9 @@ class FileApplication:
         self._count_header = count_header
         self._warned = ""  # the Date of the last warning
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
         date = date_header()
         file = self._at_hand(environ, date)
         if file is not None and file.content is not None:
@@ -110,7 +116,10 @@ class FileApplication:
         fields = [*answer.fields, ("Date", date_header())]
         if answer.file is not None and answer.kind is not None:
             self._count(environ, answer.file, answer.kind, fields)
-        if answer.file is None or answer.kind in (None, Kind.HEAD):  # the other kinds tell their status
+        if answer.file is None or answer.kind in (
+            None,
+            Kind.HEAD,
+        ):  # the other kinds tell their status
             self._counter.answered(answer.status)
         start_response(STATUS_LINES[answer.status], fields)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else answer.body
@@ -120,14 +129,20 @@ class FileApplication:
         if environ["REQUEST_METHOD"] != "GET" or not environ.keys().isdisjoint(_SELECTING):
             return None
         file = self._catalog.held(environ.get("PATH_INFO", ""), date)
-        if file is not None and file.is_compressible and (accepted := environ.get("HTTP_ACCEPT_ENCODING")):
+        if (
+            file is not None
+            and file.is_compressible
+            and (accepted := environ.get("HTTP_ACCEPT_ENCODING"))
+        ):
             try:
                 return self._forms.preferred(file, accepted)
             except FileReplacedError:
                 return None
         return file
 
-    def _count(self, environ: "WSGIEnvironment", file: StaticFile, kind: Kind, fields: Fields) -> None:
+    def _count(
+        self, environ: "WSGIEnvironment", file: StaticFile, kind: Kind, fields: Fields
+    ) -> None:
         announce = None
         if self._count_line is not None:
             address, port = environ.get("REMOTE_ADDR", ""), environ.get("REMOTE_PORT")
@@ -169,16 +184,20 @@ class FileApplication:
         path = environ.get("SCRIPT_NAME", "") + url_path
         target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
         if _ENCODED_SLASH in target.partition("?")[0].upper():
-            # What is one segment to the client cannot be the base of a path relative to the last one.
+            # What is one segment to the client cannot be the base of a path relative to the last
+            # one.
             location = "/" + path.lstrip("/")
         else:
-            # Relative to the last segment, it holds behind any proxy, also one that takes a prefix off. BusyBox wget
-            # cannot follow it; but a path would lead every other client behind such a proxy astray. With "./" before
-            # it and all but a path's own characters encoded, it can be read neither as a scheme nor as another host.
+            # Relative to the last segment, it holds behind any proxy, also one that takes a prefix
+            # off. BusyBox wget cannot follow it; but a path would lead every other client behind
+            # such a proxy astray. With "./" before it and all but a path's own characters encoded,
+            # it can be read neither as a scheme nor as another host.
             location = "./" + path.rpartition("/")[2]
         location = quote(location, safe="/!$&'()*+,;=:@~-._", encoding="latin-1") + "/"
         if query := environ.get("QUERY_STRING"):
-            location += "?" + quote(query, safe=_SAFE_IN_QUERY, encoding="latin-1", errors="replace")
+            location += "?" + quote(
+                query, safe=_SAFE_IN_QUERY, encoding="latin-1", errors="replace"
+            )
         return _page(301, self._cache_control, ("Location", location))
 
     def _failure(self, error: OSError, head: bool) -> _Answer:
@@ -211,7 +230,9 @@ class FileApplication:
         if outcome is Outcome.FAILED:
             return _error(412, *file.vary)
         if outcome is Outcome.NOT_MODIFIED:
-            return _Answer(304, [*file.not_modified_fields], [], file, Kind.HEAD if head else Kind.NOT_MODIFIED)
+            return _Answer(
+                304, [*file.not_modified_fields], [], file, Kind.HEAD if head else Kind.NOT_MODIFIED
+            )
         if head:
             # Range is for GET alone (RFC 9110 section 14.2).
             return _Answer(200, [*file.fields], [], file, Kind.HEAD)
@@ -241,7 +262,13 @@ class FileApplication:
                 ("Content-Range", ranges[0].content_range(file.size)),
                 *file.representation_fields,
             ]
-            return _Answer(206, fields, self._body(file, environ.get("wsgi.file_wrapper"), ranges[0]), file, kind)
+            return _Answer(
+                206,
+                fields,
+                self._body(file, environ.get("wsgi.file_wrapper"), ranges[0]),
+                file,
+                kind,
+            )
         if file.coding != IDENTITY:
             # Content-Encoding would seem to be about the multipart body, which has no coding.
             return self._whole(file, environ)
@@ -256,7 +283,9 @@ class FileApplication:
         ]
         return _Answer(206, fields, self._multipart_body(file, layout), file, kind)
 
-    def _body(self, file: StaticFile, wrapper: Any, part: ByteRange | None = None) -> Iterable[bytes]:
+    def _body(
+        self, file: StaticFile, wrapper: Any, part: ByteRange | None = None
+    ) -> Iterable[bytes]:
         if file.content is not None:
             return [file.content if part is None else file.content[part.first : part.last + 1]]
         piece = self._catalog.open(file, part or ByteRange(0, file.size - 1))
@@ -273,14 +302,18 @@ class FileApplication:
 
 
 def _status_of(error: OSError) -> int:
-    """Return the status that tells the client of *error*: the one place where errors of the system become HTTP."""
+    """Return the status that tells the client of *error*: the one place where errors of the system
+    become HTTP.
+    """
     if isinstance(error, RootLostError):
         return 503
-    # Without an errno it is one of ours: nothing to be served there, or a file that would not keep still.
+    # Without an errno it is one of ours: nothing to be served there, or a file that would not keep
+    # still.
     number = error.errno or (errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EAGAIN)
     if number in _MISSING:
         return 404
-    # The rest (EMFILE, ENFILE, EIO, ESTALE, ...) says nothing of the file: the client may come again.
+    # The rest (EMFILE, ENFILE, EIO, ESTALE, ...) says nothing of the file: the client may come
+    # again.
     return 403 if number in _FORBIDDEN else 503
 
 
@@ -295,7 +328,11 @@ def _page_fields(media_type: str, size: int, cache_control: str) -> Fields:
 
 def _page(status: int, cache_control: str, *more: tuple[str, str]) -> _Answer:
     content = page(status)
-    return _Answer(status, [*_page_fields("text/html; charset=utf-8", len(content), cache_control), *more], [content])
+    return _Answer(
+        status,
+        [*_page_fields("text/html; charset=utf-8", len(content), cache_control), *more],
+        [content],
+    )
 
 
 def _error(status: int, *more: tuple[str, str]) -> _Answer:

@@ -1,12 +1,14 @@
-"""From a URL path to a file: looked up at each request, so that new, changed and deleted files are seen at once.
+"""From a URL path to a file: looked up at each request, so that new, changed and deleted files are
+seen at once.
 
-Small files are held in memory, whole: header fields and bytes of one version of the file. A held file costs one stat a
-request, which must show that very version. Only files that exist are held, in bounded memory. Of larger files only the
-description is held; the file is opened for each body.
+Small files are held in memory, whole: header fields and bytes of one version of the file. A held
+file costs one stat a request, which must show that very version. Only files that exist are held, in
+bounded memory. Of larger files only the description is held; the file is opened for each body.
 
-Nothing outside the root is served: names are checked before the file system sees them, and the path that the opened
-file truly has is checked after all links were followed. What was opened is what is checked, so that no exchange of
-names in between matters. HTTP is not known here: what cannot be served is an OSError.
+Nothing outside the root is served: names are checked before the file system sees them, and the path
+that the opened file truly has is checked after all links were followed. What was opened is what is
+checked, so that no exchange of names in between matters. HTTP is not known here: what cannot be
+served is an OSError.
 """
 
 import os
@@ -58,7 +60,9 @@ class Catalog:
     With *coded*, compressible files have forms: the siblings that hold them in a content coding.
     """
 
-    def __init__(self, root: str, *, index: str, cache_control: str, coded: bool, held_total: int) -> None:
+    def __init__(
+        self, root: str, *, index: str, cache_control: str, coded: bool, held_total: int
+    ) -> None:
         self._root = os.fsencode(os.path.abspath(root))
         self._prefix = self._root.rstrip(b"/") + b"/"
         self._index = os.fsencode(index)
@@ -68,10 +72,12 @@ class Catalog:
         self._held: HeldStore[str, StaticFile] = HeldStore(held_total)
 
     def held(self, url_path: str, date: str) -> StaticFile | None:
-        """Return the file held for *url_path*, if it still is the version on disk. *date* is the present Date."""
+        """Return the file held for *url_path*, if it still is the version on disk. *date* is the
+        present Date.
+        """
         file = self._held.get(url_path)
-        # Moving a directory out of the root and linking it back leaves its files' status as it was; so where a held
-        # file truly lies is looked at again once a second.
+        # Moving a directory out of the root and linking it back leaves its files' status as it was;
+        # so where a held file truly lies is looked at again once a second.
         if file is None or file.verified != date:
             return None
         try:
@@ -85,8 +91,8 @@ class Catalog:
     def find(self, url_path: str) -> StaticFile:
         """Return the file at *url_path*, as it is now.
 
-        *url_path* is as in PATH_INFO: decoded bytes as latin-1. Raises SlashMissingError, RootLostError and OSError;
-        FileNotFoundError for whatever is not to be served.
+        *url_path* is as in PATH_INFO: decoded bytes as latin-1. Raises SlashMissingError,
+        RootLostError and OSError; FileNotFoundError for whatever is not to be served.
         """
         date = date_header()
         if file := self.held(url_path, date):
@@ -115,11 +121,18 @@ class Catalog:
         except FileNotFoundError:
             raise FileReplacedError from None
         piece = FileSlice(
-            descriptor, part.first, part.last, size=file.size, modified_ns=file.version[3], sampled=file.sampled
+            descriptor,
+            part.first,
+            part.last,
+            size=file.size,
+            modified_ns=file.version[3],
+            sampled=file.sampled,
         )
         version = version_of(os.fstat(descriptor))
         # One that has only grown since is sent to the length that it had.
-        if version != file.version and (version[:2] != file.version[:2] or not piece.has_grown_only()):
+        if version != file.version and (
+            version[:2] != file.version[:2] or not piece.has_grown_only()
+        ):
             piece.give_up()
             raise FileReplacedError
         return piece
@@ -163,7 +176,15 @@ class Catalog:
         media_type = media_type_of(name)
         coded = self._coded and is_compressible(media_type)
         for attempt in range(ATTEMPTS):
-            place = _Place(name, held_as, canonical_path(name), media_type, coded, IDENTITY, self._held.get(held_as))
+            place = _Place(
+                name,
+                held_as,
+                canonical_path(name),
+                media_type,
+                coded,
+                IDENTITY,
+                self._held.get(held_as),
+            )
             with RootDirectory(self._root) as root:
                 try:
                     file, may_hold = self._describe(root, place)
@@ -184,7 +205,9 @@ class Catalog:
     def _with_siblings(
         self, root: RootDirectory, place: "_Place", file: StaticFile, may_hold: bool
     ) -> tuple[StaticFile, bool]:
-        """Return *file* with the siblings that hold it in a coding and are no older, and with the forms made here."""
+        """Return *file* with the siblings that hold it in a coding and are no older, and with the
+        forms made here.
+        """
         forms = {coding: form for coding, form in file.forms.items() if form.path == file.path}
         for coding, suffix in SUFFIXES.items():
             known = file.forms.get(coding)
@@ -214,14 +237,19 @@ class Catalog:
             file = place.known
             if file is None or file.version != version_of(status) or not is_settled(status, now):
                 file = self._read(descriptor, status, now, place)
-                if place.known and (place.known.version, place.known.etag) == (file.version, file.etag):
+                if place.known and (place.known.version, place.known.etag) == (
+                    file.version,
+                    file.etag,
+                ):
                     file = place.known
         finally:
             os.close(descriptor)
         file.verified = date_header()
         return file, may_be_held(status, now)
 
-    def _read(self, descriptor: int, status: os.stat_result, now: float, place: "_Place") -> StaticFile:
+    def _read(
+        self, descriptor: int, status: os.stat_result, now: float, place: "_Place"
+    ) -> StaticFile:
         size, known = status.st_size, place.known
         content, sampled, salt = None, b"", 0
         if size <= HELD_FILE_SIZE:
@@ -233,7 +261,9 @@ class Catalog:
                 salt = salt_after(known.version, known.attributes, known.salt, status)
             digest = digest_of_large(status, sampled, now=now, salt=salt)
         after = os.fstat(descriptor)
-        is_same = version_of(after) == version_of(status) and (content is None or len(content) == size)
+        is_same = version_of(after) == version_of(status) and (
+            content is None or len(content) == size
+        )
         # What is appended to a larger file meanwhile lies behind what was read.
         if not is_same and (content is not None or after.st_size <= size):
             raise FileReplacedError

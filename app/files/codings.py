@@ -19,8 +19,8 @@ _LONGEST_REMEMBERED = 128
 def choose(accept_encoding: str, order: tuple[str, ...]) -> str | None:
     """Return the coding to send, or None when the client refuses all that there is (406).
 
-    *order* has the codings of the forms that there are, the shortest form first, IDENTITY among them. The client's
-    weights decide; among equal ones the shorter form is sent.
+    *order* has the codings of the forms that there are, the shortest form first, IDENTITY among
+    them. The client's weights decide; among equal ones the shorter form is sent.
     """
     short = len(accept_encoding) <= _LONGEST_REMEMBERED
     return _remembered(accept_encoding, order) if short else _choose(accept_encoding, order)
@@ -29,7 +29,8 @@ def choose(accept_encoding: str, order: tuple[str, ...]) -> str | None:
 def _choose(accept_encoding: str, order: tuple[str, ...]) -> str | None:
     weights = _weights_of(accept_encoding)
     weight, best = max(
-        ((_weight(coding, weights), -place) for place, coding in enumerate(order)), default=(_REFUSED, 0)
+        ((_weight(coding, weights), -place) for place, coding in enumerate(order)),
+        default=(_REFUSED, 0),
     )
     return None if weight == _REFUSED else order[-best]
 

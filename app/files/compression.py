@@ -48,7 +48,11 @@ _COMPRESSIBLE = frozenset(
 def is_compressible(media_type: str) -> bool:
     """Tell whether files of *media_type* are usually text, or shrink like text."""
     essence = media_type.partition(";")[0].strip().lower()
-    return essence.startswith("text/") or essence.endswith(("+json", "+xml")) or essence in _COMPRESSIBLE
+    return (
+        essence.startswith("text/")
+        or essence.endswith(("+json", "+xml"))
+        or essence in _COMPRESSIBLE
+    )
 
 
 def compress(content: bytes, coding: str, level: int) -> bytes:

@@ -1,4 +1,6 @@
-"""Preconditions (RFC 9110 section 13): request fields and a representation's validators in, a decision out."""
+"""Preconditions (RFC 9110 section 13): request fields and a representation's validators in, a
+decision out.
+"""
 
 import re
 from calendar import timegm
@@ -15,7 +17,12 @@ class Outcome(Enum):
 
 
 #: The variables of the fields that `evaluate` looks at.
-PRECONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE")
+PRECONDITIONS = (
+    "HTTP_IF_MATCH",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_UNMODIFIED_SINCE",
+)
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _MONTH = "|".join(_MONTHS)
@@ -27,15 +34,22 @@ _DATES = (
     # IMF-fixdate, the obsolete RFC 850 form and asctime's (RFC 9110 section 5.6.7)
     re.compile(f"{_SHORT_WEEKDAY}, {_DAY} (?P<month>{_MONTH}) (?P<year>[0-9]{{4}}) {_TIME} GMT"),
     re.compile(f"{_LONG_WEEKDAY}, {_DAY}-(?P<month>{_MONTH})-(?P<year>[0-9]{{2}}) {_TIME} GMT"),
-    re.compile(f"{_SHORT_WEEKDAY} (?P<month>{_MONTH}) (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})"),
+    re.compile(
+        f"{_SHORT_WEEKDAY} (?P<month>{_MONTH}) (?P<day>[0-9]{{2}}| [0-9]) {_TIME}"
+        f" (?P<year>[0-9]{{4}})"
+    ),
 )
 
-# Each member is tried once, at its first byte: what is between members is skipped by the possessive run before it.
-_LIST_MEMBER = re.compile(r'[ \t,]*+(?:((?:W/)?"[\x21\x23-\x7e\x80-\xff]*+")[ \t]*+(?=,|$)|[^,]++|$)')
+# Each member is tried once, at its first byte: what is between members is skipped by the possessive
+# run before it.
+_LIST_MEMBER = re.compile(
+    r'[ \t,]*+(?:((?:W/)?"[\x21\x23-\x7e\x80-\xff]*+")[ \t]*+(?=,|$)|[^,]++|$)'
+)
 
 
 def parse_http_date(text: str, now: float) -> int | None:
-    """Return the seconds since the epoch of an HTTP-date in any of its three forms, or None when it is none.
+    """Return the seconds since the epoch of an HTTP-date in any of its three forms, or None when it
+    is none.
 
     *now* decides the century of a two-digit year (RFC 9110 section 5.6.7).
     """
@@ -84,10 +98,12 @@ def list_entity_tags(text: str) -> list[str]:
 
 
 def evaluate(fields: Mapping[str, str], etag: str, modified: int | None, now: float) -> Outcome:
-    """Decide about a GET or HEAD for a representation that exists, in the order of RFC 9110 section 13.2.2.
+    """Decide about a GET or HEAD for a representation that exists, in the order of RFC 9110 section
+    13.2.2.
 
-    *fields* holds header fields by their CGI variable. *etag* is strong and quoted; *modified* is what
-    Last-Modified says, in seconds since the epoch; None without it, and then dates decide nothing.
+    *fields* holds header fields by their CGI variable. *etag* is strong and quoted; *modified* is
+    what Last-Modified says, in seconds since the epoch; None without it, and then dates decide
+    nothing.
     """
     if "HTTP_IF_MATCH" in fields:
         if not _if_match(fields["HTTP_IF_MATCH"], etag):
@@ -118,9 +134,12 @@ def _if_none_match(text: str, etag: str) -> bool:
 
 
 def if_range(text: str, etag: str, modified: int | None, now: float) -> bool:
-    """Return whether a Range may be honoured (RFC 9110 section 13.1.5): the tag or the date must match exactly."""
+    """Return whether a Range may be honoured (RFC 9110 section 13.1.5): the tag or the date must
+    match exactly.
+    """
     text = text.strip(" \t")
     if text.startswith(('"', "W/")):
         return text == etag
-    # A date is a strong validator only once its second is over: the file may change again within it (section 8.8.2.2).
+    # A date is a strong validator only once its second is over: the file may change again within it
+    # (section 8.8.2.2).
     return modified is not None and parse_http_date(text, now) == modified and int(now) > modified

@@ -1,7 +1,8 @@
 """The document root: whether files can be served from it, and telling once when that changes.
 
-The root is looked up by its path each time: it may be a symbolic link that a deployment switches, or a mount that goes
-and comes back. `RootDirectory` is one look at it, so that a switch in the middle of a look-up mixes nothing.
+The root is looked up by its path each time: it may be a symbolic link that a deployment switches,
+or a mount that goes and comes back. `RootDirectory` is one look at it, so that a switch in the
+middle of a look-up mixes nothing.
 """
 
 import errno
@@ -23,7 +24,9 @@ class RootLostError(OSError):
 
 
 def root_problem(root: str | bytes) -> str | None:
-    """Return why no file can be served from *root*, in one line that names it, or None when nothing is wrong."""
+    """Return why no file can be served from *root*, in one line that names it, or None when nothing
+    is wrong.
+    """
     shown = ascii(os.fsdecode(root))
     try:
         mode = os.stat(root).st_mode
@@ -41,7 +44,9 @@ def root_problem(root: str | bytes) -> str | None:
 
 
 class RootDirectory:
-    """The directory that the root's path led to when this was made. Raises OSError; a context manager."""
+    """The directory that the root's path led to when this was made. Raises OSError; a context
+    manager.
+    """
 
     __slots__ = ("_path", "descriptor")
 
@@ -63,7 +68,9 @@ class RootDirectory:
             return False
 
     def inner_path(self, descriptor: int, name: bytes) -> bytes | None:
-        """Return the true path, below the root, of a file that was opened as *name*; None when it lies outside."""
+        """Return the true path, below the root, of a file that was opened as *name*; None when it
+        lies outside.
+        """
         try:
             root, path = _true_path(self.descriptor), _true_path(descriptor)
         except OSError:
@@ -72,7 +79,9 @@ class RootDirectory:
         return path[len(prefix) :] if path.startswith(prefix) else None
 
     def _resolved(self, descriptor: int, name: bytes) -> tuple[bytes, bytes]:
-        """Without Linux's /proc: follow the links again and see that they still lead to the very same file."""
+        """Without Linux's /proc: follow the links again and see that they still lead to the very
+        same file.
+        """
         path = os.path.realpath(os.path.join(self._path, name))
         if not os.path.samestat(os.stat(path), os.fstat(descriptor)):
             raise FileNotFoundError(name)
@@ -84,7 +93,9 @@ def _true_path(descriptor: int) -> bytes:
 
 
 class RootWatch:
-    """Remembers whether the root was lost, and logs each loss and each return once. Safe from any thread."""
+    """Remembers whether the root was lost, and logs each loss and each return once. Safe from any
+    thread.
+    """
 
     def __init__(self, root: bytes) -> None:
         self._root = root

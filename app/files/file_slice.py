@@ -1,11 +1,14 @@
-"""A bounded part of an open file, as a body for any WSGI server: read in blocks, or sent by the kernel.
+"""A bounded part of an open file, as a body for any WSGI server: read in blocks, or sent by the
+kernel.
 
-Positions are the file's own, as `sendfile` needs them, and the descriptor's offset is the only record of them: servers
-that send by the kernel ask for `fileno()` and begin at that offset. `read` ends where the slice ends.
+Positions are the file's own, as `sendfile` needs them, and the descriptor's offset is the only
+record of them: servers that send by the kernel ask for `fileno()` and begin at that offset. `read`
+ends where the slice ends.
 
-A file that is rewritten while it is being sent ends the answer early: `read` raises FileChangedError instead of giving
-out new bytes, and a server that sends by the kernel asks `unchanged` before each piece. One that does not (gunicorn) at
-least closes the connection, since `close` raises then.
+A file that is rewritten while it is being sent ends the answer early: `read` raises
+FileChangedError instead of giving out new bytes, and a server that sends by the kernel asks
+`unchanged` before each piece. One that does not (gunicorn) at least closes the connection, since
+`close` raises then.
 """
 
 import errno
@@ -21,10 +24,12 @@ BLOCK = 65536
 
 
 class FileChangedError(ConnectionResetError):
-    """The file was changed after the header fields of the answer were made; the answer cannot be completed.
+    """The file was changed after the header fields of the answer were made; the answer cannot be
+    completed.
 
-    All that is left is to end the connection, so to a server this is a connection that was lost, and no fault to be
-    logged: gunicorn goes by the class, the built-in server by `is_logged`, since one line has been said here.
+    All that is left is to end the connection, so to a server this is a connection that was lost,
+    and no fault to be logged: gunicorn goes by the class, the built-in server by `is_logged`, since
+    one line has been said here.
     """
 
     is_logged = True
@@ -50,11 +55,13 @@ def _log_change(descriptor: int) -> None:
 class FileSlice:
     """The bytes from *first* to *last* of the open *descriptor*, which the slice closes.
 
-    *size*, *modified_ns* and *sampled* (see `version.sample`) are the file's when the header fields were made. For one
-    thread at a time.
+    *size*, *modified_ns* and *sampled* (see `version.sample`) are the file's when the header fields
+    were made. For one thread at a time.
     """
 
-    def __init__(self, descriptor: int, first: int, last: int, *, size: int, modified_ns: int, sampled: bytes) -> None:
+    def __init__(
+        self, descriptor: int, first: int, last: int, *, size: int, modified_ns: int, sampled: bytes
+    ) -> None:
         os.lseek(descriptor, first, os.SEEK_SET)
         self._descriptor = descriptor
         self._end = last + 1
@@ -80,7 +87,9 @@ class FileSlice:
         return True
 
     def has_grown_only(self) -> bool:
-        """Return whether the file has become longer since, and the blocks that were sampled are what they were."""
+        """Return whether the file has become longer since, and the blocks that were sampled are
+        what they were.
+        """
         status = os.fstat(self.fileno())
         if status.st_size <= self._size or sample(self._descriptor, self._size) != self._sampled:
             return False
@@ -88,7 +97,9 @@ class FileSlice:
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return up to *size* bytes, all that is left for -1, and b"" at the end. Raises FileChangedError."""
+        """Return up to *size* bytes, all that is left for -1, and b"" at the end. Raises
+        FileChangedError.
+        """
         left = self._end - self.tell()
         wanted = left if size is None or size < 0 else min(size, left)
         if wanted <= 0:
@@ -128,8 +139,9 @@ class FileSlice:
     def close(self) -> None:
         """Release the descriptor. Raises FileChangedError when a change went unnoticed so far.
 
-        A server that let the kernel send a file that was cut short meanwhile may not notice: gunicorn would keep the
-        connection open, in the middle of an answer. An error here makes it close the connection.
+        A server that let the kernel send a file that was cut short meanwhile may not notice:
+        gunicorn would keep the connection open, in the middle of an answer. An error here makes it
+        close the connection.
         """
         if self._closed:
             return
@@ -154,7 +166,9 @@ class FileSlice:
 
 
 class MultipartBody:
-    """A multipart/byteranges body read from *source*, a slice that begins with the file's first byte."""
+    """A multipart/byteranges body read from *source*, a slice that begins with the file's first
+    byte.
+    """
 
     def __init__(self, layout: Multipart, source: FileSlice) -> None:
         self._source = source

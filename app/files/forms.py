@@ -1,7 +1,7 @@
 """Which form of a file a client gets, and the making of forms that no sibling holds.
 
-A compressible file that is asked for again is compressed once for each of its versions, beside the requests; until
-that is done it is sent as it is.
+A compressible file that is asked for again is compressed once for each of its versions, beside the
+requests; until that is done it is sent as it is.
 """
 
 from contextlib import suppress
@@ -23,9 +23,11 @@ class Forms:
         self._compressor = compression.Compressor()
 
     def preferred(self, file: StaticFile, accept_encoding: str) -> StaticFile | None:
-        """Return the form of *file* that the client prefers; None when it refuses all that there can be (406).
+        """Return the form of *file* that the client prefers; None when it refuses all that there
+        can be (406).
 
-        Raises FileReplacedError when the form that it prefers is a sibling that has changed or is gone.
+        Raises FileReplacedError when the form that it prefers is a sibling that has changed or is
+        gone.
         """
         if not file.wanted and file.asked and choose(accept_encoding, _ALL) != IDENTITY:
             self._want(file)
@@ -54,12 +56,20 @@ class Forms:
         return made.forms[coding] if coding else None
 
     def _make(self, file: StaticFile) -> StaticFile | None:
-        """Compress *file* in all codings that it does not have yet; None when it has changed meanwhile."""
+        """Compress *file* in all codings that it does not have yet; None when it has changed
+        meanwhile.
+        """
         with suppress(OSError, FileReplacedError):
             content = self._catalog.read(file)
-            levels = {coding: level for coding, level in compression.QUICK.items() if coding not in file.forms}
+            levels = {
+                coding: level
+                for coding, level in compression.QUICK.items()
+                if coding not in file.forms
+            }
             made = compression.forms(content, levels)
-            return self._catalog.add_forms(file, [file.coded(coding, form) for coding, form in made.items()])
+            return self._catalog.add_forms(
+                file, [file.coded(coding, form) for coding, form in made.items()]
+            )
         return None
 
 

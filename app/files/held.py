@@ -110,7 +110,9 @@ class HeldStore(Generic[K, E]):
             self._left.popitem(last=False)
 
     def _let_one_go(self) -> None:
-        """Look at the entry that was kept or spared longest ago: spare it if it was asked for since."""
+        """Look at the entry that was kept or spared longest ago: spare it if it was asked for
+        since.
+        """
         key, entry = self._kept.popitem(last=False)
         if entry.asked:
             entry.asked = False

@@ -1,13 +1,16 @@
-"""Media types by file name: one pinned table, so that every machine gives the same answer (RFC 9110 section 8.3)."""
+"""Media types by file name: one pinned table, so that every machine gives the same answer (RFC 9110
+section 8.3).
+"""
 
 import mimetypes
 import os
 
 DEFAULT = "application/octet-stream"
 
-# The table comes first; what it lacks, the table in Python's source decides. Types from the system's own files are left
-# out, since they differ from machine to machine. text/javascript: RFC 9239. A compressed archive is what it is
-# (application/gzip), not a coding of something else: clients must store it as it is.
+# The table comes first; what it lacks, the table in Python's source decides. Types from the
+# system's own files are left out, since they differ from machine to machine. text/javascript: RFC
+# 9239. A compressed archive is what it is (application/gzip), not a coding of something else:
+# clients must store it as it is.
 _TYPES = {
     # Documents
     "html": "text/html", "htm": "text/html", "xhtml": "application/xhtml+xml", "txt": "text/plain",
@@ -62,7 +65,9 @@ _PYTHON = mimetypes.MimeTypes(filenames=()).types_map[1]
 
 
 def media_type_of(name: bytes) -> str:
-    """Return the value of Content-Type for a file called *name*; text comes with its charset, UTF-8."""
+    """Return the value of Content-Type for a file called *name*; text comes with its charset,
+    UTF-8.
+    """
     extension = os.path.splitext(name)[1].decode("ascii", "replace").lower()
     media_type = _TYPES.get(extension[1:]) or _PYTHON.get(extension) or DEFAULT
     return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type

@@ -1,7 +1,8 @@
-"""From a URL path to the name of a file below the root, and from the name to the one URL path that counts.
+"""From a URL path to the name of a file below the root, and from the name to the one URL path that
+counts.
 
-Names are bytes, as the file system has them: a name need not be UTF-8. "." and empty segments are nothing
-(RFC 3986 section 5.2.4; nginx and Apache httpd drop them as well); ".." is refused.
+Names are bytes, as the file system has them: a name need not be UTF-8. "." and empty segments are
+nothing (RFC 3986 section 5.2.4; nginx and Apache httpd drop them as well); ".." is refused.
 """
 
 from urllib.parse import quote_from_bytes
@@ -12,9 +13,11 @@ _NOTHING = (b"", b".")
 
 
 def file_name(url_path: str) -> bytes:
-    """Return the name below the root that *url_path* stands for; a directory's is empty or ends in a slash.
+    """Return the name below the root that *url_path* stands for; a directory's is empty or ends in
+    a slash.
 
-    *url_path* is as in PATH_INFO: decoded bytes as latin-1. Raises FileNotFoundError if no file may have the name.
+    *url_path* is as in PATH_INFO: decoded bytes as latin-1. Raises FileNotFoundError if no file may
+    have the name.
     """
     try:
         first, *segments = url_path.encode("latin-1").split(b"/")
@@ -31,7 +34,9 @@ def file_name(url_path: str) -> bytes:
 
 
 def is_hidden(names: list[bytes]) -> bool:
-    """Tell whether a path goes up or through dotfiles, other than the root's .well-known (RFC 8615)."""
+    """Tell whether a path goes up or through dotfiles, other than the root's .well-known (RFC
+    8615).
+    """
     visible = names[1:] if names[:1] == [b".well-known"] else names
     return any(name.startswith(b".") for name in visible)
 

@@ -6,12 +6,15 @@ import stat
 from .document_root import RootDirectory
 from .names import is_hidden
 
-# O_NONBLOCK: what became a fifo after the stat must not block; O_NOCTTY: nor may a terminal become ours.
+# O_NONBLOCK: what became a fifo after the stat must not block; O_NOCTTY: nor may a terminal become
+# ours.
 OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | getattr(os, "O_LARGEFILE", 0)
 
 
 def open_inside(root: RootDirectory, name: bytes) -> tuple[int, os.stat_result]:
-    """Open the regular file *name*, and return its descriptor and the status of what was opened. Raises OSError."""
+    """Open the regular file *name*, and return its descriptor and the status of what was opened.
+    Raises OSError.
+    """
     # Asked before opening: opening a device can do something.
     _require_regular(os.stat(name, dir_fd=root.descriptor), name)
     descriptor = os.open(name, OPEN_FILE, dir_fd=root.descriptor)
@@ -29,7 +32,8 @@ def open_inside(root: RootDirectory, name: bytes) -> tuple[int, os.stat_result]:
 
 def _hides(inner: bytes) -> bool:
     *directories, base = inner.split(b"/")
-    # Kubernetes publishes volumes through directories such as ..data and ..2026_11_22, which no URL can name.
+    # Kubernetes publishes volumes through directories such as ..data and ..2026_11_22, which no URL
+    # can name.
     return is_hidden([part for part in directories if not part.startswith(b"..")] + [base])
 
 
@@ -41,7 +45,9 @@ def _require_regular(status: os.stat_result, name: bytes) -> None:
 
 
 def read_whole(descriptor: int, size: int) -> bytes:
-    """Return the file's bytes from the first on, one more than *size* at most, so that growth shows."""
+    """Return the file's bytes from the first on, one more than *size* at most, so that growth
+    shows.
+    """
     data = os.pread(descriptor, size + 1, 0)
     while 0 < len(data) < size:
         more = os.pread(descriptor, size + 1 - len(data), len(data))

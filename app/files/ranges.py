@@ -24,10 +24,12 @@ class UnsatisfiableRangeError(Exception):
     """No range of the list lies within the representation: 416."""
 
 
-# As many as Apache httpd takes; a list beyond that is an attack or a mistake (RFC 9110 section 17.15).
+# As many as Apache httpd takes; a list beyond that is an attack or a mistake (RFC 9110 section
+# 17.15).
 MAX_RANGES = 200
 
-#: Several parts may be longer than the whole file by their delimiters, but not beyond this many bytes.
+#: Several parts may be longer than the whole file by their delimiters, but not beyond this many
+#: bytes.
 MULTIPART_SLACK = 1024
 
 _RANGE_SPEC = re.compile(r"(?:([0-9]+)-([0-9]*)|-([0-9]+))")
@@ -35,12 +37,13 @@ _MANY_DIGITS = 18
 
 
 def select_ranges(text: str, size: int) -> list[ByteRange] | None:
-    """Return the ranges to send for a Range field, or None when the field is to be ignored and all is sent.
+    """Return the ranges to send for a Range field, or None when the field is to be ignored and all
+    is sent.
 
-    Ranges that overlap or touch are made one; the others keep the order in which they were asked for. None stands for
-    a unit other than bytes, for a field that is not valid, for a list that is absurd (section 14.2), and for a file
-    without bytes: it has no part, and clients that ask for a part of everything (nginx's slice) want it all the same.
-    Raises UnsatisfiableRangeError.
+    Ranges that overlap or touch are made one; the others keep the order in which they were asked
+    for. None stands for a unit other than bytes, for a field that is not valid, for a list that is
+    absurd (section 14.2), and for a file without bytes: it has no part, and clients that ask for a
+    part of everything (nginx's slice) want it all the same. Raises UnsatisfiableRangeError.
     """
     if size == 0:
         return None
@@ -71,7 +74,9 @@ def _position(digits: str) -> int:
     return int(digits or "0") if len(digits) <= _MANY_DIGITS else 10**_MANY_DIGITS
 
 
-def _resolve(first: str | None, last: str | None, suffix: str | None, size: int) -> ByteRange | None:
+def _resolve(
+    first: str | None, last: str | None, suffix: str | None, size: int
+) -> ByteRange | None:
     if first is None:
         length = min(_position(suffix or "0"), size)
         return ByteRange(size - length, size - 1) if length else None
@@ -82,20 +87,27 @@ def _resolve(first: str | None, last: str | None, suffix: str | None, size: int)
 
 
 def coalesce(ranges: Iterable[ByteRange]) -> list[ByteRange]:
-    """Merge the ranges that overlap or touch; each result stands where the first of its members stood."""
+    """Merge the ranges that overlap or touch; each result stands where the first of its members
+    stood.
+    """
     asked = list(ranges)
     merged: list[tuple[int, ByteRange]] = []  # with the place in the list of what was asked
     for place, item in sorted(enumerate(asked), key=lambda pair: pair[1].first):
         if merged and item.first <= merged[-1][1].last + 1:
             earlier_place, earlier = merged[-1]
-            merged[-1] = (min(earlier_place, place), ByteRange(earlier.first, max(earlier.last, item.last)))
+            merged[-1] = (
+                min(earlier_place, place),
+                ByteRange(earlier.first, max(earlier.last, item.last)),
+            )
         else:
             merged.append((place, item))
     return [item for _, item in sorted(merged)]
 
 
 class Multipart(NamedTuple):
-    """A multipart/byteranges body (section 14.6): before each range its delimiter and fields, then the end."""
+    """A multipart/byteranges body (section 14.6): before each range its delimiter and fields, then
+    the end.
+    """
 
     boundary: str
     heads: list[bytes]
@@ -111,7 +123,9 @@ class Multipart(NamedTuple):
         return f"multipart/byteranges; boundary={self.boundary}"
 
 
-def multipart(ranges: list[ByteRange], size: int, media_type: str, boundary: str) -> Multipart | None:
+def multipart(
+    ranges: list[ByteRange], size: int, media_type: str, boundary: str
+) -> Multipart | None:
     """Lay out several ranges, or return None when sending the whole file is shorter."""
     heads = [
         f"{'' if number == 0 else chr(13) + chr(10)}--{boundary}\r\nContent-Type: {media_type}\r\n"

@@ -1,4 +1,6 @@
-"""One version of a file as it was found: its validators, and the header fields that follow from it alone, made once."""
+"""One version of a file as it was found: its validators, and the header fields that follow from it
+alone, made once.
+"""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -10,16 +12,19 @@ from .version import Version, digest_of
 
 Fields = list[tuple[str, str]]
 
-#: What holding a file takes beside its bytes: fields, tuples, its place in the table; and its path in several forms.
+#: What holding a file takes beside its bytes: fields, tuples, its place in the table; and its path
+#: in several forms.
 _OVERHEAD = 2048
 _PATHS = 6
 
 
 class StaticFile:
-    """A regular file below the root, or a coded form of it; never changed, `verified`, `asked` and `wanted` apart.
+    """A regular file below the root, or a coded form of it; never changed, `verified`, `asked` and
+    `wanted` apart.
 
-    `content` has the bytes of a small file; a larger one is opened for each body. `forms` are the file's other forms
-    by coding, and `order` all codings, the shortest form first. Shared between threads.
+    `content` has the bytes of a small file; a larger one is opened for each body. `forms` are the
+    file's other forms by coding, and `order` all codings, the shortest form first. Shared between
+    threads.
     """
 
     __slots__ = (
@@ -95,7 +100,11 @@ class StaticFile:
 
     def _make_fields(self) -> None:
         self.vary: Fields = [("Vary", "Accept-Encoding")] if self.is_compressible else []
-        self.not_modified_fields: Fields = [("ETag", self.etag), ("Cache-Control", self._cache_control), *self.vary]
+        self.not_modified_fields: Fields = [
+            ("ETag", self.etag),
+            ("Cache-Control", self._cache_control),
+            *self.vary,
+        ]
         # What 200 and 206 have in common: all but Content-Type and Content-Length
         self.representation_fields: Fields = [
             *self.not_modified_fields,
@@ -116,7 +125,9 @@ class StaticFile:
         """Return the same version of the file with these coded forms of it."""
         other = copy(self)
         other.forms = MappingProxyType({form.coding: form for form in forms})
-        other.order = tuple(form.coding for form in sorted((self, *forms), key=lambda form: form.size))
+        other.order = tuple(
+            form.coding for form in sorted((self, *forms), key=lambda form: form.size)
+        )
         alone = self.weight - sum(form.weight for form in self.forms.values())
         other.weight = alone + sum(form.weight for form in forms)
         return other
@@ -133,14 +144,15 @@ class StaticFile:
 
 
 def _tag(digest: str, coding: str) -> str:
-    # Each coding has a tag of its own (RFC 9110 section 8.8.3.3), even for what is the same in both.
+    # Each coding has a tag of its own (RFC 9110 section 8.8.3.3), even for what is the same in
+    # both.
     return f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'
 
 
 def _modified(mtime: int, now: float) -> int | None:
     """Return what Last-Modified says, in seconds, or None when the time means nothing.
 
-    Package builds set mtime to 0 or 1 to make the same bytes everywhere (Nix, for one). RFC 9110 section 8.8.2.1:
-    never later than the message's Date.
+    Package builds set mtime to 0 or 1 to make the same bytes everywhere (Nix, for one). RFC 9110
+    section 8.8.2.1: never later than the message's Date.
     """
     return min(mtime, int(now)) if mtime > 1 else None

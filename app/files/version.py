@@ -1,13 +1,15 @@
 """What tells one version of a file from another: for us its status, on the wire its bytes.
 
-The status costs one system call and has ctime in it, which moves whatever a tool does. It differs from host to host,
-and after a `chmod`; so entity tags are made from the bytes instead: all of them for a file that is held, some blocks of
-a larger one together with its size and mtime. Hosts that have the same tree agree on its tags.
+The status costs one system call and has ctime in it, which moves whatever a tool does. It differs
+from host to host, and after a `chmod`; so entity tags are made from the bytes instead: all of them
+for a file that is held, some blocks of a larger one together with its size and mtime. Hosts that
+have the same tree agree on its tags.
 
-The status does not tell everything. The kernel stamps mtime and ctime before it copies the bytes of a write, by a clock
-that ticks every 10 ms or so; and what is written through a mapping shows only when the pages are written back, up to
-some 35 s later. Hence two ages: a file whose ctime is less than `YOUNG` seconds old is read at each request and never
-held; and until it is `SETTLED` seconds old, its bytes are read again once a second.
+The status does not tell everything. The kernel stamps mtime and ctime before it copies the bytes of
+a write, by a clock that ticks every 10 ms or so; and what is written through a mapping shows only
+when the pages are written back, up to some 35 s later. Hence two ages: a file whose ctime is less
+than `YOUNG` seconds old is read at each request and never held; and until it is `SETTLED` seconds
+old, its bytes are read again once a second.
 """
 
 import os
@@ -17,8 +19,8 @@ from operator import attrgetter
 YOUNG = 2.0
 SETTLED = 40.0
 
-# How long a write may take from its time stamp to its last byte, on a loaded machine. It is shorter than YOUNG, since
-# a download that began in it cannot be resumed after it.
+# How long a write may take from its time stamp to its last byte, on a loaded machine. It is shorter
+# than YOUNG, since a download that began in it cannot be resumed after it.
 _FRESH = 0.5
 
 _TAG_BYTES = 15
@@ -34,7 +36,9 @@ attributes_of = attrgetter("st_mode", "st_uid", "st_gid", "st_nlink")
 
 
 def may_be_held(status: os.stat_result, now: float) -> bool:
-    """Tell whether the status will show the next change, as long as nobody writes through a mapping."""
+    """Tell whether the status will show the next change, as long as nobody writes through a
+    mapping.
+    """
     return now - status.st_ctime_ns / 1e9 >= YOUNG and status.st_mtime_ns / 1e9 <= now
 
 
@@ -49,7 +53,9 @@ def digest_of(content: bytes) -> str:
 
 
 def sample(descriptor: int, size: int) -> bytes:
-    """Return a digest of the first block, the last one, and some between, of the first *size* bytes."""
+    """Return a digest of the first block, the last one, and some between, of the first *size*
+    bytes.
+    """
     digest = blake2b(digest_size=_TAG_BYTES)
     last = size - _SAMPLE_SIZE
     for number in range(_SAMPLES):
@@ -60,8 +66,9 @@ def sample(descriptor: int, size: int) -> bytes:
 def digest_of_large(status: os.stat_result, sampled: bytes, *, now: float, salt: int) -> str:
     """Return what the entity tag of a file is made of, of which only some blocks were read.
 
-    A file that was written to this moment may be half of one version and half of the next: its tag is not the one
-    that it has when it is finished. *salt* is 0, or sets apart what nothing else does (`salt_after`).
+    A file that was written to this moment may be half of one version and half of the next: its tag
+    is not the one that it has when it is finished. *salt* is 0, or sets apart what nothing else
+    does (`salt_after`).
     """
     digest = blake2b(sampled, digest_size=_TAG_BYTES)
     is_fresh = now - status.st_mtime_ns / 1e9 < _FRESH
@@ -69,11 +76,13 @@ def digest_of_large(status: os.stat_result, sampled: bytes, *, now: float, salt:
     return digest.hexdigest()
 
 
-def salt_after(known: Version, known_attributes: object, known_salt: int, status: os.stat_result) -> int:
+def salt_after(
+    known: Version, known_attributes: object, known_salt: int, status: os.stat_result
+) -> int:
     """Return the salt for the tag of a large file that was held in its *known* version.
 
-    When ctime has moved and nothing else, somebody may have written to it and set mtime back; the blocks that were
-    sampled need not show it. A new mode, owner or link explains a new ctime.
+    When ctime has moved and nothing else, somebody may have written to it and set mtime back; the
+    blocks that were sampled need not show it. A new mode, owner or link explains a new ctime.
     """
     version = version_of(status)
     if version[:4] != known[:4]:

@@ -13,7 +13,8 @@ from .grammar import CHUNK_LINE
 from .limits import Limits
 
 _LONGEST_CHUNK_LINE = 256
-# Nobody needs them, and unbounded they make a server read much for little (CVE-2023-39326 in another server).
+# Nobody needs them, and unbounded they make a server read much for little (CVE-2023-39326 in
+# another server).
 _MOST_EXTENSION_BYTES = 16384
 
 
@@ -81,7 +82,9 @@ class ChunkedBody:
                 return None
 
     def _read_size(self, buffer: ReceiveBuffer) -> bool:
-        line = buffer.read_line(_LONGEST_CHUNK_LINE, 400, "A chunk size with its extensions is too long.")
+        line = buffer.read_line(
+            _LONGEST_CHUNK_LINE, 400, "A chunk size with its extensions is too long."
+        )
         if line is None:
             return False
         match = CHUNK_LINE.fullmatch(line)

@@ -7,12 +7,15 @@ _LF = 0x0A
 
 
 class ReceiveBuffer:
-    """Appended to at its end, consumed from its front; time linear in the bytes, however they are cut."""
+    """Appended to at its end, consumed from its front; time linear in the bytes, however they are
+    cut.
+    """
 
     __slots__ = ("data", "position", "searched")
 
     def __init__(self) -> None:
-        # What arrives in one piece and is used up at once stays the object it came in; more becomes a bytearray.
+        # What arrives in one piece and is used up at once stays the object it came in; more becomes
+        # a bytearray.
         self.data: bytes | bytearray = b""
         self.position = 0
         self.searched = 0  # no line ends before it; not below `position`
@@ -56,12 +59,15 @@ class ReceiveBuffer:
     def read_line(self, size: int, status: int, reason: str) -> str | None:
         """Return and drop one line without its CRLF, or return None when it is not all there.
 
-        Raises ProtocolError: 400 at a bare CR or LF (RFC 9112 section 2.2), *status* with *reason* when the line
-        without its CRLF is longer than *size* bytes: whichever comes first in the stream, however that was cut.
+        Raises ProtocolError: 400 at a bare CR or LF (RFC 9112 section 2.2), *status* with *reason*
+        when the line without its CRLF is longer than *size* bytes: whichever comes first in the
+        stream, however that was cut.
         """
         data, start = self.data, self.position
         stop = start + size + 2  # the last byte before it must be the LF
-        cr = data.find(_CR, self.searched, max(start, stop - 1))  # a negative end would count from the back
+        cr = data.find(
+            _CR, self.searched, max(start, stop - 1)
+        )  # a negative end would count from the back
         lf = data.find(_LF, self.searched, cr if cr >= 0 else stop)
         if lf >= 0:
             raise ProtocolError(400, "A line ends in a bare LF.")

@@ -2,10 +2,11 @@
 
 
 class ProtocolError(Exception):
-    """The bytes received are not a message that may be served: answer with *status*, then close the connection.
+    """The bytes received are not a message that may be served: answer with *status*, then close the
+    connection.
 
-    *reason* is one short sentence fit to show to the client; nothing of the request is echoed in it. *location* is for
-    a redirect.
+    *reason* is one short sentence fit to show to the client; nothing of the request is echoed in
+    it. *location* is for a redirect.
     """
 
     def __init__(self, status: int, reason: str, location: str = "") -> None:

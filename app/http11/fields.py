@@ -1,8 +1,9 @@
 """Field lines (RFC 9112 section 5), each turned into a CGI variable and its value.
 
-Browsers repeat nearly every field line with every request. So a line that was found valid is remembered with its
-result, and the next time costs one look-up. The memory is shared by all connections and threads, and holds neither
-long lines nor any that may bear a secret: only fields known to be repeated and harmless are kept.
+Browsers repeat nearly every field line with every request. So a line that was found valid is
+remembered with its result, and the next time costs one look-up. The memory is shared by all
+connections and threads, and holds neither long lines nor any that may bear a secret: only fields
+known to be repeated and harmless are kept.
 """
 
 from .errors import ProtocolError
@@ -105,7 +106,9 @@ class FieldSection:
         self._repeated: dict[str, list[str]] = {}  # joined at the end: time stays linear
 
     def add(self, variable: str, value: str) -> None:
-        """Add a parsed field line. Raises ProtocolError 400 when it repeats a field that has one value only."""
+        """Add a parsed field line. Raises ProtocolError 400 when it repeats a field that has one
+        value only.
+        """
         if variable == DROPPED:
             return
         if variable not in self._variables:
@@ -126,8 +129,9 @@ class FieldSection:
 class LineMemory(dict[str, tuple[str, str]]):
     """Field lines with what `parse_field_line` returned for them. Safe from any thread.
 
-    Forgets everything when it is full: whoever floods it with new lines costs the others one more parse of each of
-    theirs for every few thousand lines sent, and can neither lock theirs out nor make it grow.
+    Forgets everything when it is full: whoever floods it with new lines costs the others one more
+    parse of each of theirs for every few thousand lines sent, and can neither lock theirs out nor
+    make it grow.
     """
 
     __slots__ = ()

@@ -5,14 +5,22 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Numbers of bytes, but for *fields*. Beyond them: 414 (request line), 431 (fields, head, trailers), 413 (body)."""
+    """Numbers of bytes, but for *fields*. Beyond them: 414 (request line), 431 (fields, head,
+    trailers), 413 (body).
+    """
 
     request_line: int = 8190  # without its CRLF
     fields: int = 100
-    field_size: int = 8190  # of a field line with its CRLF: both as others count the limits of these names
+    field_size: int = (
+        8190  # of a field line with its CRLF: both as others count the limits of these names
+    )
     head: int = 65536  # with the empty line that ends it; also of a trailer section
     body: int = 1073741824  # 0: no limit
-    short_head: int = field(init=False, repr=False, compare=False)  # a head within it can break no other limit of size
+    short_head: int = field(
+        init=False, repr=False, compare=False
+    )  # a head within it can break no other limit of size
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "short_head", min(self.request_line, self.field_size - 2, self.head - 4))
+        object.__setattr__(
+            self, "short_head", min(self.request_line, self.field_size - 2, self.head - 4)
+        )

@@ -1,9 +1,10 @@
 """The receiving side of a connection: bytes in, events out, no I/O (RFC 9112).
 
-A head that is there as a whole, short and without surprises, which is nearly every one, is split into lines and each
-line is looked up in the memory of valid lines. Whatever else arrives, wrong or in pieces, goes through one slower
-path that reads line by line. So that the outcome never depends on how the bytes were cut, only the slower path
-refuses anything: the quick one gives up without a trace. What becomes of an event is not known here.
+A head that is there as a whole, short and without surprises, which is nearly every one, is split
+into lines and each line is looked up in the memory of valid lines. Whatever else arrives, wrong or
+in pieces, goes through one slower path that reads line by line. So that the outcome never depends
+on how the bytes were cut, only the slower path refuses anything: the quick one gives up without a
+trace. What becomes of an event is not known here.
 """
 
 from .body import ChunkedBody, EndOfMessage, LengthBody
@@ -37,7 +38,15 @@ class _PartialHead:
 class Receiver:
     """Turns the bytes of one connection into requests and their bodies. For one thread at a time."""
 
-    __slots__ = ("_body", "_buffer", "_failure", "_head", "_limits", "_skipped_empty_line", "refused_head")
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_failure",
+        "_head",
+        "_limits",
+        "_skipped_empty_line",
+        "refused_head",
+    )
 
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
         # for the connection
@@ -45,7 +54,8 @@ class Receiver:
         self._buffer = ReceiveBuffer()
         self._failure: tuple[int, str, str] | None = None
         # for the message
-        #: Whether what was refused, or is not complete yet, is a HEAD request: then its answer has no content.
+        #: Whether what was refused, or is not complete yet, is a HEAD request: then its answer has
+        #: no content.
         self.refused_head = False
         self._skipped_empty_line = False
         self._head: _PartialHead | None = None
@@ -60,18 +70,26 @@ class Receiver:
     @property
     def idle(self) -> bool:
         """Whether nothing of a next message has come (an empty line apart, RFC 9112 section 2.2)."""
-        return not self._buffer.data and self._head is None and self._body is None and self._failure is None
+        return (
+            not self._buffer.data
+            and self._head is None
+            and self._body is None
+            and self._failure is None
+        )
 
     def feed(self, data: bytes) -> None:
-        """Append bytes that arrived. Take all events before the next call, so that no more than a line is held."""
+        """Append bytes that arrived. Take all events before the next call, so that no more than a
+        line is held.
+        """
         if self._failure is None:
             self._buffer.append(data)
 
     def next_event(self) -> Request | bytes | EndOfMessage | None:
         """Return the next event, or None when more bytes are needed for it.
 
-        A request without a body (`has_body`) stands alone. Any other is followed by body data, in pieces as they
-        come, and END_OF_MESSAGE. Raises ProtocolError, and the same again from then on.
+        A request without a body (`has_body`) stands alone. Any other is followed by body data, in
+        pieces as they come, and END_OF_MESSAGE. Raises ProtocolError, and the same again from then
+        on.
         """
         if self._failure is not None:
             raise ProtocolError(*self._failure)
@@ -103,7 +121,9 @@ class Receiver:
         self._skipped_empty_line = False
         if request.has_body:
             self.refused_head = request.method == "HEAD"
-            self._body = ChunkedBody(self._limits) if request.chunked else LengthBody(request.content_length)
+            self._body = (
+                ChunkedBody(self._limits) if request.chunked else LengthBody(request.content_length)
+            )
         return request
 
     def _read_short_head(self) -> Request | None:

@@ -1,7 +1,8 @@
-"""A request: its line and target (RFC 9112 section 3), and what its fields say about framing and persistence.
+"""A request: its line and target (RFC 9112 section 3), and what its fields say about framing and
+persistence.
 
-`parse_request_line` reads the line; `build_request` decides about the head as a whole, when every field line was
-found valid. Nothing of where the bytes came from is known here.
+`parse_request_line` reads the line; `build_request` decides about the head as a whole, when every
+field line was found valid. Nothing of where the bytes came from is known here.
 """
 
 from dataclasses import dataclass
@@ -34,12 +35,16 @@ class Request:
     query: str  # without "?"; "" if none
     scheme: str  # of an absolute-form target in lower case, else ""
     version: str  # "HTTP/1.1" or "HTTP/1.0": the version to answer by
-    variables: dict[str, str]  # the fields by CGI variable (RFC 3875 section 4.1.18), values as latin-1 text
+    variables: dict[
+        str, str
+    ]  # the fields by CGI variable (RFC 3875 section 4.1.18), values as latin-1 text
     content_length: int  # 0 when there is none, or the body is chunked
     chunked: bool
     has_body: bool
     keep_alive: bool  # whether the client lets the connection persist (RFC 9112 section 9.3)
-    expects_continue: bool  # waits for 100 (Continue) before it sends the body (RFC 9110 section 10.1.1)
+    expects_continue: (
+        bool  # waits for 100 (Continue) before it sends the body (RFC 9110 section 10.1.1)
+    )
 
 
 class RequestLine(NamedTuple):
@@ -89,7 +94,8 @@ def _understood_version(version: str) -> str:
 
 
 def _refused_connect(target: str) -> ProtocolError:
-    # Refused here and not by the application: what follows a CONNECT is no HTTP message, so the connection must close.
+    # Refused here and not by the application: what follows a CONNECT is no HTTP message, so the
+    # connection must close.
     host, _, port = target.rpartition(":")
     if is_authority(target) and host and port and not port.endswith("]"):
         return ProtocolError(501, "CONNECT is not supported: this is no proxy.")
@@ -115,7 +121,8 @@ def _take_target_apart(method: str, target: str, version: str) -> RequestLine:
     if not is_authority(authority):
         raise ProtocolError(400, "The host in the request target is malformed.")
     if not rest and method == "OPTIONS":
-        # RFC 9112 section 3.2.4: OPTIONS for a URI with an empty path is about the server as a whole.
+        # RFC 9112 section 3.2.4: OPTIONS for a URI with an empty path is about the server as a
+        # whole.
         path, query = "*", ""
     else:
         path, query = _path_and_query(rest if rest.startswith("/") else "/" + rest)
@@ -125,8 +132,9 @@ def _take_target_apart(method: str, target: str, version: str) -> RequestLine:
 def _redirect_to_encoded(method: str, target: str, version: str) -> ProtocolError:
     """Return the redirect for a path or query with raw bytes that had to be percent-encoded.
 
-    Old browsers, BusyBox wget and embedded clients send them, and no two readers disagree about what is meant. RFC 9112
-    section 3 offers the redirect. Raises ProtocolError for other faults of the target.
+    Old browsers, BusyBox wget and embedded clients send them, and no two readers disagree about
+    what is meant. RFC 9112 section 3 offers the redirect. Raises ProtocolError for other faults of
+    the target.
     """
     encoded = NOT_ASCII.sub(lambda found: f"%{ord(found[0]):02X}", target)
     _take_target_apart(method, encoded, version)
@@ -138,7 +146,9 @@ def _redirect_to_encoded(method: str, target: str, version: str) -> ProtocolErro
 def _path_and_query(target: str) -> tuple[str, str]:
     match = ORIGIN_FORM.fullmatch(target)
     if match is None:
-        raise ProtocolError(400, "The request target holds a character or a percent-encoding that is not allowed.")
+        raise ProtocolError(
+            400, "The request target holds a character or a percent-encoding that is not allowed."
+        )
     path, query = match.groups()
     return path, query or ""
 
@@ -173,13 +183,16 @@ def build_request(line: RequestLine, variables: dict[str, str], largest_body: in
         chunked,
         has_body,
         version == "HTTP/1.1" if connection is None else _persists(version, connection),
-        "HTTP_EXPECT" in variables and _expects_continue(version, variables["HTTP_EXPECT"]) and has_body,
+        "HTTP_EXPECT" in variables
+        and _expects_continue(version, variables["HTTP_EXPECT"])
+        and has_body,
     )
 
 
 def _settle_host(version: str, authority: str, variables: dict[str, str]) -> None:
-    # RFC 9112 section 3.2. An empty Host says that the target has no authority: http targets always have one, so it
-    # is let pass only where the authority is in the target itself, or where the client need not have sent Host at all.
+    # RFC 9112 section 3.2. An empty Host says that the target has no authority: http targets always
+    # have one, so it is let pass only where the authority is in the target itself, or where the
+    # client need not have sent Host at all.
     host = variables.get("HTTP_HOST")
     if version == "HTTP/1.1" and host is None:
         raise ProtocolError(400, "The Host field is missing.")
@@ -190,7 +203,8 @@ def _settle_host(version: str, authority: str, variables: dict[str, str]) -> Non
 
 
 def _require_chunked(version: str, variables: dict[str, str]) -> None:
-    # RFC 9112 sections 6.1 and 6.3. Whatever two recipients could read differently is refused: it smuggles requests.
+    # RFC 9112 sections 6.1 and 6.3. Whatever two recipients could read differently is refused: it
+    # smuggles requests.
     if version == "HTTP/1.0":
         raise ProtocolError(400, "Transfer-Encoding is not part of HTTP/1.0.")
     if "CONTENT_LENGTH" in variables:

@@ -1,8 +1,9 @@
-"""Response heads: the status line, the fields and the framing of a message (RFC 9112 sections 4 to 6).
+"""Response heads: the status line, the fields and the framing of a message (RFC 9112 sections 4 to
+6).
 
-Every name and value is checked here, so that nothing an application says can end a field line or the head before
-its time. What an application may not decide (framing, persistence, hop-by-hop fields; PEP 3333) is taken out of its
-list and written by `encode_head`.
+Every name and value is checked here, so that nothing an application says can end a field line or
+the head before its time. What an application may not decide (framing, persistence, hop-by-hop
+fields; PEP 3333) is taken out of its list and written by `encode_head`.
 """
 
 import re
@@ -31,10 +32,18 @@ _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _STATUS = re.compile(r"([1-9][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)")
 
 _HOP_BY_HOP = frozenset(
-    {"keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}  # RFC 9110 section 7.6.1
+    {
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }  # RFC 9110 section 7.6.1
 )
 
-#: Fields that were found valid, as lines: applications send these again and again, and others anew in every answer.
+#: Fields that were found valid, as lines: applications send these again and again, and others anew
+#: in every answer.
 _lines: dict[tuple[str, str], str] = {}
 _LINES_REMEMBERED = 4096
 _LONGEST_REMEMBERED = 200
@@ -61,7 +70,8 @@ _REMEMBERED = frozenset(
 class ResponseHead:
     """A status and fields as an application gave them, checked.
 
-    Raises ValueError when they cannot be sent, and TypeError or AttributeError when they are not text at all.
+    Raises ValueError when they cannot be sent, and TypeError or AttributeError when they are not
+    text at all.
     """
 
     __slots__ = ("closes", "code", "content_length", "has_date", "has_server", "lines")
@@ -105,7 +115,11 @@ class ResponseHead:
             self.lines.append(line)
             if folded == "server":
                 self.has_server = True
-            elif folded in _REMEMBERED and len(line) <= _LONGEST_REMEMBERED and "boundary=" not in value:
+            elif (
+                folded in _REMEMBERED
+                and len(line) <= _LONGEST_REMEMBERED
+                and "boundary=" not in value
+            ):
                 _remember(field, line)
 
 
@@ -130,7 +144,9 @@ def _status_line(status: str) -> tuple[str, int]:
 
 
 def choose_framing(method: str, version: str, code: int, length: int | None) -> Framing:
-    """Return how the body of a response is delimited. *length*: of the body in bytes, None when it is not known."""
+    """Return how the body of a response is delimited. *length*: of the body in bytes, None when it
+    is not known.
+    """
     if method == "HEAD" or code in (204, 304):
         return _NO_BODY
     if length is not None:
@@ -139,12 +155,18 @@ def choose_framing(method: str, version: str, code: int, length: int | None) -> 
 
 
 def encode_head(
-    head: ResponseHead, framing: Framing, length: int | None, date: str, version: str, keep_alive: bool, server: str
+    head: ResponseHead,
+    framing: Framing,
+    length: int | None,
+    date: str,
+    version: str,
+    keep_alive: bool,
+    server: str,
 ) -> bytes:
     """Return the head's bytes, with its empty line.
 
-    *length* is written as Content-Length where the message may have one; *date* and *server* where the application
-    did not say its own. *version* is the request's.
+    *length* is written as Content-Length where the message may have one; *date* and *server* where
+    the application did not say its own. *version* is the request's.
     """
     lines = head.lines
     if not head.has_date:

@@ -1,9 +1,10 @@
 """The server's access log: one line for each exchange, in Apache's combined format or as JSON.
 
-The thread that serves only makes the line; a thread of the log's own, started with the first line in each process,
-writes lines out in batches. So a disk or a reader that is slow or broken costs lines, never service: what waits is
-bounded, what is lost is counted and told. Several processes may write to one log: each write holds whole lines, and
-into a pipe never more than PIPE_BUF bytes, so that lines do not mix.
+The thread that serves only makes the line; a thread of the log's own, started with the first line
+in each process, writes lines out in batches. So a disk or a reader that is slow or broken costs
+lines, never service: what waits is bounded, what is lost is counted and told. Several processes may
+write to one log: each write holds whole lines, and into a pipe never more than PIPE_BUF bytes, so
+that lines do not mix.
 """
 
 import os
@@ -24,14 +25,17 @@ _BATCH_TIME = 0.2
 _BATCH_BYTES = 1 << 16
 #: Bytes that may wait while the log cannot be written; lines beyond are lost.
 _WAITING_BYTES = 8 << 20
-#: POSIX's least PIPE_BUF is 512, Linux's is 4096: writes up to it are never mixed with those of others.
+#: POSIX's least PIPE_BUF is 512, Linux's is 4096: writes up to it are never mixed with those of
+#: others.
 _PIPE_WRITE = 4096
 #: Seconds that closing waits for a log that does not take its lines.
 _CLOSE_TIME = 2.0
 
 
 class Exchange(NamedTuple):
-    """One request and what became of its answer. Texts are as in the environ: latin-1 for any bytes."""
+    """One request and what became of its answer. Texts are as in the environ: latin-1 for any
+    bytes.
+    """
 
     remote_addr: str
     remote_user: str
@@ -52,12 +56,16 @@ Formatter = Callable[[Exchange], str]
 class AccessLog:
     """Writes exchanges to *target*: a file, or `-` for standard output.
 
-    May be opened before a fork: each process then has its own thread. Raises OSError when the file cannot be opened,
-    ValueError for an unknown *log_format*.
+    May be opened before a fork: each process then has its own thread. Raises OSError when the file
+    cannot be opened, ValueError for an unknown *log_format*.
     """
 
     def __init__(
-        self, target: str, log_format: str = "combined", *, report: Callable[[str], None] | None = None
+        self,
+        target: str,
+        log_format: str = "combined",
+        *,
+        report: Callable[[str], None] | None = None,
     ) -> None:
         self._format = formatter(log_format)
         self._report = report or tell
@@ -94,7 +102,9 @@ class AccessLog:
                 self._changed.notify()
 
     def reopen(self) -> None:
-        """Go on in a new file of the same name, at the next write if there was one. Safe in a signal handler."""
+        """Go on in a new file of the same name, at the next write if there was one. Safe in a
+        signal handler.
+        """
         if self._thread is None:
             self._reopen()  # a supervisor never writes, and would keep the old file for good
         else:
@@ -178,7 +188,9 @@ class AccessLog:
             self._reopening_fails = False
         except OSError as error:
             if not self._reopening_fails:
-                self._report(f"access log {self._target}: {error.strerror}; the old file is still written")
+                self._report(
+                    f"access log {self._target}: {error.strerror}; the old file is still written"
+                )
             self._reopening_fails = True
 
     def _write_batch(self, lines: list[bytes], lost: int) -> None:
@@ -192,8 +204,12 @@ class AccessLog:
                 self._lost += len(lines) - written
             if not self._failing:
                 self._failing = True
-                self._report(f"access log {self._target}: {error.strerror}; lines are lost until it works again")
-            # A disk that is full stays so for a while; without a pause a busy server would try all the time.
+                self._report(
+                    f"access log {self._target}: {error.strerror}; lines are lost until it works"
+                    " again"
+                )
+            # A disk that is full stays so for a while; without a pause a busy server would try all
+            # the time.
             if not self._closing:
                 sleep(_BATCH_TIME)
             return
@@ -209,7 +225,9 @@ class AccessLog:
         while rest:
             try:
                 written = (
-                    os.write(self._descriptor, rest) if self._longest else append_whole_lines(self._descriptor, rest)
+                    os.write(self._descriptor, rest)
+                    if self._longest
+                    else append_whole_lines(self._descriptor, rest)
                 )
             except BlockingIOError:  # a terminal or pipe that somebody else made non-blocking
                 self._wait_for_room()
@@ -235,8 +253,10 @@ def combined(exchange: Exchange) -> str:
     """Return Apache's combined line, then the duration in seconds, and `aborted` or `-`."""
     return (
         f"{_bare(exchange.remote_addr or 'unix:')} - {_bare(exchange.remote_user or '-')} "
-        f'[{_combined_time(int(exchange.received))}] "{_quoted(exchange.request_line or "-")}" {exchange.status} '
-        f'{exchange.sent} "{_quoted(exchange.referer or "-")}" "{_quoted(exchange.user_agent or "-")}" '
+        f'[{_combined_time(int(exchange.received))}] "{_quoted(exchange.request_line or "-")}"'
+        f" {exchange.status} "
+        f'{exchange.sent} "{_quoted(exchange.referer or "-")}"'
+        f' "{_quoted(exchange.user_agent or "-")}" '
         f"{exchange.duration:.6f} {'aborted' if exchange.aborted else '-'}\n"
     )
 
@@ -244,7 +264,9 @@ def combined(exchange: Exchange) -> str:
 @lru_cache(maxsize=2)
 def _combined_time(second: int) -> str:
     now = gmtime(second)
-    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[now.tm_mon - 1]
+    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[
+        now.tm_mon - 1
+    ]
     # strftime's %b speaks the machine's language.
     return strftime(f"%d/{month}/%Y:%H:%M:%S +0000", now)
 
@@ -264,9 +286,11 @@ def _escape(found: re.Match[str]) -> str:
     character = found[0]
     if character in '"\\':
         return "\\" + character
-    # What is no latin-1 cannot come from the wire, but an application may put anything into the environ.
+    # What is no latin-1 cannot come from the wire, but an application may put anything into the
+    # environ.
     return "".join(
-        f"\\x{byte:02x}" for byte in character.encode("latin-1" if character <= "\xff" else "utf-8", "replace")
+        f"\\x{byte:02x}"
+        for byte in character.encode("latin-1" if character <= "\xff" else "utf-8", "replace")
     )
 
 
@@ -274,8 +298,8 @@ def _json_formatter() -> Formatter:
     from json.encoder import encode_basestring_ascii as quote
 
     def text(value: str) -> str:
-        # Clients send UTF-8; what is none stays latin-1, so that no byte is lost. DEL is the one control character
-        # that JSON lets stand.
+        # Clients send UTF-8; what is none stays latin-1, so that no byte is lost. DEL is the one
+        # control character that JSON lets stand.
         with suppress(UnicodeError):
             value = value if value.isascii() else value.encode("latin-1").decode()
         return quote(value).replace("\x7f", "\\u007f")

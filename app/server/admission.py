@@ -1,4 +1,6 @@
-"""Who is let in: from an accepted socket to a connection, plain or TLS; and who gives way at the limit."""
+"""Who is let in: from an accepted socket to a connection, plain or TLS; and who gives way at the
+limit.
+"""
 
 import socket
 from collections.abc import Iterable, Iterator
@@ -12,21 +14,30 @@ from .stream import Stream
 if TYPE_CHECKING:
     from .listeners import Listener
 
-#: Who has been accepted or answered within this many seconds may have a request on its way, and is not idle.
+#: Who has been accepted or answered within this many seconds may have a request on its way, and is
+#: not idle.
 SETTLED = 0.05
 
 
 def idle_first(connections: Iterable[Connection], now: float) -> Iterator[Connection]:
-    """Yield the connections that may be closed: the longest idle first, then those that have sent nothing yet."""
+    """Yield the connections that may be closed: the longest idle first, then those that have sent
+    nothing yet.
+    """
     settled = now - SETTLED
-    resting = [c for c in connections if c.phase in RESTING and not c.busy and c.idle_since <= settled]
+    resting = [
+        c for c in connections if c.phase in RESTING and not c.busy and c.idle_since <= settled
+    ]
     resting.sort(key=lambda c: (c.phase is Phase.FIRST, c.deadline))
     # Of some a request has arrived that was not read yet.
     return (connection for connection in resting if not connection.stream.has_input())
 
 
-def admit(host: Host, sock: socket.socket, address: object, listener: "Listener", base: Environ) -> Connection:
-    """Return the connection of a client that *listener* has accepted. Raises OSError when it is gone already."""
+def admit(
+    host: Host, sock: socket.socket, address: object, listener: "Listener", base: Environ
+) -> Connection:
+    """Return the connection of a client that *listener* has accepted. Raises OSError when it is
+    gone already.
+    """
     name, port = (str(address[0]), str(address[1])) if isinstance(address, tuple) else ("", "")
     # An IPv4 client of a socket for both versions
     name = name.removeprefix("::ffff:")

@@ -1,6 +1,8 @@
-"""What an application's call asks of its connection, in the application's thread: the request's body, and `write()`.
+"""What an application's call asks of its connection, in the application's thread: the request's
+body, and `write()`.
 
-Only here does anything wait for a client inside of a thread, and then aside of those that run calls (host.aside).
+Only here does anything wait for a client inside of a thread, and then aside of those that run calls
+(host.aside).
 """
 
 import select
@@ -13,26 +15,43 @@ from .gateway import Call, ClientError
 from .host import Host
 from .stream import Stream
 
-#: A body is collected up to this size before the application is called: a slow upload needs no thread.
+#: A body is collected up to this size before the application is called: a slow upload needs no
+#: thread.
 COLLECTED = 65536
 #: An unread body is read and thrown away up to this size, so that the connection can go on.
 DRAINED = 65536
-#: Who has been sending for this many seconds at fewer bytes a second gives way when others wait for their turn.
+#: Who has been sending for this many seconds at fewer bytes a second gives way when others wait for
+#: their turn.
 _GRACE = 5.0
 _LEAST_RATE = 500
-#: How often, within the time that a client has for taking more of its answer, it is looked whether it did.
+#: How often, within the time that a client has for taking more of its answer, it is looked whether
+#: it did.
 LOOKS = 20
-#: What an application has not asked for, while its answer waits for the client, is kept up to this size.
+#: What an application has not asked for, while its answer waits for the client, is kept up to this
+#: size.
 _KEPT = 1 << 18
 _TAKEN_IN_A_ROW = 16
-#: Smaller pieces are put together: chunks of a byte each would take fifty times as much memory as their bytes.
+#: Smaller pieces are put together: chunks of a byte each would take fifty times as much memory as
+#: their bytes.
 _SMALL = 4096
 
 
 class Upload:
-    """The body of one request while it arrives: collected before the call, read by the call, drained after it."""
+    """The body of one request while it arrives: collected before the call, read by the call,
+    drained after it.
+    """
 
-    __slots__ = ("asked", "began", "continued", "counted", "dropped", "ended", "pieces", "progress", "size")
+    __slots__ = (
+        "asked",
+        "began",
+        "continued",
+        "counted",
+        "dropped",
+        "ended",
+        "pieces",
+        "progress",
+        "size",
+    )
 
     def __init__(self, now: float) -> None:
         self.pieces: deque[bytes] = deque()  # arrived, and not yet asked for
@@ -82,11 +101,18 @@ class CallChannel:
     def may_persist(self) -> bool:
         """Tell whether the connection can go on after the answer that is about to begin."""
         host, call, upload = self.host, self.call, self.upload
-        if host.stopping or host.crowded or not host.options.keep_alive or call is None or not call.request.keep_alive:
+        if (
+            host.stopping
+            or host.crowded
+            or not host.options.keep_alive
+            or call is None
+            or not call.request.keep_alive
+        ):
             return False
         if upload is None or upload.ended:
             return True
-        # A client that waits for 100 may send its body or not: what comes next is uncertain (RFC 9110 10.1.1).
+        # A client that waits for 100 may send its body or not: what comes next is uncertain (RFC
+        # 9110 10.1.1).
         waits = call.request.expects_continue and not upload.continued
         return not waits and call.request.content_length - upload.size <= DRAINED
 
@@ -96,7 +122,9 @@ class CallChannel:
         assert upload is not None
         upload.asked = True
         if upload.dropped:
-            raise ClientError(0, "the body was thrown away, since the client did not take its answer meanwhile")
+            raise ClientError(
+                0, "the body was thrown away, since the client did not take its answer meanwhile"
+            )
         while not upload.pieces and not upload.ended:
             try:
                 event = self.receiver.next_event()
@@ -109,7 +137,9 @@ class CallChannel:
         return upload.pieces.popleft() if upload.pieces else b""
 
     def transmit(self, data: bytes) -> None:
-        """Send all of *data*, waiting as long as the client makes progress, and count it. Raises ClientError."""
+        """Send all of *data*, waiting as long as the client makes progress, and count it. Raises
+        ClientError.
+        """
         call = self.call
         assert call is not None
         rest = memoryview(data)
@@ -132,10 +162,11 @@ class CallChannel:
         return not upload.asked or upload.kept < _KEPT
 
     def take_unread(self) -> bool:
-        """Take what the client sends while it does not take its answer, or each would wait for the other.
+        """Take what the client sends while it does not take its answer, or each would wait for the
+        other.
 
-        Some of it is kept; beyond that it is thrown away, if the application has not begun to read. Returns whether
-        something came.
+        Some of it is kept; beyond that it is thrown away, if the application has not begun to read.
+        Returns whether something came.
         """
         upload = self.upload
         taken = False
@@ -169,7 +200,8 @@ class CallChannel:
             events = select.POLLOUT | (select.POLLIN if self.takes_unread else 0)
             if self._wait(events, patience / LOOKS) and not self.take_unread():
                 return
-            # The kernel reports room only after much of it has gone: a slow reader is not one that stopped.
+            # The kernel reports room only after much of it has gone: a slow reader is not one that
+            # stopped.
             if taken or self.stream.taken_since():
                 since = monotonic()
             elif monotonic() - since >= patience:
@@ -178,7 +210,12 @@ class CallChannel:
     def _await_body(self, upload: Upload) -> bytes:
         call = self.call
         assert call is not None
-        if call.request.expects_continue and not upload.continued and not upload.size and not call.wire:
+        if (
+            call.request.expects_continue
+            and not upload.continued
+            and not upload.size
+            and not call.wire
+        ):
             upload.continued = True
             self.transmit(CONTINUE)
             call.overhead += len(CONTINUE)

@@ -4,8 +4,9 @@
                     │ nothing to read: return          │ client takes no more: return
                     └──────────── the host calls again when the socket is ready, or at `deadline`: expire
 
-The connection holds the state that lies between two calls of its host. `busy` is True while an application call owns
-it: then nobody else touches it, apart from noting what epoll says. Times are the host's, in monotonic seconds.
+The connection holds the state that lies between two calls of its host. `busy` is True while an
+application call owns it: then nobody else touches it, apart from noting what epoll says. Times are
+the host's, in monotonic seconds.
 """
 
 import errno
@@ -33,17 +34,25 @@ _repeats = Repeats(log.warning)
 _PATIENCE = 1.0
 #: How long an unread body is read and thrown away.
 _DRAIN_TIME = 5.0
-#: What one connection may have in a row before others get their turn: answers to pipelined requests, pieces of a body.
+#: What one connection may have in a row before others get their turn: answers to pipelined
+#: requests, pieces of a body.
 _CALLS_IN_A_TURN = 16
 _EVENTS_IN_A_TURN = 256
-#: After an answer that closes, what the client still sends is read and thrown away, since a reset could destroy the
-#: answer: until it pauses this long, and this long at most.
+#: After an answer that closes, what the client still sends is read and thrown away, since a reset
+#: could destroy the answer: until it pauses this long, and this long at most.
 _LINGER_PAUSE = 2.0
 _LINGER_TIME = 30.0
 _LINGER_READS = 16  # before others get their turn
 
 _GONE = frozenset(
-    {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTUNREACH, errno.ECONNABORTED}
+    {
+        errno.ECONNRESET,
+        errno.EPIPE,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
+        errno.EHOSTUNREACH,
+        errno.ECONNABORTED,
+    }
 )
 
 
@@ -65,7 +74,8 @@ class Phase(Enum):
 _HANDSHAKE, _IDLE, _HEAD, _BODY = Phase.HANDSHAKE, Phase.IDLE, Phase.HEAD, Phase.BODY
 _DRAIN, _ANSWER, _LINGER, _CLOSED = Phase.DRAIN, Phase.ANSWER, Phase.LINGER, Phase.CLOSED
 
-#: No request has come, or the answer to the last one has left: nothing is lost when such a connection is closed.
+#: No request has come, or the answer to the last one has left: nothing is lost when such a
+#: connection is closed.
 RESTING = (Phase.FIRST, Phase.IDLE)
 #: Nothing has come that could be answered.
 UNASKED = (*RESTING, Phase.HANDSHAKE, Phase.HEAD)
@@ -109,7 +119,9 @@ class Connection(CallChannel):
     def idle_since(self) -> float:
         """When the connection came to rest. For one of RESTING."""
         options = self.host.options
-        return self.deadline - (options.keep_alive if self.phase is _IDLE else options.header_timeout)
+        return self.deadline - (
+            options.keep_alive if self.phase is _IDLE else options.header_timeout
+        )
 
     # What the host calls
 
@@ -148,7 +160,9 @@ class Connection(CallChannel):
             self._fail(error)
 
     def perform(self) -> None:
-        """Run the application's call, and send, until the answer is complete or the client takes no more."""
+        """Run the application's call, and send, until the answer is complete or the client takes no
+        more.
+        """
         call, stream = self.call, self.stream
         assert call is not None
         try:
@@ -169,21 +183,27 @@ class Connection(CallChannel):
             self._fail(error)
 
     def settle(self) -> bool:
-        """Give the connection up after `perform` in a thread not the host's; False when it needs the host now."""
+        """Give the connection up after `perform` in a thread not the host's; False when it needs
+        the host now.
+        """
         if self.phase is not _IDLE or self.receiver.buffered or self.host.stopping:
             return False
         self.busy = False
-        # From here on the host may go on with it. It notes what epoll says before it looks at `busy`, so what arrives
-        # now is seen by one side or by both; `again` is for both.
+        # From here on the host may go on with it. It notes what epoll says before it looks at
+        # `busy`, so what arrives now is seen by one side or by both; `again` is for both.
         if self.stream.readable:
             self.host.again(self)
         return True
 
     def cut(self) -> None:
-        """End the connection under a call that outlives the server: the call closes it later. From any thread."""
+        """End the connection under a call that outlives the server: the call closes it later. From
+        any thread.
+        """
         call = self.call
         is_whole = call is None or (call.complete and self.stream.flushed)
-        self.stream.cut(reset=not is_whole and call is not None and call.framing is Framing.UNTIL_CLOSE)
+        self.stream.cut(
+            reset=not is_whole and call is not None and call.framing is Framing.UNTIL_CLOSE
+        )
 
     def close(self) -> None:
         """Close at once, without a word; an answer under way is cut short."""
@@ -243,7 +263,9 @@ class Connection(CallChannel):
         return False
 
     def _is_held(self) -> bool:
-        """Tell whether enough of a body is here already, and no call may begin yet that would take more of it."""
+        """Tell whether enough of a body is here already, and no call may begin yet that would take
+        more of it.
+        """
         upload = self.upload
         return upload is not None and upload.size >= COLLECTED and self.phase is _BODY
 
@@ -258,7 +280,8 @@ class Connection(CallChannel):
         if data is not None:
             self._close()
         elif self.phase in RESTING and self.receiver.buffered:
-            # From the first byte on, the whole head has to come in time, however often a byte arrives.
+            # From the first byte on, the whole head has to come in time, however often a byte
+            # arrives.
             self.phase = _HEAD
             self.deadline = self.host.now + self.host.options.header_timeout
         return False
@@ -329,7 +352,9 @@ class Connection(CallChannel):
         return flushed and self.host.run_call(self) and self.phase is not _ANSWER
 
     def _flush(self, call: Call) -> bool:
-        """Send what is pending; False when the client takes no more for now, or others should have their turn."""
+        """Send what is pending; False when the client takes no more for now, or others should have
+        their turn.
+        """
         stream = self.stream
         if stream.flushed:
             return True
@@ -347,7 +372,8 @@ class Connection(CallChannel):
         self._look_again()
 
     def _look_again(self) -> None:
-        # Often enough for a client that took something just after a look to be cut at its time, not at twice of it.
+        # Often enough for a client that took something just after a look to be cut at its time, not
+        # at twice of it.
         self.deadline = self.host.now + self.host.options.write_timeout / LOOKS
 
     def _answered(self, call: Call) -> None:
@@ -362,7 +388,8 @@ class Connection(CallChannel):
             self._count_out(upload)
         self._record(call, aborted=False)
         self.call = None
-        # Also while the server stops: a client that was promised another answer may be asking for it already.
+        # Also while the server stops: a client that was promised another answer may be asking for
+        # it already.
         if call.keep_alive and ended:
             self._rest()
         elif call.keep_alive and upload is not None:
@@ -371,7 +398,12 @@ class Connection(CallChannel):
             self._fed = True
             self.phase = _DRAIN
             self.deadline = self.host.now + min(_DRAIN_TIME, self.host.options.body_timeout)
-        elif ended and not call.request.keep_alive and not self.receiver.buffered and not self.stream.readable:
+        elif (
+            ended
+            and not call.request.keep_alive
+            and not self.receiver.buffered
+            and not self.stream.readable
+        ):
             self._close()  # the client has said that nothing more comes
         else:
             self._end()
@@ -411,7 +443,9 @@ class Connection(CallChannel):
             self._refuse(ProtocolError(408, "The request's head took too long."))
         elif phase is _BODY and upload is not None:
             # A client that waits for this server is not too slow.
-            held = self._is_held() or (self._request is not None and self._request.expects_continue and not upload.size)
+            held = self._is_held() or (
+                self._request is not None and self._request.expects_continue and not upload.size
+            )
             if not held and host.now - upload.progress >= host.options.body_timeout:
                 self._refuse(ProtocolError(408, "The request's body took too long."))
             elif not host.may_upload():
@@ -437,7 +471,9 @@ class Connection(CallChannel):
             self.stream.send(head + page)  # into an empty send buffer: it fits
         if self.host.access_log is not None:
             self.host.access_log.write(
-                Exchange(self.address, "", time(), "", error.status, len(page), 0.0, "", "", False, "")
+                Exchange(
+                    self.address, "", time(), "", error.status, len(page), 0.0, "", "", False, ""
+                )
             )
         self._end(_LINGER_PAUSE)
 

@@ -1,19 +1,29 @@
-"""As a container's first process: a parent that passes signals on to the server and takes leave of orphans.
+"""As a container's first process: a parent that passes signals on to the server and takes leave of
+orphans.
 
-The kernel gives every process whose parent has ended to process 1, which has to wait for it, or it stays as a zombie.
-The supervisor of several workers waits for any child; a server of one process cannot, since it would take from the
-application what that waits for itself.
+The kernel gives every process whose parent has ended to process 1, which has to wait for it, or it
+stays as a zombie. The supervisor of several workers waits for any child; a server of one process
+cannot, since it would take from the application what that waits for itself.
 """
 
 import os
 import signal
 import sys
 
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)
+_PASSED_ON = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGQUIT,
+)
 
 
 def stand_in_front() -> None:
-    """If this is process 1, go on in a child, and only wait for it here. Call it before any thread is started."""
+    """If this is process 1, go on in a child, and only wait for it here. Call it before any thread
+    is started.
+    """
     if os.getpid() != 1:
         return
     waited_for = {*_PASSED_ON, signal.SIGCHLD}

@@ -1,9 +1,10 @@
 """PEP 3333: a request becomes an environ, an application's answer becomes bytes to send.
 
-A `Gateway` belongs to a server; each request is a `Call`. A call runs the application once and hands its answer out
-piece by piece (`next_output`), so that whoever owns the socket may stop between two pieces for as long as the client
-takes to read: nothing here sends, waits or knows of sockets, but for the two moments when the application itself asks
-for it, `write()` and `wsgi.input`, which go through the `Channel`.
+A `Gateway` belongs to a server; each request is a `Call`. A call runs the application once and
+hands its answer out piece by piece (`next_output`), so that whoever owns the socket may stop
+between two pieces for as long as the client takes to read: nothing here sends, waits or knows of
+sockets, but for the two moments when the application itself asks for it, `write()` and
+`wsgi.input`, which go through the `Channel`.
 """
 
 import io
@@ -16,7 +17,14 @@ from urllib.parse import unquote_to_bytes
 
 from ..clock import date_header
 from ..http11 import ProtocolError, Request
-from ..http11.response import LAST_CHUNK, Framing, ResponseHead, choose_framing, encode_chunk, encode_head
+from ..http11.response import (
+    LAST_CHUNK,
+    Framing,
+    ResponseHead,
+    choose_framing,
+    encode_chunk,
+    encode_head,
+)
 from .request_body import RequestBody
 from .sendfile import FileSpan, FileWrapper, span_of
 
@@ -38,7 +46,9 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class ClientError(OSError):
-    """A request body that cannot be read to its end; `status` is the answer, 0 when nobody is left to take one."""
+    """A request body that cannot be read to its end; `status` is the answer, 0 when nobody is left
+    to take one.
+    """
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -56,7 +66,9 @@ class Channel(Protocol):
     sends_files: bool  # False where the kernel cannot, as the bytes have to be encrypted first
 
     def transmit(self, data: bytes) -> None:
-        """Send all of *data*, waiting as long as the client makes progress, and count it. Raises ClientError."""
+        """Send all of *data*, waiting as long as the client makes progress, and count it. Raises
+        ClientError.
+        """
 
     def receive_body(self) -> bytes:
         """Return the next piece of the request's body, b"" at its end. Raises ClientError."""
@@ -93,7 +105,9 @@ class Gateway:
 
 
 def make_environ(base: Environ, request: Request, address: str, port: str) -> Environ:
-    """Return the environ of *request*, without `wsgi.input`. *port* is "" where the client has none."""
+    """Return the environ of *request*, without `wsgi.input`. *port* is "" where the client has
+    none.
+    """
     environ = base.copy()
     environ.update(request.variables)
     environ["REMOTE_ADDR"] = address
@@ -113,7 +127,8 @@ def make_environ(base: Environ, request: Request, address: str, port: str) -> En
 class Call:
     """One run of the application, from the environ to the last byte of the answer.
 
-    Used by one thread at a time. Call `next_output` until it returns None or raises CutShortError, then `close`.
+    Used by one thread at a time. Call `next_output` until it returns None or raises CutShortError,
+    then `close`.
     """
 
     __slots__ = (
@@ -135,12 +150,16 @@ class Call:
         "wire",
     )
 
-    def __init__(self, gateway: Gateway, request: Request, environ: Environ, channel: Channel) -> None:
+    def __init__(
+        self, gateway: Gateway, request: Request, environ: Environ, channel: Channel
+    ) -> None:
         self._gateway = gateway
         self._channel = channel
         self.request = request
         self.environ = environ
-        environ["wsgi.input"] = RequestBody(channel.receive_body) if request.has_body else io.BytesIO()
+        environ["wsgi.input"] = (
+            RequestBody(channel.receive_body) if request.has_body else io.BytesIO()
+        )
         # The answer, as it comes to be
         self.head: ResponseHead | None = None
         self.framing: Framing = _NO_BODY
@@ -163,7 +182,8 @@ class Call:
     def next_output(self) -> bytes | FileSpan | None:
         """Return what is to be sent next, None when the answer is complete. Raises CutShortError.
 
-        A failure of the application is logged, and answered with 500 as long as the head has not been given out.
+        A failure of the application is logged, and answered with 500 as long as the head has not
+        been given out.
         """
         try:
             if self._iterator is not None:
@@ -182,15 +202,16 @@ class Call:
                 return self._error_page(fault.status, fault.reason)
             raise CutShortError from fault
         except BaseException as error:  # noqa: BLE001 - logged just below
-            # Also sys.exit() and what asyncio and others raise beside Exception: it ends the application's own answer,
-            # not the thread that serves the others.
+            # Also sys.exit() and what asyncio and others raise beside Exception: it ends the
+            # application's own answer, not the thread that serves the others.
             self._log_failure("the application failed at %s %r", error)
             if self._head_encoded:
                 raise CutShortError from None
             return self._error_page(500, "The application failed.")
 
     def close(self) -> bool:
-        """Tell the application that its answer is done with, complete or not; False when that fails.
+        """Tell the application that its answer is done with, complete or not; False when that
+        fails.
 
         Calls after the first do nothing.
         """
@@ -206,7 +227,9 @@ class Call:
         return True
 
     def _log_failure(self, message: str, error: BaseException) -> None:
-        """Log *error*, unless the application has: it says so with `is_logged`, an attribute of the exception."""
+        """Log *error*, unless the application has: it says so with `is_logged`, an attribute of the
+        exception.
+        """
         if getattr(error, "is_logged", False) is not True:
             log.error(message, self.request.method, self.request.target, exc_info=error)
 
@@ -228,7 +251,8 @@ class Call:
 
     def write(self, data: bytes) -> None:
         if self.complete:
-            # From a thread that the application left behind, it would come in the middle of a later answer.
+            # From a thread that the application left behind, it would come in the middle of a later
+            # answer.
             raise RuntimeError("write() was called after the end of the answer")
         data = _checked(data)
         out = self._head(None) if not self._head_encoded else b""
@@ -267,7 +291,9 @@ class Call:
         return head if self.framing is _NO_BODY else head + body
 
     def _file(self, wrapper: FileWrapper) -> bytes | None:
-        """Return the head and keep the span for the next call; None for what the kernel cannot send."""
+        """Return the head and keep the span for the next call; None for what the kernel cannot
+        send.
+        """
         span = span_of(wrapper, None if self.head is None else self.head.content_length)
         if span is None:
             return None
@@ -285,7 +311,11 @@ class Call:
                 break
             if not _checked(data):
                 continue
-            length = len(data) if isinstance(self._iterable, list | tuple) and len(self._iterable) == 1 else None
+            length = (
+                len(data)
+                if isinstance(self._iterable, list | tuple) and len(self._iterable) == 1
+                else None
+            )
             out = self._head(length) if not self._head_encoded else b""
             if self.framing is _NO_BODY or self._remaining == 0:
                 break
@@ -300,7 +330,11 @@ class Call:
             out += LAST_CHUNK
             self.overhead += len(LAST_CHUNK)
         elif self._remaining and self.framing is _LENGTH:
-            log.error("the body was shorter than its Content-Length at %s %r", self.request.method, self.request.target)
+            log.error(
+                "the body was shorter than its Content-Length at %s %r",
+                self.request.method,
+                self.request.target,
+            )
             raise CutShortError
         return out or None
 
@@ -331,8 +365,12 @@ class Call:
             length = None  # an application that leaves the body out says nothing of its length
         self.framing = choose_framing(request.method, request.version, head.code, length)
         self._remaining = length if self.framing is _LENGTH else None
-        self.keep_alive = self.framing is not _UNTIL_CLOSE and not head.closes and self._channel.may_persist()
-        encoded = encode_head(head, self.framing, length, date_header(), request.version, self.keep_alive, SERVER)
+        self.keep_alive = (
+            self.framing is not _UNTIL_CLOSE and not head.closes and self._channel.may_persist()
+        )
+        encoded = encode_head(
+            head, self.framing, length, date_header(), request.version, self.keep_alive, SERVER
+        )
         self.overhead += len(encoded)
         self._head_encoded = True
         return encoded
@@ -367,18 +405,28 @@ _PHRASES = {
 }
 
 
-def error_answer(status: int, reason: str, more: Iterable[tuple[str, str]] = ()) -> tuple[ResponseHead, bytes]:
-    """Return the head and body of the server's own answer to a request that it, or the application, could not serve."""
+def error_answer(
+    status: int, reason: str, more: Iterable[tuple[str, str]] = ()
+) -> tuple[ResponseHead, bytes]:
+    """Return the head and body of the server's own answer to a request that it, or the application,
+    could not serve.
+    """
     phrase = _PHRASES.get(status, "Error")
     page = f"{status} {phrase}\n{reason}\n".encode("latin-1", "replace")
-    fields = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"), *more]
+    fields = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("X-Content-Type-Options", "nosniff"),
+        *more,
+    ]
     return ResponseHead(f"{status} {phrase}", fields), page
 
 
 def refusal(error: ProtocolError, *, to_head: bool) -> tuple[bytes, bytes]:
-    """Return head and body of the answer to bytes that are no request; the connection closes after it.
+    """Return head and body of the answer to bytes that are no request; the connection closes after
+    it.
 
-    With *to_head*, what can be seen of them is a HEAD request, whose answer has no body (RFC 9110 section 9.3.2).
+    With *to_head*, what can be seen of them is a HEAD request, whose answer has no body (RFC 9110
+    section 9.3.2).
     """
     more = [("Location", error.location)] if error.location else []
     head, page = error_answer(error.status, error.reason, more)

@@ -30,10 +30,14 @@ class Host(Protocol):
         """Whether clients wait for a connection to end: none is kept for another request then."""
 
     def run_call(self, connection: "Connection") -> bool:
-        """Have `connection.perform` run. False: another thread has it, or will; it is not the caller's any more."""
+        """Have `connection.perform` run. False: another thread has it, or will; it is not the
+        caller's any more.
+        """
 
     def aside(self, call: Call | None) -> AbstractContextManager[None]:
-        """Enclose a wait of the application's own for its client: it does not count as a running call."""
+        """Enclose a wait of the application's own for its client: it does not count as a running
+        call.
+        """
 
     def may_upload(self) -> bool:
         """Tell whether one more call may begin whose body has not arrived in full."""
@@ -42,7 +46,8 @@ class Host(Protocol):
         """Note that a call with such a body begins (1) or has ended (-1)."""
 
     def again(self, connection: "Connection") -> None:
-        """Have `advance` called once the others had their turn, unless the connection is busy then. From any thread.
+        """Have `advance` called once the others had their turn, unless the connection is busy then.
+        From any thread.
 
         `connection.due` is True until then.
         """

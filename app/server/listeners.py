@@ -1,9 +1,10 @@
 """Listening sockets: from what `--bind` says to sockets that accept.
 
-`parse_bind` reads one address and does no I/O. `open_listeners` opens all of them or none. An address that means
-several sockets (`:PORT` is IPv4 and IPv6, a name may have several addresses) gets one port number for all of them;
-with port 0 the system picks it for the first, and another is tried when it is taken for the next. Everything is bound
-before anything listens, so that a failing start has refused nobody.
+`parse_bind` reads one address and does no I/O. `open_listeners` opens all of them or none. An
+address that means several sockets (`:PORT` is IPv4 and IPv6, a name may have several addresses)
+gets one port number for all of them; with port 0 the system picks it for the first, and another is
+tried when it is taken for the next. Everything is bound before anything listens, so that a failing
+start has refused nobody.
 
 Not known here: what is spoken on the sockets. A TLS context is only carried along.
 """
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ssl
 
-# Two tries are nearly always enough: the port that IPv4 got is taken on IPv6 only by a rare neighbour.
+# Two tries are nearly always enough: the port that IPv4 got is taken on IPv6 only by a rare
+# neighbour.
 _PORT_TRIES = 64
 
 #: What a host without IPv6 (or IPv4) says on socket() and bind().
@@ -76,7 +78,12 @@ class Listener:
     )
 
     def __init__(
-        self, listening: socket.socket, *, tls: "ssl.SSLContext | None" = None, path: str = "", is_ours: bool = True
+        self,
+        listening: socket.socket,
+        *,
+        tls: "ssl.SSLContext | None" = None,
+        path: str = "",
+        is_ours: bool = True,
     ) -> None:
         self.socket = listening
         #: Whether no other process is to accept from the socket once this one has closed it.
@@ -98,7 +105,9 @@ class Listener:
         return bool(poll.poll(0))
 
     def keep_from_children(self) -> None:
-        """Let no child that this process forks have the socket: clients would wait there after our end."""
+        """Let no child that this process forks have the socket: clients would wait there after our
+        end.
+        """
         _kept.add(self)
 
     def close(self) -> None:
@@ -106,7 +115,8 @@ class Listener:
 
         A Unix socket's path goes too, if it is still ours and we made it.
         """
-        # Before the socket is closed: an open one keeps its inode number from being given to somebody else's.
+        # Before the socket is closed: an open one keeps its inode number from being given to
+        # somebody else's.
         if self._path and self._owner == os.getpid() and _identity(self._path) == self._made:
             with suppress(OSError):
                 os.unlink(self._path)
@@ -151,11 +161,15 @@ _NAMED = re.compile(r"([\w.-]*|\*)(?::(.*))?", re.ASCII)
 
 def _parse_host_and_port(text: str) -> TcpAddress:
     if text.count(":") > 1 and not text.startswith("["):
-        raise AddressError(f"bind address {text!r}: an IPv6 address goes in brackets, as in [::1]:8000")
+        raise AddressError(
+            f"bind address {text!r}: an IPv6 address goes in brackets, as in [::1]:8000"
+        )
     bracketed = _BRACKETED.fullmatch(text)
     found = bracketed or _NAMED.fullmatch(text)
     if not found or not text:
-        raise AddressError(f"bind address {text!r} is not HOST:PORT, :PORT, [IPV6]:PORT, unix:PATH or fd://N")
+        raise AddressError(
+            f"bind address {text!r} is not HOST:PORT, :PORT, [IPV6]:PORT, unix:PATH or fd://N"
+        )
     host, port = found[1], found[2]
     if bracketed and not _is_ipv6(host):
         raise AddressError(f"bind address {text!r}: {host!r} is not an IPv6 address")
@@ -177,7 +191,11 @@ def _is_ipv6(host: str) -> bool:
 
 
 def open_listeners(
-    addresses: Iterable[Address], *, backlog: int, unix_mode: int = 0o666, tls: "ssl.SSLContext | None" = None
+    addresses: Iterable[Address],
+    *,
+    backlog: int,
+    unix_mode: int = 0o666,
+    tls: "ssl.SSLContext | None" = None,
 ) -> list[Listener]:
     """Listen on every address. Raises BindError, and then leaves nothing behind.
 
@@ -214,19 +232,28 @@ def _bind_tcp(address: TcpAddress) -> list[socket.socket]:
 
 def _resolve(address: TcpAddress) -> list[tuple[socket.AddressFamily, tuple[str | int, ...]]]:
     if not address.host:
-        return [(socket.AF_INET, ("0.0.0.0", address.port)), (socket.AF_INET6, ("::", address.port))]
+        return [
+            (socket.AF_INET, ("0.0.0.0", address.port)),
+            (socket.AF_INET6, ("::", address.port)),
+        ]
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a host name"
         raise BindError(f"cannot listen on {_shown(address)}: {reason}") from None
-    return list({(family, place): None for family, _, _, _, place in found if isinstance(place[0], str)})
+    return list(
+        {(family, place): None for family, _, _, _, place in found if isinstance(place[0], str)}
+    )
 
 
 def _bind_to_one_port(
     address: TcpAddress, places: Sequence[tuple[socket.AddressFamily, tuple[str | int, ...]]]
 ) -> list[socket.socket]:
-    """Bind a socket to each of *places*; none at all when the port that the system picked is taken on another."""
+    """Bind a socket to each of *places*; none at all when the port that the system picked is taken
+    on another.
+    """
     sockets: list[socket.socket] = []
     absent: OSError | None = None
     port = address.port
@@ -260,8 +287,9 @@ def _bound_socket(family: socket.AddressFamily, place: tuple[str | int, ...]) ->
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         one.bind(place)
-        # A port that the system picks is picked without the option, or it could be one that another has bound as well.
-        # Set afterwards, accepted sockets inherit it, and the port can be asked for at once when this server has ended.
+        # A port that the system picks is picked without the option, or it could be one that another
+        # has bound as well. Set afterwards, accepted sockets inherit it, and the port can be asked
+        # for at once when this server has ended.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # On Linux accepted sockets inherit it: one system call less for each connection.
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -276,7 +304,8 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
     if not abstract:
         _remove_stale(path)
     one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The mode is right from the first moment; a chmod would come after somebody could have connected.
+    # The mode is right from the first moment; a chmod would come after somebody could have
+    # connected.
     former = os.umask(0o777 & ~mode)
     try:
         one.bind("\0" + path[1:] if abstract else path)
@@ -289,7 +318,9 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove the socket that a server which did not end cleanly left at *path*. Raises BindError for anything else."""
+    """Remove the socket that a server which did not end cleanly left at *path*. Raises BindError
+    for anything else.
+    """
     before = _identity(path)
     if before is None:
         return
@@ -301,7 +332,11 @@ def _remove_stale(path: str) -> None:
     if answer == errno.ENOENT:
         return
     if answer != errno.ECONNREFUSED:
-        reason = "another server answers there" if answer in (0, errno.EAGAIN) else os.strerror(answer).lower()
+        reason = (
+            "another server answers there"
+            if answer in (0, errno.EAGAIN)
+            else os.strerror(answer).lower()
+        )
         raise BindError(f"cannot listen on unix:{path}: {reason}")
     with suppress(OSError):
         if _identity(path) == before:
@@ -310,11 +345,16 @@ def _remove_stale(path: str) -> None:
 
 def _adopt(number: int) -> socket.socket:
     try:
-        # socket.socket() reads family and type off the descriptor, and takes possession only when that works.
+        # socket.socket() reads family and type off the descriptor, and takes possession only when
+        # that works.
         one = socket.socket(fileno=number)
     except OSError as error:
         raise BindError(f"cannot listen on fd://{number}: {_reason(error)}") from None
-    if one.type != socket.SOCK_STREAM or one.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+    if one.type != socket.SOCK_STREAM or one.family not in (
+        socket.AF_INET,
+        socket.AF_INET6,
+        socket.AF_UNIX,
+    ):
         one.detach()
         raise BindError(f"cannot listen on fd://{number}: it is not a stream socket")
     one.set_inheritable(False)
@@ -378,7 +418,9 @@ def _name_and_port(one: socket.socket) -> tuple[str, str]:
 
 
 def _urls(one: socket.socket, scheme: str) -> list[str]:
-    """Return the addresses to open: for all interfaces, loopback and the one that the machine talks to others with."""
+    """Return the addresses to open: for all interfaces, loopback and the one that the machine talks
+    to others with.
+    """
     if one.family == socket.AF_UNIX:
         return ["unix:" + _unix_path(one)]
     host, port = one.getsockname()[:2]
@@ -387,11 +429,16 @@ def _urls(one: socket.socket, scheme: str) -> list[str]:
         hosts = ["127.0.0.1", *_own_address(socket.AF_INET, "192.0.2.1")]
     elif host == "::":
         hosts = ["::1", *_own_address(socket.AF_INET6, "2001:db8::1")]
-    return [f"{scheme}://[{one}]:{port}/" if ":" in one else f"{scheme}://{one}:{port}/" for one in hosts]
+    return [
+        f"{scheme}://[{one}]:{port}/" if ":" in one else f"{scheme}://{one}:{port}/"
+        for one in hosts
+    ]
 
 
 def _own_address(family: socket.AddressFamily, anybody: str) -> list[str]:
-    """Return the address that this machine would use towards *anybody*; connecting a datagram socket sends nothing."""
+    """Return the address that this machine would use towards *anybody*; connecting a datagram
+    socket sends nothing.
+    """
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((anybody, 9))

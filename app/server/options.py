@@ -23,5 +23,11 @@ class ServerOptions:
 
     @property
     def shortest_limit(self) -> float:
-        limits = self.header_timeout, self.body_timeout, self.write_timeout, self.keep_alive, self.graceful_timeout
+        limits = (
+            self.header_timeout,
+            self.body_timeout,
+            self.write_timeout,
+            self.keep_alive,
+            self.graceful_timeout,
+        )
         return min(limit for limit in limits if limit)

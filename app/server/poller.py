@@ -2,12 +2,13 @@
 
     epoll ─► connection.ready ─► run_call: the application's call, in the same thread ─► epoll ...
 
-So the quick call, nearly every one, costs no hand-over at all; a slow one is taken off the leader, and another thread
-leads (pool.py). Then, for a second, calls are given to other threads from the start.
+So the quick call, nearly every one, costs no hand-over at all; a slow one is taken off the leader,
+and another thread leads (pool.py). Then, for a second, calls are given to other threads from the
+start.
 
-Rules: only the leader touches connections that are not `busy`, the epoll and the listeners; the others tell it through
-`_returned`, `_unfinished` and an eventfd. Descriptors are reused: new connections are accepted only when no event
-of the time before is left.
+Rules: only the leader touches connections that are not `busy`, the epoll and the listeners; the
+others tell it through `_returned`, `_unfinished` and an eventfd. Descriptors are reused: new
+connections are accepted only when no event of the time before is left.
 """
 
 import errno
@@ -31,11 +32,13 @@ from .options import ServerOptions
 from .pool import LeadingPool
 from .stream import end_connection
 
-#: Seconds between two looks at the deadlines; less where the shortest time limit is a matter of a few seconds.
+#: Seconds between two looks at the deadlines; less where the shortest time limit is a matter of a
+#: few seconds.
 _TICK = 0.5
 _TICK_HURRIED = 0.05
 _MOST_EVENTS = 256
-#: How many connections are accepted in a row; with several processes one, so that they share a burst.
+#: How many connections are accepted in a row; with several processes one, so that they share a
+#: burst.
 _ACCEPTED_IN_A_ROW = 64
 #: How long the applications' close() of answers that were cut short may hold up the end.
 _LAST_CLOSES = 1.0
@@ -44,7 +47,9 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Poller(LeadingPool):
-    """The host of every connection of a process. `run` serves until `stop`; both may be called once."""
+    """The host of every connection of a process. `run` serves until `stop`; both may be called
+    once.
+    """
 
     def __init__(
         self,
@@ -65,7 +70,9 @@ class Poller(LeadingPool):
         self._epoll = select.epoll()
         self._listeners = {listener.socket.fileno(): listener for listener in listeners}
         self._bases = {
-            descriptor: gateway.base_environ(listener.server_name, listener.server_port, tls=listener.tls is not None)
+            descriptor: gateway.base_environ(
+                listener.server_name, listener.server_port, tls=listener.tls is not None
+            )
             for descriptor, listener in self._listeners.items()
         }
         self._accepting = False
@@ -86,7 +93,9 @@ class Poller(LeadingPool):
         self._close_at = 0.0  # when stopping: connections without a request
 
     def run(self) -> None:
-        """Serve until stopped. The calling thread only waits: if it is the main one, signal handlers run at once."""
+        """Serve until stopped. The calling thread only waits: if it is the main one, signal
+        handlers run at once.
+        """
         self._epoll.register(self._wake, select.EPOLLIN)
         self._accept_again()
         self.start_threads()
@@ -117,7 +126,8 @@ class Poller(LeadingPool):
     def forget(self, connection: Connection) -> None:
         descriptor = connection.stream.descriptor
         self._connections.pop(descriptor, None)
-        # A forked child that has the socket too would keep it in the epoll, under a number that is given away.
+        # A forked child that has the socket too would keep it in the epoll, under a number that is
+        # given away.
         with suppress(OSError, ValueError):  # not registered yet, or the loop has ended
             self._epoll.unregister(descriptor)
 
@@ -152,7 +162,11 @@ class Poller(LeadingPool):
                 self._begin_stop()
             if self.now >= self._next_tick and self._tick(term):
                 return
-            if self.crowded and len(self._connections) < self._max_connections and not self.stopping:
+            if (
+                self.crowded
+                and len(self._connections) < self._max_connections
+                and not self.stopping
+            ):
                 self._accept_again()
             if self.stopping and not self._connections:
                 self._finish()
@@ -187,21 +201,28 @@ class Poller(LeadingPool):
     def _tick(self, term: list[object]) -> bool:
         """Look at the deadlines; True when another leads now."""
         now = self.now
-        # Until all was done: when a call takes the lead away from here, the next leader goes on with the rest at once.
+        # Until all was done: when a call takes the lead away from here, the next leader goes on
+        # with the rest at once.
         self._next_tick = 0.0
         if self.stopping and now >= self._stop_at:
             self._finish()
             return True
         if self.stopping and now >= self._close_at:
-            for connection in [c for c in list(self._connections.values()) if c.phase in UNASKED and not c.busy]:
+            for connection in [
+                c for c in list(self._connections.values()) if c.phase in UNASKED and not c.busy
+            ]:
                 connection.close()
-        for connection in [c for c in list(self._connections.values()) if c.deadline <= now and not c.busy]:
+        for connection in [
+            c for c in list(self._connections.values()) if c.deadline <= now and not c.busy
+        ]:
             connection.expire()
             if self._term is not term:
                 return True
         if not self._accepting and not self.stopping:
             self._accept_again()
-        self._next_tick = now + (_TICK_HURRIED if self.stopping or self.crowded else self._tick_seconds)
+        self._next_tick = now + (
+            _TICK_HURRIED if self.stopping or self.crowded else self._tick_seconds
+        )
         return False
 
     # Accepting
@@ -231,7 +252,9 @@ class Poller(LeadingPool):
                 continue  # a client that was gone before it was accepted
             self._admit(sock, address, listener, self._bases[descriptor])
 
-    def _admit(self, sock: socket.socket, address: object, listener: Listener, base: Environ) -> None:
+    def _admit(
+        self, sock: socket.socket, address: object, listener: Listener, base: Environ
+    ) -> None:
         try:
             connection = admit(self, sock, address, listener, base)
         except OSError:
@@ -245,7 +268,9 @@ class Poller(LeadingPool):
         """Close a few connections that are idle; False: there are none."""
         # Of a copy, which is made in one step: the pool's threads take out what they close.
         connections = list(self._connections.values())
-        few = 1 + len(connections) // 64  # so that a full server does not look through all of them for each newcomer
+        few = (
+            1 + len(connections) // 64
+        )  # so that a full server does not look through all of them for each newcomer
         room = False
         for connection in islice(idle_first(connections, self.now), few):
             connection.close()
@@ -253,7 +278,9 @@ class Poller(LeadingPool):
         return room
 
     def _pause_accepting(self) -> None:
-        """Leave clients in the backlog until the next tick: listeners that stay ready would make the loop spin."""
+        """Leave clients in the backlog until the next tick: listeners that stay ready would make
+        the loop spin.
+        """
         for descriptor in self._listeners:
             with suppress(OSError):
                 self._epoll.unregister(descriptor)
@@ -280,7 +307,8 @@ class Poller(LeadingPool):
             self._stop_at = self.now + self.options.graceful_timeout
             self._next_tick = 0.0
             for descriptor, listener in self._listeners.items():
-                # Who waits in the backlog was told that the connection stands: with the socket it would be reset.
+                # Who waits in the backlog was told that the connection stands: with the socket it
+                # would be reset.
                 if self._accepting:
                     self._accept(descriptor)
                 with suppress(OSError):
@@ -307,7 +335,9 @@ class Poller(LeadingPool):
         self._all_closed.set()
 
     def _close_all(self, connections: deque[Connection]) -> None:
-        """Close what nobody leads any more; also called by the threads whose calls end after the server."""
+        """Close what nobody leads any more; also called by the threads whose calls end after the
+        server.
+        """
         with suppress(IndexError):
             while True:
                 connections.popleft().close()

@@ -1,14 +1,15 @@
-"""The threads of a process: one leads the loop, and the others run the calls that took long, or wait.
+"""The threads of a process: one leads the loop, and the others run the calls that took long, or
+wait.
 
     leader:     the loop ─► run_call ─► the application's call, in the same thread ─► the loop ...
     watchdog:   looks every few milliseconds; a call that it sees twice is taken off the leader: another thread of the
                 pool leads from there on, and the first returns to the pool when its call ends.
 
-`_term` is the leader's token and at once the cell that holds the call it is inside of; whoever takes the entry out (the
-leader when the call ends, or, under the lock, the watchdog) decides who goes on leading. Locks are taken only where a
-hand-over happens, never in signal handlers. At most `threads` calls run at a time, not counting those that wait for
-their client's bytes (and, for as long as the leader's call takes, one that has just got them). What the loop does is
-not known here.
+`_term` is the leader's token and at once the cell that holds the call it is inside of; whoever
+takes the entry out (the leader when the call ends, or, under the lock, the watchdog) decides who
+goes on leading. Locks are taken only where a hand-over happens, never in signal handlers. At most
+`threads` calls run at a time, not counting those that wait for their client's bytes (and, for as
+long as the leader's call takes, one that has just got them). What the loop does is not known here.
 """
 
 import logging
@@ -25,8 +26,9 @@ from .gateway import Call
 
 log = logging.getLogger("tally.server")
 
-#: How long a thread that computes may keep the interpreter lock from the leader, which asks for it again after every
-#: system call. With the usual 5 ms, a request beside such a call took 15 ms; with this 2 ms, and nothing is lost.
+#: How long a thread that computes may keep the interpreter lock from the leader, which asks for it
+#: again after every system call. With the usual 5 ms, a request beside such a call took 15 ms; with
+#: this 2 ms, and nothing is lost.
 _SWITCH_INTERVAL = 0.0005
 _WATCH = 0.004
 #: How many looks without a call make the watchdog sleep until the next one.
@@ -72,7 +74,8 @@ class LeadingPool(ABC):
         sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         with self._lock:
-            # All of them from the start, so that the number of threads says nothing about the traffic so far.
+            # All of them from the start, so that the number of threads says nothing about the
+            # traffic so far.
             for _ in range(self._most_running + 1):
                 self._add_thread()
 
@@ -149,7 +152,9 @@ class LeadingPool(ABC):
             self._add_thread()
 
     def _threads_wanted(self) -> int:
-        """With the lock held: how many threads there must be for one to be left to lead, whatever the others do."""
+        """With the lock held: how many threads there must be for one to be left to lead, whatever
+        the others do.
+        """
         return max(self._most_running, self._running) + 1 + self._aside
 
     def _may_run(self) -> bool:
@@ -169,7 +174,8 @@ class LeadingPool(ABC):
         try:
             threading.Thread(target=self._serve, name=f"pool-{self._threads}", daemon=True).start()
         except RuntimeError:
-            # No more threads to be had: those that there are go on, and the next return looks at the queue.
+            # No more threads to be had: those that there are go on, and the next return looks at
+            # the queue.
             self._threads -= 1
 
     def _new_leader(self) -> None:
@@ -210,14 +216,17 @@ class LeadingPool(ABC):
         try:
             self._lead(term)
         except BaseException:
-            # Nothing is known that comes here. Should it, then one connection may be lost, but not the server.
+            # Nothing is known that comes here. Should it, then one connection may be lost, but not
+            # the server.
             log.critical("the loop failed, and goes on", exc_info=True)
             with self._lock:
                 if self._term is term:
                     self._term = None
 
     def _return(self, connection: Connection) -> None:
-        """After a call outside of the leader: its place is free, and the connection is the leader's again."""
+        """After a call outside of the leader: its place is free, and the connection is the leader's
+        again.
+        """
         with self._lock:
             self._running -= 1
             if self._resuming:
@@ -243,7 +252,8 @@ class LeadingPool(ABC):
                 quiet += 1
                 if quiet > _WATCH_IDLE:
                     self._watchdog_parked = True
-                    # Either the leader sees the flag after it entered its call, or this sees the call.
+                    # Either the leader sees the flag after it entered its call, or this sees the
+                    # call.
                     if not self._term:
                         self._watchdog_call.acquire()
                     self._watchdog_parked = False
@@ -259,7 +269,9 @@ class LeadingPool(ABC):
             if term is None or self._term is not term:
                 return
             try:
-                term.pop()  # should the call have just ended and another begun, then that one is taken off: no harm
+                # should the call have just ended and another begun, then that one is taken off: no
+                # harm
+                term.pop()
             except IndexError:
                 return
             self._running += 1

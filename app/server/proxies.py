@@ -1,7 +1,8 @@
-"""Requests that come through proxies we trust: the client's address and scheme are what the proxy says they are.
+"""Requests that come through proxies we trust: the client's address and scheme are what the proxy
+says they are.
 
-Everybody can send X-Forwarded-For, so it is believed only when the connection comes from a listed proxy, and then
-only its last entry: the one that this proxy added itself.
+Everybody can send X-Forwarded-For, so it is believed only when the connection comes from a listed
+proxy, and then only its last entry: the one that this proxy added itself.
 """
 
 import ipaddress
@@ -16,24 +17,31 @@ if TYPE_CHECKING:
 
 
 class ForwardedClients:
-    """WSGI middleware: puts the client's address and scheme into the environ of requests from trusted proxies."""
+    """WSGI middleware: puts the client's address and scheme into the environ of requests from
+    trusted proxies.
+    """
 
     def __init__(self, application: "WSGIApplication", is_trusted: Callable[[str], bool]) -> None:
         self._application = application
         self._forwarded = ProxyFix(self._call_with_client, x_for=1, x_proto=1, x_host=0)
         self._is_trusted = is_trusted
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
         if self._is_trusted(environ["REMOTE_ADDR"]):
             return self._forwarded(environ, start_response)
         return self._application(environ, start_response)
 
-    def _call_with_client(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def _call_with_client(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
         proxy = environ["werkzeug.proxy_fix.orig"]
         if environ.get("HTTP_X_FORWARDED_FOR"):
             address, port = split_client(environ["REMOTE_ADDR"])
             environ["REMOTE_ADDR"] = address or proxy["REMOTE_ADDR"]
-            # The connection's port is the proxy's: shown beside the client's address it would be a lie.
+            # The connection's port is the proxy's: shown beside the client's address it would be a
+            # lie.
             if address:
                 environ.pop("REMOTE_PORT", None)
             if port:
@@ -44,9 +52,11 @@ class ForwardedClients:
 
 
 def trusted_peers(allowed: Sequence[str]) -> Callable[[str], bool]:
-    """Return the function that says of a peer's address ("" on a Unix socket) whether it is a trusted proxy.
+    """Return the function that says of a peer's address ("" on a Unix socket) whether it is a
+    trusted proxy.
 
-    *allowed* holds IP addresses, networks, `unix`, or `*` for everybody. Raises ValueError, with one line.
+    *allowed* holds IP addresses, networks, `unix`, or `*` for everybody. Raises ValueError, with
+    one line.
     """
     if "*" in allowed:
         return lambda _: True
@@ -67,7 +77,9 @@ def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(entry, strict=False)
     except ValueError:
-        raise ValueError(f"{entry!r} is neither an IP address nor a network, 'unix' or '*'") from None
+        raise ValueError(
+            f"{entry!r} is neither an IP address nor a network, 'unix' or '*'"
+        ) from None
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -81,9 +93,11 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 @lru_cache(maxsize=1024)
 def split_client(entry: str) -> tuple[str, str]:
-    """Return address and port ("" where unknown) of an X-Forwarded-For entry; some proxies add the client's port.
+    """Return address and port ("" where unknown) of an X-Forwarded-For entry; some proxies add the
+    client's port.
 
-    An entry that is no address (`unknown`, or what a client made up) gives two empty texts: it must not reach a log.
+    An entry that is no address (`unknown`, or what a client made up) gives two empty texts: it must
+    not reach a log.
     """
     host, port = entry, ""
     if entry.startswith("["):

@@ -1,4 +1,6 @@
-"""`wsgi.input`: the request's body as a file that is read as it arrives (PEP 3333, with `wsgi.input_terminated`)."""
+"""`wsgi.input`: the request's body as a file that is read as it arrives (PEP 3333, with
+`wsgi.input_terminated`).
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -6,8 +8,8 @@ from collections.abc import Callable, Iterator
 class RequestBody:
     """A body that *receive* hands out piece by piece; b"" from *receive* is its end.
 
-    Reads block until there is enough, and raise what *receive* raises: OSError when the client is gone, too slow, or
-    breaks the framing. Used by one thread at a time.
+    Reads block until there is enough, and raise what *receive* raises: OSError when the client is
+    gone, too slow, or breaks the framing. Used by one thread at a time.
     """
 
     __slots__ = ("_ended", "_held", "_receive")

@@ -1,4 +1,6 @@
-"""`wsgi.file_wrapper`, and the span of an open file that the kernel sends by itself (PEP 3333, sendfile(2))."""
+"""`wsgi.file_wrapper`, and the span of an open file that the kernel sends by itself (PEP 3333,
+sendfile(2)).
+"""
 
 import errno
 import io
@@ -7,7 +9,8 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import Any
 
-#: One sendfile call sends no more than this, so that one fast reader does not keep the others waiting.
+#: One sendfile call sends no more than this, so that one fast reader does not keep the others
+#: waiting.
 PIECE = 1 << 20
 
 #: What file systems answer that cannot splice their pages.
@@ -15,7 +18,9 @@ _NOT_FOR_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 class FileWrapper:
-    """An iterable over a file-like object. Returned by an application as it is, it may be sent by the kernel."""
+    """An iterable over a file-like object. Returned by an application as it is, it may be sent by
+    the kernel.
+    """
 
     def __init__(self, filelike: Any, block_size: int = 65536) -> None:
         self.filelike = filelike
@@ -38,18 +43,22 @@ class FileSpan:
 
     __slots__ = ("_unchanged", "descriptor", "offset", "remaining")
 
-    def __init__(self, descriptor: int, offset: int, remaining: int, unchanged: Callable[[], bool] | None) -> None:
+    def __init__(
+        self, descriptor: int, offset: int, remaining: int, unchanged: Callable[[], bool] | None
+    ) -> None:
         self.descriptor = descriptor
         self.offset = offset
         self.remaining = remaining
         self._unchanged = unchanged
 
     def send(self, to: int) -> int:
-        """Send one piece to the descriptor *to* and return its length; 0 when the file has become another or shorter.
+        """Send one piece to the descriptor *to* and return its length; 0 when the file has become
+        another or shorter.
 
         Raises BlockingIOError when *to* takes no more, and other OSErrors of sendfile.
         """
-        # A file that is rewritten while it is being sent would put new bytes under the old header fields.
+        # A file that is rewritten while it is being sent would put new bytes under the old header
+        # fields.
         if self._unchanged is not None and not self._unchanged():
             return 0
         count = min(self.remaining, PIECE)
@@ -67,15 +76,18 @@ class FileSpan:
 def _reads_its_descriptor(filelike: Any) -> bool:
     """Tell whether *filelike* reads just what its descriptor holds.
 
-    A wrapper that unpacks, decodes or counts may well have the `fileno` of what lies below it. So it is only believed
-    of Python's own raw files, buffered or not, and of a class that has the method `unchanged` for this server.
+    A wrapper that unpacks, decodes or counts may well have the `fileno` of what lies below it. So
+    it is only believed of Python's own raw files, buffered or not, and of a class that has the
+    method `unchanged` for this server.
     """
     raw = filelike.raw if type(filelike) is io.BufferedReader else filelike
     return type(raw) is io.FileIO or callable(getattr(type(filelike), "unchanged", None))
 
 
 def span_of(wrapper: FileWrapper, length: int | None) -> FileSpan | None:
-    """Return what *wrapper* has left, at most *length* bytes of it, or None when the kernel cannot send it."""
+    """Return what *wrapper* has left, at most *length* bytes of it, or None when the kernel cannot
+    send it.
+    """
     filelike = wrapper.filelike
     try:
         descriptor = filelike.fileno()
@@ -83,9 +95,15 @@ def span_of(wrapper: FileWrapper, length: int | None) -> FileSpan | None:
         offset = filelike.tell()
     except (AttributeError, OSError, ValueError):
         return None
-    if not stat.S_ISREG(status.st_mode) or not isinstance(offset, int) or not _reads_its_descriptor(filelike):
+    if (
+        not stat.S_ISREG(status.st_mode)
+        or not isinstance(offset, int)
+        or not _reads_its_descriptor(filelike)
+    ):
         return None
     left = status.st_size - offset
     if left <= 0:
         return None  # files of /proc and the like have no size, and yet something to read
-    return FileSpan(descriptor, offset, left if length is None else length, getattr(filelike, "unchanged", None))
+    return FileSpan(
+        descriptor, offset, left if length is None else length, getattr(filelike, "unchanged", None)
+    )

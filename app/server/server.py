@@ -1,7 +1,8 @@
 """The server: listeners and an application in, served connections out.
 
-`Server` decides who runs the connections (one shared poller, or a thread for each) and how many there may be; it knows
-nothing of processes and signals (workers.py), nor of what the application answers.
+`Server` decides who runs the connections (one shared poller, or a thread for each) and how many
+there may be; it knows nothing of processes and signals (workers.py), nor of what the application
+answers.
 """
 
 import resource
@@ -14,8 +15,8 @@ from .options import ServerOptions
 from .poller import Poller
 from .threads import ThreadPerConnection
 
-#: Descriptors that are not connections: listeners, logs, counters, files that are being sent. Where there are few, at
-#: the most half of them, but the least that a server needs.
+#: Descriptors that are not connections: listeners, logs, counters, files that are being sent. Where
+#: there are few, at the most half of them, but the least that a server needs.
 _KEPT, _LEAST_KEPT = 64, 24
 
 
@@ -43,20 +44,25 @@ class Server:
     def stop(self, status: int = 0, linger: float = 0.5) -> None:
         """Stop accepting, finish what is under way, and have `run` return *status*.
 
-        Kept-alive connections are closed after *linger* seconds, or once they have had one more answer; everything
-        after the options' graceful timeout. Safe in a signal handler and from any thread.
+        Kept-alive connections are closed after *linger* seconds, or once they have had one more
+        answer; everything after the options' graceful timeout. Safe in a signal handler and from
+        any thread.
         """
         self._status = status
         self._host.stop(linger)
 
     def stop_now(self, status: int = 0) -> None:
-        """Close everything at once and have `run` return *status*. Safe in a signal handler and from any thread."""
+        """Close everything at once and have `run` return *status*. Safe in a signal handler and
+        from any thread.
+        """
         self._status = status
         self._host.stop_now()
 
 
 def _room_for_connections() -> int:
-    """Raise the limit on open files as far as it goes, and return how many of them connections may take."""
+    """Raise the limit on open files as far as it goes, and return how many of them connections may
+    take.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 #: Seconds between two questions whether the server should end.
 WATCH_INTERVAL = 0.25
 
-#: What the supervisor tells a worker, over a socket pair; its end means that the supervisor is gone.
+#: What the supervisor tells a worker, over a socket pair; its end means that the supervisor is
+#: gone.
 STOP, RETIRE, STOP_NOW, REOPEN = b"s", b"r", b"n", b"l"
 #: What a worker says there, once; or else why it cannot start (`parse_report`).
 READY = b"+"
@@ -52,7 +53,8 @@ class Service:
     """What every serving process of one run has in common."""
 
     listeners: Sequence[Listener]
-    #: Called once in each serving process. Raises StartError, or what the application's own code raises.
+    #: Called once in each serving process. Raises StartError, or what the application's own code
+    #: raises.
     load_application: "Callable[[], WSGIApplication]"
     options: ServerOptions
     access_log: AccessLog | None = None
@@ -65,7 +67,9 @@ class Service:
 
 
 class Terminal:
-    """Tells the SIGHUP of a terminal that was closed, which ends a program, from one that somebody sent."""
+    """Tells the SIGHUP of a terminal that was closed, which ends a program, from one that somebody
+    sent.
+    """
 
     def __init__(self) -> None:
         self._ends_with_it = signal.getsignal(signal.SIGHUP) == signal.SIG_DFL and _has_terminal()
@@ -98,9 +102,11 @@ class ServingProcess:
         signal.signal(signal.SIGUSR1, lambda *_: self._service.reopen_logs())
 
     def run(self, ready: Callable[[], object]) -> int:
-        """Serve until stopped; return the exit status. *ready* is called when the application has been loaded.
+        """Serve until stopped; return the exit status. *ready* is called when the application has
+        been loaded.
 
-        Raises what loading the application raises, and SystemExit when it is told to stop before that is done.
+        Raises what loading the application raises, and SystemExit when it is told to stop before
+        that is done.
         """
         service = self._service
         for listener in service.listeners:
@@ -120,7 +126,9 @@ class ServingProcess:
         return self._server is not None
 
     def watch(self) -> None:
-        """Ask the service's `end_status` until it says a status, then stop with it. Blocks: for a thread of its own."""
+        """Ask the service's `end_status` until it says a status, then stop with it. Blocks: for a
+        thread of its own.
+        """
         end_status = self._service.end_status
         while end_status is not None:
             sleep(WATCH_INTERVAL)
@@ -137,7 +145,8 @@ class ServingProcess:
                 self._service.reopen_logs()
                 continue
             if command != RETIRE:
-                # Every worker accepts what waits, and the first that has done so ends the socket for all of them.
+                # Every worker accepts what waits, and the first that has done so ends the socket
+                # for all of them.
                 for listener in self._service.listeners:
                     listener.is_last = True
             if self._server is None:
@@ -145,9 +154,10 @@ class ServingProcess:
             elif command == STOP_NOW:
                 self._server.stop_now()
             elif command == RETIRE:
-                # Clients that hold an idle connection may be about to use it: each gets one more answer, which says
-                # Connection: close, so that no request meets a closed connection. The other half of the time is for
-                # requests that come at the last moment.
+                # Clients that hold an idle connection may be about to use it: each gets one more
+                # answer, which says Connection: close, so that no request meets a closed
+                # connection. The other half of the time is for requests that come at the last
+                # moment.
                 self._server.stop(linger=self._service.options.graceful_timeout / 2)
             else:
                 self._server.stop()
@@ -178,20 +188,24 @@ class ServingProcess:
 
 
 def ignore_signals() -> None:
-    """The end is decided: from here on no signal may spoil its status. Many programs forward a signal twice.
+    """The end is decided: from here on no signal may spoil its status. Many programs forward a
+    signal twice.
 
-    Python tells, with a traceback, of a signal that came just before SIG_IGN; so the handler does nothing instead. The
-    interpreter's own end would put the default back, which kills: the process has to end by `end_process`.
+    Python tells, with a traceback, of a signal that came just before SIG_IGN; so the handler does
+    nothing instead. The interpreter's own end would put the default back, which kills: the process
+    has to end by `end_process`.
     """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, lambda *_: None)
 
 
 def wait_for_signals_and(run: Callable[[], int]) -> int:
-    """Call *run* in another thread, while this one, the main one, is there for signal handlers; return what it returns.
+    """Call *run* in another thread, while this one, the main one, is there for signal handlers;
+    return what it returns.
 
-    A handler runs when the main thread gets to it. A signal that comes just before a wait for a lock would be seen
-    when that wait is over, perhaps never; a read of the wake-up descriptor ends at once.
+    A handler runs when the main thread gets to it. A signal that comes just before a wait for a
+    lock would be seen when that wait is over, perhaps never; a read of the wake-up descriptor ends
+    at once.
     """
     wake_up, woken = socket.socketpair()
     wake_up.setblocking(False)
@@ -243,8 +257,11 @@ def serve(service: Service, ready: Callable[[], object] = lambda: None) -> int:
         return LOAD_FAILED
 
 
-def work(service: Service, terminal: Terminal, channel: socket.socket, blocked: Iterable[signal.Signals]) -> NoReturn:
-    """Be a worker, at the other end of whose *channel* the supervisor is; unblocks signals once they are handled.
+def work(
+    service: Service, terminal: Terminal, channel: socket.socket, blocked: Iterable[signal.Signals]
+) -> NoReturn:
+    """Be a worker, at the other end of whose *channel* the supervisor is; unblocks signals once
+    they are handled.
 
     Ends the process: nothing of the supervisor's may be run or cleaned up a second time.
     """
@@ -253,7 +270,9 @@ def work(service: Service, terminal: Terminal, channel: socket.socket, blocked: 
     try:
         process.handle_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
-        threading.Thread(target=process.obey, args=(lambda: _receive(channel),), name="commands", daemon=True).start()
+        threading.Thread(
+            target=process.obey, args=(lambda: _receive(channel),), name="commands", daemon=True
+        ).start()
         status = process.run(lambda: channel.send(READY))
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
@@ -273,7 +292,11 @@ def work(service: Service, terminal: Terminal, channel: socket.socket, blocked: 
 
 def parse_report(report: bytes) -> tuple[int, str]:
     """Return exit status and text of a worker that could not start, 0 and "" if it said nothing."""
-    return (report[0], report[1:].decode("utf-8", "replace")) if report and report != READY else (0, "")
+    return (
+        (report[0], report[1:].decode("utf-8", "replace"))
+        if report and report != READY
+        else (0, "")
+    )
 
 
 def _report(channel: socket.socket, status: int, text: str) -> None:
@@ -289,7 +312,9 @@ def _receive(channel: socket.socket) -> bytes:
 
 
 def end_process(status: int) -> NoReturn:
-    """End like a program, but do not wait for threads: an application call that never returns must not hold us."""
+    """End like a program, but do not wait for threads: an application call that never returns must
+    not hold us.
+    """
     try:
         atexit._run_exitfuncs()
         sys.stdout.flush()

@@ -1,6 +1,8 @@
-"""A client's socket that never waits: what can be read, what is still to be sent, and whether the client takes it.
+"""A client's socket that never waits: what can be read, what is still to be sent, and whether the
+client takes it.
 
-Readiness is edge-triggered: `readable` stays True until a read has found nothing more. Not known here: HTTP.
+Readiness is edge-triggered: `readable` stays True until a read has found nothing more. Not known
+here: HTTP.
 """
 
 import fcntl
@@ -21,7 +23,9 @@ _NOWHERE = bytes(16)
 
 
 class PlainTextError(Exception):
-    """The client does not begin with TLS. What it said is still to be read from *stream*, the same socket's."""
+    """The client does not begin with TLS. What it said is still to be read from *stream*, the same
+    socket's.
+    """
 
     def __init__(self, stream: "Stream") -> None:
         super().__init__("not TLS")
@@ -69,7 +73,8 @@ class Stream:
             data = self.socket.recv(_READ_SIZE)
         except BlockingIOError:
             return None
-        # A read that is not filled has emptied the socket; only the end of the stream may be behind it (epoll(7)).
+        # A read that is not filled has emptied the socket; only the end of the stream may be behind
+        # it (epoll(7)).
         if len(data) == _READ_SIZE or self.hung_up:
             self.readable = True
         return data
@@ -77,12 +82,16 @@ class Stream:
     def has_input(self) -> bool:
         """Tell whether something has arrived that was not received yet, without receiving it."""
         try:
-            return bool(struct.unpack("i", fcntl.ioctl(self.descriptor, termios.FIONREAD, b"\0\0\0\0"))[0])
+            return bool(
+                struct.unpack("i", fcntl.ioctl(self.descriptor, termios.FIONREAD, b"\0\0\0\0"))[0]
+            )
         except OSError:
             return False
 
     def send(self, data: bytes | memoryview, flags: int = 0) -> int:
-        """Send what the kernel takes, and return how much. Raises BlockingIOError for nothing, and other OSErrors."""
+        """Send what the kernel takes, and return how much. Raises BlockingIOError for nothing, and
+        other OSErrors.
+        """
         return self.socket.send(data, flags)
 
     def begin(self, output: bytes | FileSpan, flags: int) -> int:
@@ -106,7 +115,8 @@ class Stream:
     def flush(self, flags: int) -> int:
         """Send more of what was begun, a turn's worth at the most, and return how much.
 
-        Raises BlockingIOError when the client takes nothing, StreamChangedError, and other OSErrors.
+        Raises BlockingIOError when the client takes nothing, StreamChangedError, and other
+        OSErrors.
         """
         pending = self._pending
         total = 0
@@ -131,13 +141,17 @@ class Stream:
         return total
 
     def taken_since(self) -> bool:
-        """Tell whether the client has taken something since the last call, if only from the kernel's buffer.
+        """Tell whether the client has taken something since the last call, if only from the
+        kernel's buffer.
 
-        The kernel reports room only after much of it has gone; a slow reader is seen in what it still holds.
+        The kernel reports room only after much of it has gone; a slow reader is seen in what it
+        still holds.
         """
         before = self._queued
         try:
-            self._queued = struct.unpack("i", fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+            self._queued = struct.unpack(
+                "i", fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
+            )[0]
         except OSError:
             self._queued = 0
         return self._queued < before
@@ -149,7 +163,9 @@ class Stream:
         return bool(poll.poll(seconds * 1000))
 
     def end_input(self) -> None:
-        """Have the thread that waits for input find the end of it, after what has arrived. From any thread."""
+        """Have the thread that waits for input find the end of it, after what has arrived. From any
+        thread.
+        """
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RD)
 
@@ -164,7 +180,9 @@ class Stream:
         self.socket.close()
 
     def cut(self, *, reset: bool) -> None:
-        """End the connection, as `shut` does, but keep the descriptor: from a thread that does not own it."""
+        """End the connection, as `shut` does, but keep the descriptor: from a thread that does not
+        own it.
+        """
         if reset:
             reset_connection(self.socket)
         else:
@@ -172,7 +190,8 @@ class Stream:
 
 
 def end_connection(sock: socket.socket) -> None:
-    """Have the client see the end now: closing alone would leave the connection to whoever else has the socket.
+    """Have the client see the end now: closing alone would leave the connection to whoever else has
+    the socket.
 
     A child process that the application has forked may hold it for as long as it lives.
     """
@@ -182,7 +201,9 @@ def end_connection(sock: socket.socket) -> None:
 
 
 def reset_connection(sock: socket.socket) -> None:
-    """Have the client see that the connection is lost, whoever else has the socket; a Unix socket just ends."""
+    """Have the client see that the connection is lost, whoever else has the socket; a Unix socket
+    just ends.
+    """
     # SO_LINGER would do it at the close, but only at the last one. Seldom used, so imported here.
     import ctypes
 

@@ -1,4 +1,5 @@
-"""What systemd and the service talk about: sockets handed over (sd_listen_fds) and states told (sd_notify).
+"""What systemd and the service talk about: sockets handed over (sd_listen_fds) and states told
+(sd_notify).
 
 Both protocols are a few lines of environment and one datagram, so no library is needed
 (sd_listen_fds(3), sd_notify(3)).
@@ -13,7 +14,8 @@ _FIRST_DESCRIPTOR = 3
 
 
 def take_listen_fds(environ: MutableMapping[str, str] | None = None) -> list[int]:
-    """Return the descriptors that systemd opened for this very process, and forget them in *environ*.
+    """Return the descriptors that systemd opened for this very process, and forget them in
+    *environ*.
 
     Forgotten, so that no child process takes them for its own. Empty without socket activation.
     """
@@ -27,7 +29,9 @@ def take_listen_fds(environ: MutableMapping[str, str] | None = None) -> list[int
 
 
 def notify(*assignments: str) -> bool:
-    """Tell the service manager such *assignments* as `READY=1`; return whether there was one to tell. Never raises."""
+    """Tell the service manager such *assignments* as `READY=1`; return whether there was one to
+    tell. Never raises.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
@@ -46,4 +50,6 @@ def notify(*assignments: str) -> bool:
 
 def notify_reloading() -> bool:
     """Tell that a reload begins; `READY=1` ends it. The time is what `Type=notify-reload` asks for."""
-    return notify("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+    return notify(
+        "RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+    )

@@ -1,4 +1,5 @@
-"""The simple model, for comparison (`--threads 0`): each accepted connection gets a thread, which waits for it alone.
+"""The simple model, for comparison (`--threads 0`): each accepted connection gets a thread, which
+waits for it alone.
 
 The connections are the same as the poller's; only who waits is different.
 """
@@ -41,13 +42,17 @@ class ThreadPerConnection:
         self.access_log = access_log
         self._listeners = {listener.socket.fileno(): listener for listener in listeners}
         self._bases = {
-            descriptor: gateway.base_environ(listener.server_name, listener.server_port, tls=listener.tls is not None)
+            descriptor: gateway.base_environ(
+                listener.server_name, listener.server_port, tls=listener.tls is not None
+            )
             for descriptor, listener in self._listeners.items()
         }
         self._places = threading.Semaphore(max_connections)
         self._lock = threading.Lock()
         self._owners: set[OwnThread] = set()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # never read: all that poll it see the stop
+        self._wake = os.eventfd(
+            0, os.EFD_NONBLOCK | os.EFD_CLOEXEC
+        )  # never read: all that poll it see the stop
         self.stopping = False
         self.cut = False
         self.crowded = False
@@ -103,7 +108,8 @@ class ThreadPerConnection:
         except OSError as error:
             self._places.release()
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                # Until a connection has ended; the listener stays ready, so only a wait keeps this from spinning.
+                # Until a connection has ended; the listener stays ready, so only a wait keeps this
+                # from spinning.
                 select.select([self._wake], [], [], _TICK)
             return
         owner = OwnThread(self, sock, address, listener, self._bases[descriptor])
@@ -140,12 +146,19 @@ class OwnThread:
     """The host of one connection: the thread that waits for it."""
 
     def __init__(
-        self, server: ThreadPerConnection, sock: socket.socket, address: object, listener: Listener, base: Environ
+        self,
+        server: ThreadPerConnection,
+        sock: socket.socket,
+        address: object,
+        listener: Listener,
+        base: Environ,
     ) -> None:
         self.gateway = server.gateway
         self.options = server.options
         self.access_log = server.access_log
-        self.thread = threading.Thread(target=self._serve, args=(sock, address, listener, base), daemon=True)
+        self.thread = threading.Thread(
+            target=self._serve, args=(sock, address, listener, base), daemon=True
+        )
         self.connection: Connection | None = None
         self._server = server
 
@@ -161,7 +174,9 @@ class OwnThread:
     def crowded(self) -> bool:
         return self._server.crowded
 
-    def _serve(self, sock: socket.socket, address: object, listener: Listener, base: Environ) -> None:
+    def _serve(
+        self, sock: socket.socket, address: object, listener: Listener, base: Environ
+    ) -> None:
         try:
             self.connection = connection = admit(self, sock, address, listener, base)
             connection.stream.readable = True

@@ -64,5 +64,9 @@ def _explain(error: ssl.SSLError, keyfile: str) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return "the private key does not belong to the certificate"
     if error.reason in ("NO_START_LINE", "PEM_LIB") or error.reason is None:
-        return "not a PEM certificate chain and private key" if keyfile else "no PEM certificate and private key in it"
+        return (
+            "not a PEM certificate chain and private key"
+            if keyfile
+            else "no PEM certificate and private key in it"
+        )
     return error.reason.lower().replace("_", " ")

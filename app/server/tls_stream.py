@@ -1,4 +1,6 @@
-"""A stream whose bytes are encrypted: the handshake, and reads and writes that may each want the other direction."""
+"""A stream whose bytes are encrypted: the handshake, and reads and writes that may each want the
+other direction.
+"""
 
 import errno
 import socket
@@ -81,6 +83,8 @@ class TLSStream(Stream):
         super().shut(reset=reset)
 
     def _notify_end(self) -> None:
-        """Say that the stream ends here on purpose (RFC 8446 section 6.1); the client's own word is not waited for."""
+        """Say that the stream ends here on purpose (RFC 8446 section 6.1); the client's own word is
+        not waited for.
+        """
         with suppress(OSError, ValueError):
             self._tls.unwrap()

@@ -1,14 +1,17 @@
-"""Several processes on the same sockets: a supervisor that forks workers, and replaces those that die.
+"""Several processes on the same sockets: a supervisor that forks workers, and replaces those that
+die.
 
-The supervisor opens the listening sockets and never accepts; each worker inherits them, loads the application and
-serves. Connections that wait belong to the sockets, so a worker that dies takes only those it had accepted.
+The supervisor opens the listening sockets and never accepts; each worker inherits them, loads the
+application and serves. Connections that wait belong to the sockets, so a worker that dies takes
+only those it had accepted.
 
-The supervisor is one loop over a selector: signals arrive through a wake-up descriptor, and each worker is at the
-other end of a socket pair, on which it says once that it is ready (or why it never will be), and is told to stop. When
-the supervisor dies, the pair ends, and the worker stops by itself.
+The supervisor is one loop over a selector: signals arrive through a wake-up descriptor, and each
+worker is at the other end of a socket pair, on which it says once that it is ready (or why it never
+will be), and is told to stop. When the supervisor dies, the pair ends, and the worker stops by
+itself.
 
-A reload (SIGHUP) starts a new generation: a new worker is started, and only when it is ready an old one is told to
-retire; then the next. When the new one cannot start, the old ones stay.
+A reload (SIGHUP) starts a new generation: a new worker is started, and only when it is ready an old
+one is told to retire; then the next. When the new one cannot start, the old ones stay.
 
 Not known here: what a request is.
 """
@@ -42,7 +45,8 @@ from .serving import (
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
-#: A worker that lives for fewer seconds died "at once"; the second such death in a row makes the supervisor wait.
+#: A worker that lives for fewer seconds died "at once"; the second such death in a row makes the
+#: supervisor wait.
 _SHORT_LIFE = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 #: How often workers may die without a word before any has been ready.
@@ -52,7 +56,16 @@ _KILL_MARGIN = 2.0
 
 
 class _Worker:
-    __slots__ = ("channel", "generation", "kill_at", "pid", "ready", "report", "retiring", "started")
+    __slots__ = (
+        "channel",
+        "generation",
+        "kill_at",
+        "pid",
+        "ready",
+        "report",
+        "retiring",
+        "started",
+    )
 
     def __init__(self, pid: int, channel: socket.socket, generation: int) -> None:
         self.pid = pid
@@ -72,7 +85,9 @@ class _Worker:
 class Supervisor:
     """Runs *count* workers. For the main thread, before any other thread is started."""
 
-    def __init__(self, service: Service, count: int, ready: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, service: Service, count: int, ready: Callable[[], object] = lambda: None
+    ) -> None:
         self._service = service
         self._count = count
         self._on_ready = ready
@@ -164,7 +179,11 @@ class Supervisor:
     # Starting workers
 
     def _active(self) -> list[_Worker]:
-        return [one for one in self._workers.values() if not one.retiring and one is not self._replacement]
+        return [
+            one
+            for one in self._workers.values()
+            if not one.retiring and one is not self._replacement
+        ]
 
     def _start_missing(self) -> None:
         if self._status is not None or monotonic() < self._start_not_before:
@@ -174,7 +193,8 @@ class Supervisor:
 
     def _start(self) -> _Worker | None:
         ours, theirs = socket.socketpair()
-        # Nothing buffered may be written twice, and no signal may meet the child while it still has our handlers.
+        # Nothing buffered may be written twice, and no signal may meet the child while it still has
+        # our handlers.
         sys.stdout.flush()
         sys.stderr.flush()
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -211,7 +231,8 @@ class Supervisor:
         self._selector.close()
         self._wake_up.close()
         self._woken.close()
-        # While any process holds the supervisor's end of a pair, that worker would not see the supervisor die.
+        # While any process holds the supervisor's end of a pair, that worker would not see the
+        # supervisor die.
         for worker in self._workers.values():
             worker.channel.close()
 
@@ -262,7 +283,8 @@ class Supervisor:
                 self._on_end(worker, wait_status)
 
     def _on_end(self, worker: _Worker, wait_status: int) -> None:
-        # What it has said is there by now. The end need not be: a child of its own may hold the channel, too.
+        # What it has said is there by now. The end need not be: a child of its own may hold the
+        # channel, too.
         self._read_report(worker)
         worker.ready = worker.ready or worker.report == READY
         if worker.channel.fileno() >= 0:
@@ -287,7 +309,10 @@ class Supervisor:
     def _on_failed_start(self, worker: _Worker, wait_status: int, was_replacement: bool) -> None:
         status, text = parse_report(worker.report)
         if was_replacement:
-            tell(f"{text or f'the new worker {_described(wait_status)}'}\nthe reload is off: the old workers go on")
+            tell(
+                f"{text or f'the new worker {_described(wait_status)}'}\nthe reload is off: the"
+                " old workers go on"
+            )
             self._abandon_reload()
         elif self._has_been_ready:
             tell(text or f"worker {worker.pid} {_described(wait_status)} while it started")
@@ -298,7 +323,9 @@ class Supervisor:
             self._stop_all(STOP_NOW, monotonic() + 1)
 
     def _pause(self) -> None:
-        """After an early death: start the next worker at once, but after several in a row later and later."""
+        """After an early death: start the next worker at once, but after several in a row later and
+        later.
+        """
         self._early_deaths += 1
         if self._early_deaths > 1:
             pause = min(_FIRST_PAUSE * 2 ** min(self._early_deaths - 2, 10), _LONGEST_PAUSE)
@@ -387,4 +414,6 @@ class Supervisor:
 
 def _described(wait_status: int) -> str:
     code = os.waitstatus_to_exitcode(wait_status)
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+    return (
+        f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+    )

@@ -1,4 +1,5 @@
-"""A small HTTP server that is right until it is told not to be: `faulty_server.py PORT ROOT FAULT [AFTER]`.
+"""A small HTTP server that is right until it is told not to be: `faulty_server.py PORT ROOT FAULT
+[AFTER]`.
 
 FAULT begins after AFTER answers. Run by path: nothing of the project is imported.
 """
@@ -67,7 +68,9 @@ def crash() -> NoReturn:
         os._exit(3)
 
 
-def serve(connection: socket.socket, root: str, fault: str, after: int, answered: "itertools.count[int]") -> None:
+def serve(
+    connection: socket.socket, root: str, fault: str, after: int, answered: "itertools.count[int]"
+) -> None:
     buffer = b""
     with connection:
         while True:
@@ -106,7 +109,9 @@ def main() -> None:
                 connection.close()
                 continue
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=serve, args=(connection, root, fault, after, answered), daemon=True).start()
+            threading.Thread(
+                target=serve, args=(connection, root, fault, after, answered), daemon=True
+            ).start()
 
 
 if __name__ == "__main__":

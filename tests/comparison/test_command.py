@@ -11,7 +11,18 @@ import pytest
 
 from tests.waiting import wait_until
 
-SHORT = ["--workloads", "small", "--rounds", "1", "--seconds", "0.2", "--connections", "4", "--generator", "bundled"]
+SHORT = [
+    "--workloads",
+    "small",
+    "--rounds",
+    "1",
+    "--seconds",
+    "0.2",
+    "--connections",
+    "4",
+    "--generator",
+    "bundled",
+]
 SHORT += ["--no-behaviour"]
 
 
@@ -39,7 +50,15 @@ def processes_that_name(text: str) -> list[int]:
 
 def test_a_server_against_itself_with_every_report(tmp_path: Path) -> None:
     html, told = tmp_path / "report.html", tmp_path / "report.json"
-    arguments = ["--only", "http.server,http.server", *SHORT, "--html", str(html), "--json", str(told)]
+    arguments = [
+        "--only",
+        "http.server,http.server",
+        *SHORT,
+        "--html",
+        str(html),
+        "--json",
+        str(told),
+    ]
     with comparison(tmp_path, *arguments) as process:
         out, err = process.communicate(timeout=50)
     assert process.returncode == 0, err
@@ -54,13 +73,20 @@ def test_a_server_against_itself_with_every_report(tmp_path: Path) -> None:
     assert not list((tmp_path / "temporary").iterdir())
 
 
-def test_a_report_that_cannot_be_written_costs_neither_the_other_nor_the_figures(tmp_path: Path) -> None:
-    html = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.html"))  # also not UTF-8: no name keeps a report from being made
+def test_a_report_that_cannot_be_written_costs_neither_the_other_nor_the_figures(
+    tmp_path: Path,
+) -> None:
+    html = Path(
+        os.fsdecode(bytes(tmp_path) + b"/\xff.html")
+    )  # also not UTF-8: no name keeps a report from being made
     arguments = ["--only", "http.server", *SHORT, "--json", "/dev/full", "--html", str(html)]
     with comparison(tmp_path, *arguments) as process:
         out, err = process.communicate(timeout=50)
     assert process.returncode == 1
-    assert err.splitlines()[-1] == "python -m app.comparison: '/dev/full' was not written: No space left on device"
+    assert (
+        err.splitlines()[-1]
+        == "python -m app.comparison: '/dev/full' was not written: No space left on device"
+    )
     assert "Traceback" not in err
     assert "http.server" in html.read_text()
     assert out.endswith(f"written: {tmp_path}/\\xff.html\n")
@@ -69,21 +95,39 @@ def test_a_report_that_cannot_be_written_costs_neither_the_other_nor_the_figures
 def test_standard_output_that_is_a_file_takes_a_report_behind_the_table(tmp_path: Path) -> None:
     output = tmp_path / "output"
     with output.open("w") as file:
-        arguments = ["--only", "http.server", *SHORT, "--json", "/dev/stdout", "--html", "/dev/null"]
+        arguments = [
+            "--only",
+            "http.server",
+            *SHORT,
+            "--json",
+            "/dev/stdout",
+            "--html",
+            "/dev/null",
+        ]
         command = [sys.executable, "-m", "app.comparison", *arguments]
-        ended = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, timeout=50, check=False)
+        ended = subprocess.run(
+            command, stdout=file, stderr=subprocess.PIPE, text=True, timeout=50, check=False
+        )
     assert ended.returncode == 0, ended.stderr
     table, brace, rest = output.read_text().partition("\n{\n")
     document, end = json.JSONDecoder().raw_decode(brace + rest, 1)
     assert "http.server" in table
     assert document["subjects"][0]["state"] == "measured"
-    assert (brace + rest)[end:].split("\n") == ["", "written: /dev/stdout", "written: /dev/null", ""]
+    assert (brace + rest)[end:].split("\n") == [
+        "",
+        "written: /dev/stdout",
+        "written: /dev/null",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
 )
-def test_ending_it_ends_everything_it_started(number: signal.Signals, status: int, tmp_path: Path) -> None:
+def test_ending_it_ends_everything_it_started(
+    number: signal.Signals, status: int, tmp_path: Path
+) -> None:
     arguments = ["--only", "http.server", *SHORT, "--seconds", "40"]
     with comparison(tmp_path, *arguments) as process:
         mark = str(tmp_path)

@@ -69,7 +69,9 @@ def test_an_answer_without_length_ends_with_the_connection() -> None:
 
 FACTS = Facts(etag='"tag"', modified="Tue, 14 Nov 2023 22:13:20 GMT", port=1)
 FILE = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + TEXT
-PART = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/1000\r\nContent-Length: 10\r\n\r\n"
+PART = (
+    b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/1000\r\nContent-Length: 10\r\n\r\n"
+)
 DATED = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n"
 BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 EMPTY = b"HTTP/1.1 %b Status\r\nContent-Length: 0\r\n\r\n"
@@ -84,7 +86,8 @@ JUDGED = [
     ("ranges", "Range: bytes=0-9", FILE, False, "not offered", ""),
     ("ranges", "Range: bytes=0-9", EMPTY % b"416", False, "deviates", "416 instead of 206"),
     ("ranges", "Range: bytes=+0-9", PART + TEXT[:10], False, "deviates", "206"),
-    ("ranges", "If-Range with another tag", PART + TEXT[:10], False, "deviates", "206 instead of 200"),
+    ("ranges", "If-Range with another tag", PART + TEXT[:10], False, "deviates", "206 instead of"
+                                                                                 " 200"),
     ("ranges", "a range on HEAD", PART, False, "deviates", "206 instead of 200"),
     ("conditionals", "If-None-Match: *", b"HTTP/1.1 304 Not Modified\r\n\r\n", False, "pass", ""),
     ("conditionals", "If-None-Match: *", FILE, False, "deviates", "200 instead of 304"),

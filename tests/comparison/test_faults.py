@@ -30,12 +30,36 @@ def compare(
     loads: tuple[str, ...] = ("small",),
 ) -> Comparison:
     workloads = tuple(WORKLOADS[name] for name in loads)
-    plan = Plan(servers, workloads, rounds=1, seconds=0.25, connections=8, patience=0.5, starts=1, behaviour=False)
+    plan = Plan(
+        servers,
+        workloads,
+        rounds=1,
+        seconds=0.25,
+        connections=8,
+        patience=0.5,
+        starts=1,
+        behaviour=False,
+    )
     comparison = Comparison(
-        "today", "test", {}, servers[0].name, 1, 0.25, 8, "bundled", [(name, name) for name in loads]
+        "today",
+        "test",
+        {},
+        servers[0].name,
+        1,
+        0.25,
+        8,
+        "bundled",
+        [(name, name) for name in loads],
     )
     measurement = Measurement(
-        plan, comparison, guard, scratch, Generators(wrk, guard, scratch, frozenset()), frozenset(), Silent(), documents
+        plan,
+        comparison,
+        guard,
+        scratch,
+        Generators(wrk, guard, scratch, frozenset()),
+        frozenset(),
+        Silent(),
+        documents,
     )
     try:
         measurement.run()
@@ -90,7 +114,9 @@ def test_a_fault_that_the_first_look_finds(
 
 
 @pytest.mark.parametrize("fault", ["cut-short", "surplus"])
-def test_bad_framing_under_load_is_a_wrong_length(fault: str, guard: Guard, scratch: str, documents: Documents) -> None:
+def test_bad_framing_under_load_is_a_wrong_length(
+    fault: str, guard: Guard, scratch: str, documents: Documents
+) -> None:
     (cell,) = compare(guard, scratch, documents, faulty(fault, UNDER_LOAD)).cells
     assert cell.faults.get("wrong length", 0) >= 1, cell.faults
 
@@ -98,10 +124,14 @@ def test_bad_framing_under_load_is_a_wrong_length(fault: str, guard: Guard, scra
 def test_a_server_that_crashes_is_started_again_and_its_last_lines_kept(
     guard: Guard, scratch: str, documents: Documents
 ) -> None:
-    comparison = compare(guard, scratch, documents, faulty("crash", UNDER_LOAD), loads=("small", "close"))
+    comparison = compare(
+        guard, scratch, documents, faulty("crash", UNDER_LOAD), loads=("small", "close")
+    )
     (subject,) = comparison.subjects
     # A crash between two requests leaves none unanswered.
-    assert [set(cell.faults) | {"no answer"} for cell in comparison.cells] == [{"no answer", "crashed"}] * 2
+    assert [set(cell.faults) | {"no answer"} for cell in comparison.cells] == [
+        {"no answer", "crashed"}
+    ] * 2
     assert set(subject.last_lines) == {"the last words of a server"}
     assert "ended with status 3" in subject.reason
     assert len(subject.start_milliseconds) == 2
@@ -111,7 +141,10 @@ def test_a_server_that_crashes_is_started_again_and_its_last_lines_kept(
 def test_a_server_that_never_starts(guard: Guard, scratch: str, documents: Documents) -> None:
     comparison = compare(guard, scratch, documents, faulty("never-starts"), faulty("none"))
     broken, sound = comparison.subjects
-    assert (broken.state, broken.last_lines) == ("did not start", ["a configuration that does not make sense"])
+    assert (broken.state, broken.last_lines) == (
+        "did not start",
+        ["a configuration that does not make sense"],
+    )
     assert sound.state == "measured"
     assert [cell.server for cell in comparison.cells] == ["faulty-none"]
     assert "a configuration that does not make sense" in as_page(comparison)
@@ -126,14 +159,24 @@ def test_a_server_that_starts_and_never_answers(
     assert "no 200 within" in subject.reason
 
 
-def test_a_program_that_is_not_installed_is_named(guard: Guard, scratch: str, documents: Documents) -> None:
-    missing = Server("missing", "Missing", lambda _site: [], programs=("no-such-program",), modules=("no_such_module",))
+def test_a_program_that_is_not_installed_is_named(
+    guard: Guard, scratch: str, documents: Documents
+) -> None:
+    missing = Server(
+        "missing",
+        "Missing",
+        lambda _site: [],
+        programs=("no-such-program",),
+        modules=("no_such_module",),
+    )
     (subject,) = compare(guard, scratch, documents, missing).subjects
     assert (subject.state, subject.reason) == ("not installed", "no_such_module, no-such-program")
 
 
 @pytest.mark.parametrize("fault", ["none", "chunked", "until-close"])
-def test_a_sound_server_is_reported_right(fault: str, guard: Guard, scratch: str, documents: Documents) -> None:
+def test_a_sound_server_is_reported_right(
+    fault: str, guard: Guard, scratch: str, documents: Documents
+) -> None:
     comparison = compare(guard, scratch, documents, faulty(fault))
     (cell,) = comparison.cells
     assert not cell.faults, cell.examples

@@ -44,7 +44,9 @@ def assert_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize("line", SENSELESS)
-def test_senseless_values_are_one_line_and_status_2(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_senseless_values_are_one_line_and_status_2(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert_refused(line.split(), capsys)
 
 
@@ -71,7 +73,10 @@ def test_servers_adds_and_only_replaces() -> None:
 
 
 def test_a_server_named_twice_is_compared_with_itself() -> None:
-    assert [server.name for server in read_options(["--only", "nginx,nginx"]).plan.servers] == ["nginx", "nginx (2)"]
+    assert [server.name for server in read_options(["--only", "nginx,nginx"]).plan.servers] == [
+        "nginx",
+        "nginx (2)",
+    ]
 
 
 def test_all_servers_are_those_that_the_help_names(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +125,9 @@ def test_a_report_that_cannot_be_written_is_known_before_the_run(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_both_reports_in_one_file_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_reports_in_one_file_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "link").symlink_to("new")
     (tmp_path / "old").write_text("an earlier report")
     (tmp_path / "hard").hardlink_to(tmp_path / "old")
@@ -143,7 +150,8 @@ def test_asking_whether_a_report_can_be_written_changes_nothing(tmp_path: Path) 
 def test_devices_and_pipes_are_as_good_as_files(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    # Without a reader, opening the pipe would wait for one; with one, closing it again would be the end for it.
+    # Without a reader, opening the pipe would wait for one; with one, closing it again would be the
+    # end for it.
     read_options(["--json", str(pipe)])
     read_options(["--json", "/dev/null", "--html", "/dev/null"])
     read_options(["--json", "/dev/stdout", "--html", "/dev/null"])

@@ -12,14 +12,18 @@ BURN = "import time\nend = time.process_time() + {seconds}\nwhile time.process_t
 
 
 def python(code: str, guard: Guard, scratch: str) -> ProcessTree:
-    return ProcessTree([sys.executable, "-S", "-c", textwrap.dedent(code)], guard, os.path.join(scratch, "output"))
+    return ProcessTree(
+        [sys.executable, "-S", "-c", textwrap.dedent(code)], guard, os.path.join(scratch, "output")
+    )
 
 
 def printed(tree: ProcessTree, line: str) -> bool:
     return line in tree.output().splitlines()
 
 
-def test_cpu_time_includes_children_threads_and_those_that_ended(guard: Guard, scratch: str) -> None:
+def test_cpu_time_includes_children_threads_and_those_that_ended(
+    guard: Guard, scratch: str
+) -> None:
     burn = BURN.format(seconds=0.1)
     code = f"""
 import os, sys, threading, time
@@ -95,7 +99,10 @@ def test_the_guard_ends_everything_when_its_parent_is_killed(scratch: str) -> No
     """
     environment = {**os.environ, "TMPDIR": scratch, "PYTHONPATH": os.getcwd()}
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, env=environment, text=True
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
     ) as parent:
         assert parent.stdout
         pid, directory = parent.stdout.readline().split()

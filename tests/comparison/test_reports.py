@@ -1,4 +1,6 @@
-"""The reports, from results made by hand: medians, nothing fetched from elsewhere, everything escaped."""
+"""The reports, from results made by hand: medians, nothing fetched from elsewhere, everything
+escaped.
+"""
 
 import json
 import re
@@ -23,10 +25,16 @@ def round_of(requests: int, cpu_seconds: float, p50: float = 2.0, share: float =
 
 @pytest.fixture
 def comparison() -> Comparison:
-    fast = Cell("fast", "small", [round_of(1000, 0.01), round_of(1200, 0.012), round_of(2000, 0.03)])
+    fast = Cell(
+        "fast", "small", [round_of(1000, 0.01), round_of(1200, 0.012), round_of(2000, 0.03)]
+    )
     slow = Cell("slow", "small", [round_of(500, 0.01), round_of(500, 0.02), round_of(100, 0.01)])
-    wrong = Cell("wrong", "small", [round_of(10, 0.01)], {"wrong length": 7}, {"wrong length": HOSTILE})
-    crowd = Cell("fast", "crowd-idle", [round_of(100, 0.1)], crowd_size=100, held=98, connection_bytes=2048.0)
+    wrong = Cell(
+        "wrong", "small", [round_of(10, 0.01)], {"wrong length": 7}, {"wrong length": HOSTILE}
+    )
+    crowd = Cell(
+        "fast", "crowd-idle", [round_of(100, 0.1)], crowd_size=100, held=98, connection_bytes=2048.0
+    )
     none = Cell("slow", "crowd-idle", not_offered=HOSTILE)
     verdicts = [
         Verdict("methods", "GET", "MUST", "RFC 9110 9.3.1", "200", "pass"),
@@ -64,7 +72,12 @@ def test_figures_are_medians_and_ratios_are_taken_within_a_round(comparison: Com
 
 def test_a_round_without_answers_has_no_figures() -> None:
     cell = Cell("silent", "small", [Round(0, 0.0, [], 0.5, 1, 0.1)])
-    assert (cell.rate, cell.cpu, cell.latency(99.0), cell.generator_bound) == (None, None, None, False)
+    assert (cell.rate, cell.cpu, cell.latency(99.0), cell.generator_bound) == (
+        None,
+        None,
+        None,
+        False,
+    )
 
 
 class Page(HTMLParser):
@@ -87,7 +100,16 @@ class Page(HTMLParser):
         for name, value in attributes:
             if name == "id":
                 self.anchors.add(value or "")
-            if name in ("src", "srcset", "data", "action", "poster", "href", "xlink:href", "background"):
+            if name in (
+                "src",
+                "srcset",
+                "data",
+                "action",
+                "poster",
+                "href",
+                "xlink:href",
+                "background",
+            ):
                 if (value or "").startswith("#"):
                     self.targets.add((value or "")[1:])
                 elif value != "data:,":
@@ -131,17 +153,33 @@ def test_the_page_tells_what_was_wrong(comparison: Comparison) -> None:
 
 def test_the_json_has_rounds_medians_and_ratios(comparison: Comparison) -> None:
     document = json.loads(json.dumps(as_document(comparison)))
-    slow = next(cell for cell in document["cells"] if cell["server"] == "slow" and cell["workload"] == "small")
+    slow = next(
+        cell
+        for cell in document["cells"]
+        if cell["server"] == "slow" and cell["workload"] == "small"
+    )
     assert [one["requests"] for one in slow["rounds"]] == [500, 500, 100]
     assert slow["median"]["cpu_ratio_to_baseline"]["median"] == pytest.approx(4.0)
     assert slow["median"]["requests_per_second"] == {"median": 250.0, "low": 50.0, "high": 250.0}
     assert document["verdicts"]["fast"][1]["said"] == HOSTILE
-    assert [subject["state"] for subject in document["subjects"]][3:] == ["not installed", "did not start"]
+    assert [subject["state"] for subject in document["subjects"]][3:] == [
+        "not installed",
+        "did not start",
+    ]
 
 
-def test_the_terminal_report_is_plain_when_piped(comparison: Comparison, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_terminal_report_is_plain_when_piped(
+    comparison: Comparison, capsys: pytest.CaptureFixture[str]
+) -> None:
     print_report(comparison)
     text = capsys.readouterr().out
     assert "\x1b" not in text
-    for part in ("4.00\u00d7", "wrong length (7)", "98 of 100", "not installed: gone", HOSTILE, "1 of 3"):
+    for part in (
+        "4.00\u00d7",
+        "wrong length (7)",
+        "98 of 100",
+        "not installed: gone",
+        HOSTILE,
+        "1 of 3",
+    ):
         assert part in text, part

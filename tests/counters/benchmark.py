@@ -1,7 +1,8 @@
-"""What a count costs: `python -m tests.counters.benchmark [URL...]` (default: `memory:` and a fresh `lmdb:` directory).
+"""What a count costs: `python -m tests.counters.benchmark [URL...]` (default: `memory:` and a fresh
+`lmdb:` directory).
 
-CPU time of one process alone, in microseconds a count, and counts a second of four processes at once (none for
-`memory:`), each the best of five rounds; the totals are checked against the store.
+CPU time of one process alone, in microseconds a count, and counts a second of four processes at
+once (none for `memory:`), each the best of five rounds; the totals are checked against the store.
 """
 
 import os

@@ -1,7 +1,8 @@
-"""A process that counts: `python -m tests.counters.counting_process URL JOURNAL TIMES THREADS PATH...`.
+"""A process that counts: `python -m tests.counters.counting_process URL JOURNAL TIMES THREADS
+PATH...`.
 
-For each access it writes one line, `PATH NUMBER`, after `count` returned, to standard output: what was answered. With
-TIMES 0 it goes on until it is killed.
+For each access it writes one line, `PATH NUMBER`, after `count` returned, to standard output: what
+was answered. With TIMES 0 it goes on until it is killed.
 """
 
 import os
@@ -24,7 +25,9 @@ def _count(counter: Counter, times: int, paths: list[str]) -> None:
 def main() -> None:
     url, journal, times, threads, *paths = sys.argv[1:]
     counter = open_counter(url, journal=journal)
-    counting = [Thread(target=_count, args=(counter, int(times), paths)) for _ in range(int(threads))]
+    counting = [
+        Thread(target=_count, args=(counter, int(times), paths)) for _ in range(int(threads))
+    ]
     for thread in counting:
         thread.start()
     for thread in counting:

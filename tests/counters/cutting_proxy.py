@@ -1,4 +1,6 @@
-"""Stands between a client and a Unix socket's server, and cuts connections after a request went through."""
+"""Stands between a client and a Unix socket's server, and cuts connections after a request went
+through.
+"""
 
 import os
 import socket
@@ -6,7 +8,9 @@ from threading import Thread
 
 
 class CuttingProxy:
-    """Passes everything on; as often as `cut_replies` says, it drops a batch's reply and the connection with it."""
+    """Passes everything on; as often as `cut_replies` says, it drops a batch's reply and the
+    connection with it.
+    """
 
     def __init__(self, target: str, path: str) -> None:
         self._target = target

@@ -1,11 +1,12 @@
-"""A btrfs that is full under load: nothing dies, what could not be counted is told, and counting goes on by itself.
+"""A btrfs that is full under load: nothing dies, what could not be counted is told, and counting
+goes on by itself.
 
     python -m tests.counters.full_btrfs [--seconds 30] [--workers 2]
 
-Needs root, loop devices, mkfs.btrfs and a kernel that knows btrfs. A file system that copies on write has to find room
-for each page that is written, whatever was allocated before; where there is none, a page of a writable map is a
-SIGBUS. The store lies on the image; clients fetch all the time; the image is filled to its last byte, stays so, and is
-emptied again.
+Needs root, loop devices, mkfs.btrfs and a kernel that knows btrfs. A file system that copies on
+write has to find room for each page that is written, whatever was allocated before; where there is
+none, a page of a writable map is a SIGBUS. The store lies on the image; clients fetch all the time;
+the image is filled to its last byte, stays so, and is emptied again.
 """
 
 import argparse
@@ -55,7 +56,9 @@ def mounted(scratch: Path) -> Iterator[Path]:
     environ = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
     subprocess.run(["mkfs.btrfs", "-q", image], check=True, capture_output=True, env=environ)
     place.mkdir()
-    subprocess.run(["mount", "-o", "loop", image, place], check=True, capture_output=True, env=environ)
+    subprocess.run(
+        ["mount", "-o", "loop", image, place], check=True, capture_output=True, env=environ
+    )
     try:
         yield place
     finally:
@@ -134,8 +137,14 @@ def run(seconds: float, workers: int) -> tuple[str, bool]:
                         ballast.unlink()
                     os.sync()
                     before = clients.answers
-                    # The store is tried again within a second or two.
-                    _until(lambda: sum("the store works again" in line for line in server.err) >= workers, 5)
+                    # The store is tried again within a second or two, and may have been by now.
+                    _until(
+                        lambda: (
+                            sum("the store works again" in line for line in server.err) >= workers
+                        ),
+                        5,
+                    )
+                    _until(lambda: clients.answers > before, 10)
                     after = clients.answers - before
                 status = server.process.poll()
                 if status is None:
@@ -145,15 +154,21 @@ def run(seconds: float, workers: int) -> tuple[str, bool]:
                 counter = LmdbCounter(str(store), create=False)
                 counted = sum(record.accesses for record in counter.counts().files.values())
                 counter.close()
-            told = sum(int(found[1]) for line in server.err if (found := re.search(r"(\d+) accesses", line)))
+            told = sum(
+                int(found[1])
+                for line in server.err
+                if (found := re.search(r"(\d+) accesses", line))
+            )
         answered = clients.answered[200]
         well = (
             status == 0 and not deaths(server) and not clients.failed and while_full > 0 and after > 0
             and answered == counted + told and set(clients.answered) == {200}
         )  # fmt: skip
         report = (
-            f"{workers} workers: {answered} answered ({while_full} while full, {after} after), {clients.failed} without"
-            f" an answer, {deaths(server)} deaths, status {status}; {counted} counted, {told} told as not counted,"
+            f"{workers} workers: {answered} answered ({while_full} while full, {after} after),"
+            f" {clients.failed} without"
+            f" an answer, {deaths(server)} deaths, status {status}; {counted} counted, {told} told"
+            " as not counted,"
             f" {answered - counted - told} unaccounted for"
         )
         return report + "".join(f"\n  {line}" for line in server.err[:6]), well

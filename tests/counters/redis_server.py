@@ -1,4 +1,6 @@
-"""A real redis-server in a directory of the test's own, which can be stopped and started again with its data."""
+"""A real redis-server in a directory of the test's own, which can be stopped and started again with
+its data.
+"""
 
 import os
 import shutil

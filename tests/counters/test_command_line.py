@@ -54,9 +54,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_show(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "show", "--counts", store).splitlines() == [
-        "accesses  full  partial  not_modified  resumed  head  first                 last                  path",
-        "       4     2        1             1        1     1  2024-10-03T23:59:59Z  2024-10-04T00:00:00Z  /a",
-        '       5     5        0             0        0     0  2024-10-04T00:00:00Z  2024-10-04T00:00:00Z  /b,"c"',
+        "accesses  full  partial  not_modified  resumed  head  first                 last         "
+        "         path",
+        "       4     2        1             1        1     1  2024-10-03T23:59:59Z "
+        " 2024-10-04T00:00:00Z  /a",
+        "       5     5        0             0        0     0  2024-10-04T00:00:00Z "
+        ' 2024-10-04T00:00:00Z  /b,"c"',
         "9 accesses to 2 files",
         "answers by status: 200: 7, 206: 2, 304: 1, 404: 1",
     ]
@@ -84,20 +87,28 @@ def test_one_day_is_all_that_is_shown_of_it(store: str, capsys: pytest.CaptureFi
         '2024-10-04         5  /b,"c"',
         "6 accesses to 2 files",
     ]
-    assert run(capsys, "top", "-n", "1", "--day", "2024-10-03", "--counts", store).splitlines()[1:] == [
+    assert run(capsys, "top", "-n", "1", "--day", "2024-10-03", "--counts", store).splitlines()[
+        1:
+    ] == [
         "2024-10-03         3  /a",
         "3 accesses to 1 files",
     ]
-    assert json.loads(run(capsys, "show", "--day", "2024-10-04", "--format", "json", "--counts", store)) == {
+    assert json.loads(
+        run(capsys, "show", "--day", "2024-10-04", "--format", "json", "--counts", store)
+    ) == {
         "format": 1,
         "day": "2024-10-04",
         "files": {"/a": {"accesses": 1}, '/b,"c"': {"accesses": 5}},
     }
 
 
-def test_the_document_of_one_day_is_no_export(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_document_of_one_day_is_no_export(
+    store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     document = tmp_path / "document.json"
-    document.write_text(run(capsys, "show", "--day", "2024-10-04", "--format", "json", "--counts", store))
+    document.write_text(
+        run(capsys, "show", "--day", "2024-10-04", "--format", "json", "--counts", store)
+    )
     refused(capsys, "import", str(document), "--counts", f"lmdb:{tmp_path / 'other'}")
 
 
@@ -116,7 +127,11 @@ def test_the_variable_names_the_store(
 
 
 def test_a_store_moves_by_document_and_back_without_loss(
-    store: str, shared_url: str, open_shared: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: str,
+    shared_url: str,
+    open_shared: Open,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     document = tmp_path / "document.json"
     document.write_text(run(capsys, "export", "--counts", store))
@@ -152,7 +167,14 @@ def test_reset(store: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "memory:", "nothing:", "lmdb:/nowhere/at/all", "redis://someone:hunter2@127.0.0.1:1/0", "redis://h/notadb"],
+    [
+        "",
+        "memory:",
+        "nothing:",
+        "lmdb:/nowhere/at/all",
+        "redis://someone:hunter2@127.0.0.1:1/0",
+        "redis://h/notadb",
+    ],
 )
 def test_stores_that_cannot_be_read(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "hunter2" not in refused(capsys, "show", "--counts", url)
@@ -162,20 +184,27 @@ def test_stores_that_cannot_be_read(url: str, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     "document",
     [
-        "", "[]", "{}", '{"format": 2, "files": {}, "other_statuses": {}}', '{"format": 1, "files": []}',
+        "", "[]", "{}", '{"format": 2, "files": {}, "other_statuses": {}}', '{"format": 1, "files":'
+                                                                            ' []}',
         '{"format": 1, "files": {"/a": {"full": -1}}, "other_statuses": {}}',
         '{"format": 1, "files": {"a": {}}, "other_statuses": {}}',
     ],
 )  # fmt: skip
-def test_documents_that_are_none(document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_documents_that_are_none(
+    document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "document").write_text(document)
     refused(capsys, "import", str(tmp_path / "document"), "--counts", f"lmdb:{tmp_path / 'kept'}")
 
 
 @pytest.mark.parametrize("document", [b"\x89PNG\r\n\x1a\n\xff\xfe", b"\0" * 64, b"[" * 100_000])
-def test_files_that_are_no_documents(document: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_no_documents(
+    document: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "document").write_bytes(document)
-    line = refused(capsys, "import", str(tmp_path / "document"), "--counts", f"lmdb:{tmp_path / 'kept'}")
+    line = refused(
+        capsys, "import", str(tmp_path / "document"), "--counts", f"lmdb:{tmp_path / 'kept'}"
+    )
     assert "not a document" in line
 
 
@@ -193,8 +222,12 @@ def test_documents_with_values_that_cannot_be(
     document["files"]["/a"].update(change)
     (tmp_path / "document").write_text(json.dumps(document))
     other = f"lmdb:{tmp_path / 'other'}"
-    assert "not a document" in refused(capsys, "import", str(tmp_path / "document"), "--counts", other)
-    assert run(capsys, "show", "--format", "csv", "--counts", other).count("\n") == 1, "nothing of it was taken"
+    assert "not a document" in refused(
+        capsys, "import", str(tmp_path / "document"), "--counts", other
+    )
+    assert run(capsys, "show", "--format", "csv", "--counts", other).count("\n") == 1, (
+        "nothing of it was taken"
+    )
 
 
 @pytest.mark.parametrize("path", ["/\ud800", "/a\nb", "/\u00e4"])
@@ -207,17 +240,25 @@ def test_documents_with_paths_that_no_file_has(
     refused(capsys, "import", str(tmp_path / "document"), "--counts", f"lmdb:{tmp_path / 'other'}")
 
 
-@pytest.mark.parametrize("url", ["s3cr3tPW@127.0.0.1:1/0", "s3cr3tPW", "someone:s3cr3tPW@h/0", "s3cr3tPW:x@h/0"])
-def test_what_may_be_a_credential_is_not_shown(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "url", ["s3cr3tPW@127.0.0.1:1/0", "s3cr3tPW", "someone:s3cr3tPW@h/0", "s3cr3tPW:x@h/0"]
+)
+def test_what_may_be_a_credential_is_not_shown(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = refused(capsys, "show", "--counts", url)
     assert not any(word in line for word in ("s3cr3t", "someone"))
 
 
-def test_a_scheme_that_was_mistyped_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_scheme_that_was_mistyped_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = refused(capsys, "show", "--counts", "redsi://someone:hunter2@h/0")
     assert "'redsi'" in line
     assert "hunter2" not in line
-    line = refused(capsys, "import", "redsi://someone:hunter2@h/0", "--counts", f"lmdb:{tmp_path / 'kept'}")
+    line = refused(
+        capsys, "import", "redsi://someone:hunter2@h/0", "--counts", f"lmdb:{tmp_path / 'kept'}"
+    )
     assert "hunter2" not in line
 
 
@@ -231,12 +272,16 @@ def test_a_newer_format_is_left_alone(
     assert redis_server.ask("HLEN", script.FILES) == b":1\r\n"
 
 
-def test_reading_writes_nothing(redis_server: RedisServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reading_writes_nothing(
+    redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(capsys, "export", "--counts", redis_server.url)
     assert redis_server.ask("DBSIZE") == b":0\r\n"
 
 
-@pytest.mark.parametrize("arguments", [["show", "--day", "2024-13-01"], ["top", "-n", "0"], ["nothing"], []])
+@pytest.mark.parametrize(
+    "arguments", [["show", "--day", "2024-13-01"], ["top", "-n", "0"], ["nothing"], []]
+)
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
@@ -246,10 +291,21 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     counter = open_counter(f"lmdb:{tmp_path}")
     many = counter.counts()
-    many.files = {f"/{name}": FileRecord(full=1, first=1, last=1, days={0: 1}) for name in range(5000)}
+    many.files = {
+        f"/{name}": FileRecord(full=1, first=1, last=1, days={0: 1}) for name in range(5000)
+    }
     counter.add(many)
     counter.close()
-    command = [sys.executable, "-W", "error", "-m", "app.counters", "show", "--counts", f"lmdb:{tmp_path}"]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "app.counters",
+        "show",
+        "--counts",
+        f"lmdb:{tmp_path}",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -260,10 +316,14 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
         assert process.stderr.read() == b""
 
 
-def test_reading_leaves_the_live_store_as_it_is(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reading_leaves_the_live_store_as_it_is(
+    store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = tmp_path / "kept" / "data.mdb"
     snapshot = (tmp_path / "kept" / "snapshot.mdb").stat()
-    counter = LmdbCounter(str(tmp_path / "kept"), snapshot_interval=3600.0)  # its own snapshots are not meant
+    counter = LmdbCounter(
+        str(tmp_path / "kept"), snapshot_interval=3600.0
+    )  # its own snapshots are not meant
     before = data.read_bytes()
     command = [sys.executable, "-m", "app.counters", "show", "--counts", store]
     for _ in range(2):

@@ -1,4 +1,6 @@
-"""The contract of `app/counters/counter.py`, kept by every backend: alone, with threads, with processes, with both."""
+"""The contract of `app/counters/counter.py`, kept by every backend: alone, with threads, with
+processes, with both.
+"""
 
 import os
 import subprocess
@@ -37,9 +39,21 @@ def test_each_file_has_its_own_numbers(counter: CountingStore) -> None:
 
 def test_the_kinds_that_are_accesses_share_the_numbers(counter: CountingStore) -> None:
     given = {kind: counter.count("/f", kind) for kind in Kind}
-    assert given == {Kind.FULL: 1, Kind.PARTIAL: 2, Kind.NOT_MODIFIED: 3, Kind.RESUMED: None, Kind.HEAD: None}
+    assert given == {
+        Kind.FULL: 1,
+        Kind.PARTIAL: 2,
+        Kind.NOT_MODIFIED: 3,
+        Kind.RESUMED: None,
+        Kind.HEAD: None,
+    }
     record = counter.counts().files["/f"]
-    assert [record.full, record.partial, record.not_modified, record.resumed, record.head] == [1, 1, 1, 1, 1]
+    assert [record.full, record.partial, record.not_modified, record.resumed, record.head] == [
+        1,
+        1,
+        1,
+        1,
+        1,
+    ]
     assert record.accesses == len(ACCESSES)
 
 
@@ -49,7 +63,9 @@ def test_what_is_no_access_leaves_no_time_and_no_day(counter: CountingStore) -> 
     assert counter.counts().files["/f"] == FileRecord(resumed=1, head=1)
 
 
-def test_announce_is_called_once_with_the_number_before_count_returns(counter: CountingStore) -> None:
+def test_announce_is_called_once_with_the_number_before_count_returns(
+    counter: CountingStore,
+) -> None:
     announced: list[int | None] = []
     for expected in range(1, 4):
         assert counter.count("/f", Kind.FULL, announced.append) == expected
@@ -90,7 +106,9 @@ def test_reset_of_everything(counter: CountingStore) -> None:
 
 def test_what_is_added_is_continued(counter: CountingStore) -> None:
     added = counter.counts()
-    added.files[PATHS[3]] = FileRecord(4, 3, 2, 1, 5, first=86400, last=3 * 86400, days={1: 4, 2: 3, 3: 2})
+    added.files[PATHS[3]] = FileRecord(
+        4, 3, 2, 1, 5, first=86400, last=3 * 86400, days={1: 4, 2: 3, 3: 2}
+    )
     added.files["/f"] = FileRecord(full=1, first=50, last=50, days={0: 1})
     added.other_statuses = {404: 7}
     counter.add(added)
@@ -127,14 +145,20 @@ def test_threads(counter: CountingStore) -> None:
         thread.join()
     for path in PATHS[:2]:
         assert announced[path] == list(range(1, 161)), "announced in order"
-        assert sorted(number for counted, number in returned if counted == path and number) == list(range(1, 161))
+        assert sorted(number for counted, number in returned if counted == path and number) == list(
+            range(1, 161)
+        )
 
 
 @pytest.mark.parametrize(("processes", "threads"), [(3, 1), (2, 4)])
-def test_processes(shared_url: str, open_shared: Open, tmp_path: Path, processes: int, threads: int) -> None:
+def test_processes(
+    shared_url: str, open_shared: Open, tmp_path: Path, processes: int, threads: int
+) -> None:
     command = [sys.executable, "-m", "tests.counters.counting_process", shared_url, str(tmp_path / "journal"),
                "100", str(threads), "/a", "/b"]  # fmt: skip
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)
+    ]
     lines = [line for process in running for line in process.communicate()[0].splitlines()]
     assert [process.returncode for process in running] == [0] * processes
     total = processes * threads * 50

@@ -61,9 +61,13 @@ def test_lines_arrive_soon_without_a_close_and_in_order(target: Path) -> None:
     for number in range(1, 5001):
         log.write("/f", "::1", "1", number)
     began = monotonic()
-    wait_until(lambda: target.exists() and target.read_text().count("\n") == 5000, message="the lines")
+    wait_until(
+        lambda: target.exists() and target.read_text().count("\n") == 5000, message="the lines"
+    )
     assert monotonic() - began < 2
-    assert [int(line.rpartition("|")[2]) for line in target.read_text().splitlines()] == list(range(1, 5001))
+    assert [int(line.rpartition("|")[2]) for line in target.read_text().splitlines()] == list(
+        range(1, 5001)
+    )
     log.close()
 
 
@@ -129,11 +133,15 @@ def test_processes_share_a_pipe_in_whole_lines() -> None:
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     for own in range(3):
         of_one = [line.split("|") for line in lines if line.startswith(f"/{own}")]
-        assert [(len(path) - 2, int(number)) for path, _, _, number in of_one] == [(n % 200, n) for n in range(3000)]
+        assert [(len(path) - 2, int(number)) for path, _, _, number in of_one] == [
+            (n % 200, n) for n in range(3000)
+        ]
     assert len(lines) == 9000
 
 
-def test_no_write_into_a_pipe_is_larger_than_it_takes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_write_into_a_pipe_is_larger_than_it_takes_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     read, write = os.pipe()
     sizes: list[bytes] = []
     real = os.write
@@ -167,7 +175,9 @@ def test_a_fork_neither_repeats_nor_loses_lines(target: Path) -> None:
     assert sorted(target.read_text().splitlines()) == ["/child|::1|1|1", "/parent|::1|1|1"]
 
 
-def test_a_reader_that_has_gone_is_told_once_and_hurts_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_reader_that_has_gone_is_told_once_and_hurts_nobody(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     read, write = os.pipe()
     os.close(read)
     with standard_output(write):
@@ -216,7 +226,10 @@ def test_a_full_disk_is_told_once_and_what_waited_is_written_later(
     log.write("/f", "::1", "1", 2)
     target.unlink()
     log.reopen()
-    wait_until(lambda: target.exists() and target.read_text() == "/f|::1|1|1\n/f|::1|1|2\n", message="both lines")
+    wait_until(
+        lambda: target.exists() and target.read_text() == "/f|::1|1|1\n/f|::1|1|2\n",
+        message="both lines",
+    )
     wait_until(lambda: not log._complained, message="the good news")
     log.close()
     first, last = capfd.readouterr().err.splitlines()
@@ -262,11 +275,15 @@ def test_two_processes_on_a_full_disk_leave_whole_lines(target: Path, shared_out
         ]  # fmt: skip
     # What a full disk does, this limit does too, and both take a part of a write before.
     paused = None
-    for turn, limit in enumerate((5_003, 8_017, 12_007, 16_001, 20_011, 24_019, resource.RLIM_INFINITY)):
+    for turn, limit in enumerate(
+        (5_003, 8_017, 12_007, 16_001, 20_011, 24_019, resource.RLIM_INFINITY)
+    ):
         full = target.stat().st_size
         if turn:
             for process in processes:
-                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+                resource.prlimit(
+                    process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
+                )
         if paused is not None:  # the other one is first to write again
             wait_until(lambda full=full: target.stat().st_size > full, message="room")  # type: ignore[misc]
             paused.send_signal(signal.SIGCONT)
@@ -320,12 +337,21 @@ def test_threads_keep_their_order(target: Path) -> None:
     log.close()
     lines = target.read_text().splitlines()
     for own in range(4):
-        assert [int(line.rpartition("|")[2]) for line in lines if line.startswith(f"/{own}|")] == list(range(1000))
+        assert [
+            int(line.rpartition("|")[2]) for line in lines if line.startswith(f"/{own}|")
+        ] == list(range(1000))
 
 
 def test_a_line_costs_next_to_nothing(target: Path) -> None:
     log = CountLog(str(target))
-    best = min(timeit.repeat(lambda: log.write("/index.html", "127.0.0.1", "53124", 7), number=5000, repeat=5)) / 5000
+    best = (
+        min(
+            timeit.repeat(
+                lambda: log.write("/index.html", "127.0.0.1", "53124", 7), number=5000, repeat=5
+            )
+        )
+        / 5000
+    )
     log.close()
     # 0.2 to 0.3 us by itself; the bound is for machines that do something else as well.
     assert best < 3e-6

@@ -11,7 +11,9 @@ from app.counters.memory import MemoryCounter
 from tests.waiting import wait_until
 
 
-def test_counting_begins_as_soon_as_the_store_opens(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_counting_begins_as_soon_as_the_store_opens(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     directory = tmp_path / "counts"
     directory.write_text("in the way")
     url = f"lmdb:{directory}"

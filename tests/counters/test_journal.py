@@ -158,7 +158,10 @@ def test_a_full_disk_keeps_nothing_of_what_it_refused(
 
 
 def test_a_disk_that_is_full_at_the_first_request(
-    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    redis_server: RedisServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     counter = JournaledCounter(RedisStore(redis_server.url), str(tmp_path))
     wait_until(lambda: counter._delivery._store_id, message="the courier's first look")
@@ -212,7 +215,9 @@ def test_a_file_that_is_cut_anywhere_holds_what_was_before(
     assert "about 2 accesses" in line
 
 
-def test_a_line_that_is_damaged_costs_that_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_line_that_is_damaged_costs_that_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = left(tmp_path)
     data = bytearray(path.read_bytes())
     data[data.index(b"404")] ^= 1
@@ -243,7 +248,9 @@ def test_what_was_given_up_in_order_lost_nothing(
     assert capfd.readouterr().err == ""
 
 
-def test_what_waits_is_synced_soon_and_counting_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_synced_soon_and_counting_does_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced: list[int] = []
     real = os.fdatasync
 
@@ -291,16 +298,26 @@ def test_a_forked_child_holds_nothing_of_its_parent(tmp_path: Path) -> None:
 
 def _may_unshare() -> bool:
     return (
-        subprocess.run(["unshare", "--pid", "--fork", "true"], check=False, stderr=subprocess.DEVNULL).returncode == 0
+        subprocess.run(
+            ["unshare", "--pid", "--fork", "true"], check=False, stderr=subprocess.DEVNULL
+        ).returncode
+        == 0
     )
 
 
-@pytest.mark.skipif(sys.platform != "linux" or not _may_unshare(), reason="a new pid namespace needs rights")
+@pytest.mark.skipif(
+    sys.platform != "linux" or not _may_unshare(), reason="a new pid namespace needs rights"
+)
 def test_two_pid_namespaces_on_one_journal(own_redis: RedisServer, tmp_path: Path) -> None:
-    """Equal process ids on both sides; each is killed in an outage, and the other, or the next, delivers for it."""
+    """Equal process ids on both sides; each is killed in an outage, and the other, or the next,
+    delivers for it.
+    """
     command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "tests.counters.counting_process",
                own_redis.url, str(tmp_path), "0", "2"]  # fmt: skip
-    processes = [subprocess.Popen([*command, path], stdout=subprocess.PIPE, text=True) for path in ("/a", "/b")]
+    processes = [
+        subprocess.Popen([*command, path], stdout=subprocess.PIPE, text=True)
+        for path in ("/a", "/b")
+    ]
     lines: list[list[str]] = [[], []]
     for process, its_lines in zip(processes, lines, strict=True):
         assert process.stdout is not None

@@ -1,4 +1,6 @@
-"""What a counter over a remote store does on its own: it delivers, skips numbers, and tells what went uncounted."""
+"""What a counter over a remote store does on its own: it delivers, skips numbers, and tells what
+went uncounted.
+"""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -67,7 +69,9 @@ def accesses(url: str) -> int:
         store.close()
 
 
-def test_what_a_dead_process_left_is_delivered_without_a_request(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_what_a_dead_process_left_is_delivered_without_a_request(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
     journal_of_a_dead_process(redis_server.url, tmp_path)
     counter = open_counter(redis_server.url, journal=str(tmp_path))
     wait_until(lambda: accesses(redis_server.url) == 3, message="delivery")
@@ -75,7 +79,9 @@ def test_what_a_dead_process_left_is_delivered_without_a_request(redis_server: R
     assert not list(tmp_path.glob("*/*.journal"))
 
 
-def test_it_is_delivered_when_redis_comes_after_the_start(own_redis: RedisServer, tmp_path: Path) -> None:
+def test_it_is_delivered_when_redis_comes_after_the_start(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
     journal_of_a_dead_process(own_redis.url, tmp_path)
     own_redis.stop()
     counter = JournaledCounter(RedisStore(own_redis.url), str(tmp_path), retry=0.02)
@@ -118,7 +124,10 @@ def test_numbers_that_were_sent_are_not_used_for_other_accesses(
 
 
 def test_what_went_uncounted_is_told_when_redis_is_back(
-    proxy: CuttingProxy, tmp_path: Path, filling: type[FillingJournal], capfd: pytest.CaptureFixture[str]
+    proxy: CuttingProxy,
+    tmp_path: Path,
+    filling: type[FillingJournal],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     store = LeavingStore(f"unix://{proxy.path}", timeout=1.0)
     counter = JournaledCounter(store, str(tmp_path), retry=0.02)
@@ -131,13 +140,20 @@ def test_what_went_uncounted_is_told_when_redis_is_back(
     store.is_back = True
     wait_until(lambda: counter.count("/f", Kind.FULL), message="numbers again")
     counter.close()
-    told = [line for line in capfd.readouterr().err.splitlines() if "not counted" in line and "files are" not in line]
+    told = [
+        line
+        for line in capfd.readouterr().err.splitlines()
+        if "not counted" in line and "files are" not in line
+    ]
     assert len(told) == 1
     assert "accesses were not counted" in told[0]
 
 
 def test_what_went_uncounted_is_told_when_the_process_can_register_again(
-    redis_server: RedisServer, tmp_path: Path, filling: type[FillingJournal], capfd: pytest.CaptureFixture[str]
+    redis_server: RedisServer,
+    tmp_path: Path,
+    filling: type[FillingJournal],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     counter = JournaledCounter(RedisStore(redis_server.url), str(tmp_path))
     filling.full = True
@@ -150,7 +166,10 @@ def test_what_went_uncounted_is_told_when_the_process_can_register_again(
 
 
 def test_what_went_uncounted_is_told_at_the_end(
-    redis_server: RedisServer, tmp_path: Path, filling: type[FillingJournal], capfd: pytest.CaptureFixture[str]
+    redis_server: RedisServer,
+    tmp_path: Path,
+    filling: type[FillingJournal],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     counter = JournaledCounter(RedisStore(redis_server.url), str(tmp_path))
     filling.full = True

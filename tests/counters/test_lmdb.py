@@ -24,7 +24,15 @@ MIDNIGHT = 20_000 * DAY
 
 def counting(directory: Path, *, threads: int = 1) -> "subprocess.Popen[str]":
     """Start a process that counts until it is killed."""
-    command = [sys.executable, "-m", "tests.counters.counting_process", f"lmdb:{directory}", "", "0", str(threads)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.counters.counting_process",
+        f"lmdb:{directory}",
+        "",
+        "0",
+        str(threads),
+    ]
     return subprocess.Popen([*command, "/a", "/b"], stdout=subprocess.PIPE, text=True)
 
 
@@ -47,7 +55,8 @@ def test_kills_in_mid_write_lose_and_double_nothing(tmp_path: Path) -> None:
     for path in ("/a", "/b"):
         seen = numbers[path]
         assert len(set(seen)) == len(seen), "no number twice"
-        # Not seen here: the line that was read to know that it counts, and what was under way at each kill.
+        # Not seen here: the line that was read to know that it counts, and what was under way at
+        # each kill.
         assert 0 <= counts.files[path].accesses - len(seen) <= 6 + 10 * 2
         assert max(seen) <= counts.files[path].accesses
     assert not list(tmp_path.glob("*.damaged-*"))
@@ -64,9 +73,19 @@ def _kill(process: "subprocess.Popen[str]") -> list[str]:
 
 def test_the_map_grows_under_several_processes(tmp_path: Path) -> None:
     counter = LmdbCounter(str(tmp_path), first_size=65536)
-    command = [sys.executable, "-m", "tests.counters.counting_process", f"lmdb:{tmp_path}", "", "1200", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.counters.counting_process",
+        f"lmdb:{tmp_path}",
+        "",
+        "1200",
+        "2",
+    ]
     processes = [
-        subprocess.Popen([*command, *(f"/{own}/{name}" for name in range(1200))], stdout=subprocess.DEVNULL)
+        subprocess.Popen(
+            [*command, *(f"/{own}/{name}" for name in range(1200))], stdout=subprocess.DEVNULL
+        )
         for own in range(2)
     ]
     for name in range(1200):
@@ -83,7 +102,9 @@ def test_the_map_grows_under_several_processes(tmp_path: Path) -> None:
 def test_midnight_divides_the_accesses_of_two_days(tmp_path: Path) -> None:
     now = [MIDNIGHT - 2.0]
     first = LmdbCounter(str(tmp_path), clock=lambda: now[0])
-    second = LmdbCounter(str(tmp_path), clock=lambda: now[0] - 1.5)  # a clock that is a little behind
+    second = LmdbCounter(
+        str(tmp_path), clock=lambda: now[0] - 1.5
+    )  # a clock that is a little behind
     for _ in range(4):
         first.count("/f", Kind.FULL)
         second.count("/f", Kind.NOT_MODIFIED)
@@ -139,7 +160,9 @@ def _mix_pages(path: Path) -> None:
     path.write_bytes(pages[: 2 * 4096] + pages[3 * 4096 :] + pages[2 * 4096 : 3 * 4096])
 
 
-@pytest.mark.parametrize("damage", [_overwrite, _truncate, _empty, _zero_the_middle, _mix_pages, Path.unlink])
+@pytest.mark.parametrize(
+    "damage", [_overwrite, _truncate, _empty, _zero_the_middle, _mix_pages, Path.unlink]
+)
 def test_a_damaged_file_is_set_aside_and_the_snapshot_used(
     kept: Path, damage: object, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,7 +177,9 @@ def test_a_damaged_file_is_set_aside_and_the_snapshot_used(
     assert len(list(kept.glob("data.mdb.damaged-*"))) == (damage is not Path.unlink)
 
 
-def test_damage_without_a_snapshot_is_told_and_counts_begin_anew(kept: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_damage_without_a_snapshot_is_told_and_counts_begin_anew(
+    kept: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     _overwrite(kept / "data.mdb")
     _overwrite(kept / "snapshot.mdb")
     counter = open_counter(f"lmdb:{kept}")
@@ -171,7 +196,10 @@ def test_damage_under_another_process_is_refused(kept: Path) -> None:
     process.send_signal(signal.SIGSTOP)
     status = Path(f"/proc/{process.pid}/stat")
     # Until then it goes on writing, over the garbage too.
-    wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", message="the process to stand still")
+    wait_until(
+        lambda: status.read_text().rpartition(")")[2].split()[0] == "T",
+        message="the process to stand still",
+    )
     with (kept / "data.mdb").open("r+b") as file:
         file.write(b"garbage " * 16)
     with pytest.raises(CounterError, match="damaged"):
@@ -231,7 +259,9 @@ def test_a_newer_lmdb_is_refused_and_left_as_it_is(kept: Path) -> None:
     assert not list(kept.glob("*.damaged-*"))
 
 
-@pytest.mark.parametrize("url", ["lmdb:", "lmdb:/dev/null/counts", "lmdb:/proc/counts", "nothing:", "lmdb"])
+@pytest.mark.parametrize(
+    "url", ["lmdb:", "lmdb:/dev/null/counts", "lmdb:/proc/counts", "nothing:", "lmdb"]
+)
 def test_what_cannot_be_used_is_refused_in_one_line(url: str) -> None:
     with pytest.raises(CounterError) as refused:
         open_counter(url)
@@ -266,7 +296,9 @@ def test_a_disk_that_is_full_costs_counts_and_nothing_else(
     assert f"{uncounted} accesses were not counted" in last
 
 
-def test_what_went_uncounted_is_told_at_the_end(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_went_uncounted_is_told_at_the_end(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     counter = LmdbCounter(str(tmp_path))
     counter._outage.failed(CounterError("counts: out of order"))
     assert counter.count("/f", Kind.FULL) is None
@@ -277,7 +309,9 @@ def test_what_went_uncounted_is_told_at_the_end(tmp_path: Path, capfd: pytest.Ca
     assert last == "tally: counts: 1 accesses were not counted"
 
 
-def test_a_directory_that_goes_while_it_runs_is_begun_anew(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_that_goes_while_it_runs_is_begun_anew(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     counter = LmdbCounter(str(tmp_path / "counts"), snapshot_interval=0.01)
     counter.count("/f", Kind.FULL)
     os.rename(tmp_path / "counts", tmp_path / "elsewhere")
@@ -292,8 +326,19 @@ def test_a_directory_that_goes_while_it_runs_is_begun_anew(tmp_path: Path, capfd
 
 def count_elsewhere(directory: Path) -> str:
     """Count /f once in a process of its own; return its number."""
-    command = [sys.executable, "-m", "tests.counters.counting_process", f"lmdb:{directory}", "", "1", "1", "/f"]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=20, check=True).stdout.split()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.counters.counting_process",
+        f"lmdb:{directory}",
+        "",
+        "1",
+        "1",
+        "/f",
+    ]
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, timeout=20, check=True
+    ).stdout.split()[1]
 
 
 def test_after_the_directory_went_all_processes_count_in_the_new_one(tmp_path: Path) -> None:
@@ -308,7 +353,9 @@ def test_after_the_directory_went_all_processes_count_in_the_new_one(tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["lock.mdb", "users.lock", "data.mdb"])
-def test_whoever_comes_when_a_file_was_removed_shares_the_store_with_those_before(tmp_path: Path, name: str) -> None:
+def test_whoever_comes_when_a_file_was_removed_shares_the_store_with_those_before(
+    tmp_path: Path, name: str
+) -> None:
     counter = LmdbCounter(str(tmp_path), snapshot_interval=0.01)
     counter.count("/f", Kind.FULL)
     wait_until((tmp_path / "snapshot.mdb").exists, message="a snapshot")
@@ -322,7 +369,9 @@ def test_whoever_comes_when_a_file_was_removed_shares_the_store_with_those_befor
 
 def holds_removed_files(directory: Path) -> list[str]:
     links = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
-    return [link for link in links if link.startswith(str(directory)) and link.endswith("(deleted)")]
+    return [
+        link for link in links if link.startswith(str(directory)) and link.endswith("(deleted)")
+    ]
 
 
 def test_who_comes_does_not_open_what_others_hold_without_its_lock_file(

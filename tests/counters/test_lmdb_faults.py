@@ -1,4 +1,6 @@
-"""An LMDB store among containers, growing files, unreadable rows and openings that fail in the middle."""
+"""An LMDB store among containers, growing files, unreadable rows and openings that fail in the
+middle.
+"""
 
 import fcntl
 import os
@@ -37,7 +39,15 @@ def test_a_guest_of_another_namespace_reads_and_leaves(tmp_path: Path) -> None:
     counter = LmdbCounter(str(tmp_path))
     counter.count("/a", Kind.FULL)
     shown = subprocess.run(
-        [*two_namespaces.UNSHARE, sys.executable, "-m", "app.counters", "show", "--counts", f"lmdb:{tmp_path}"],
+        [
+            *two_namespaces.UNSHARE,
+            sys.executable,
+            "-m",
+            "app.counters",
+            "show",
+            "--counts",
+            f"lmdb:{tmp_path}",
+        ],
         cwd=HOME,
         capture_output=True,
         text=True,
@@ -50,7 +60,9 @@ def test_a_guest_of_another_namespace_reads_and_leaves(tmp_path: Path) -> None:
     counter.close()
 
 
-def test_who_was_let_in_beside_a_guest_says_whose_the_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_was_let_in_beside_a_guest_says_whose_the_store_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     namespace = [b"here"]
     monkeypatch.setattr("app.counters.users_lock.process_namespace", lambda: namespace[0])
 
@@ -150,7 +162,10 @@ CALLS: dict[str, Callable[[LmdbCounter, Path], object]] = {
 def _copy(environment: Environment, path: Path) -> None:
     with path.open("wb") as file:
         environment.copy(file.fileno())
-    with lmdb.open(str(path), subdir=False, readonly=True, lock=False) as copied, copied.begin() as transaction:
+    with (
+        lmdb.open(str(path), subdir=False, readonly=True, lock=False) as copied,
+        copied.begin() as transaction,
+    ):
         assert transaction.get(b"/grown/1999") is not None
 
 
@@ -260,7 +275,11 @@ def test_no_memory_for_a_larger_map(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     counter = LmdbCounter(str(tmp_path), first_size=65536)
     numbers = [counter.count(f"/{number}", Kind.FULL) for number in range(100)]
     with monkeypatch.context() as patch:
-        patch.setattr(Environment, "_allocate", lambda *_: (_ for _ in ()).throw(MemoryError("no address space")))
+        patch.setattr(
+            Environment,
+            "_allocate",
+            lambda *_: (_ for _ in ()).throw(MemoryError("no address space")),
+        )
         refused = [counter.count(f"/more/{number}", Kind.FULL) for number in range(3000)]
     assert numbers == [1] * 100
     assert None in refused

@@ -82,7 +82,9 @@ def test_what_a_killed_server_left_is_swept_and_what_is_in_use_is_not(parent: Pa
     one = PrivateDirectory.make()
     assert left not in os.listdir(parent)
     other = PrivateDirectory.make()
-    assert sorted(os.listdir(parent)) == sorted(os.path.basename(made.path) for made in (one, other))
+    assert sorted(os.listdir(parent)) == sorted(
+        os.path.basename(made.path) for made in (one, other)
+    )
     one.close()
     other.close()
 
@@ -90,8 +92,13 @@ def test_what_a_killed_server_left_is_swept_and_what_is_in_use_is_not(parent: Pa
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_root_makes_one_for_another_user_and_removes_it_all_the_same(parent: Path) -> None:
     killed = PrivateDirectory.make(owner=(65534, 65534))
-    assert {path.stat().st_uid for path in (Path(killed.path), *Path(killed.path).iterdir())} == {65534, 0}
-    assert [path.name for path in Path(killed.path).iterdir() if path.stat().st_uid == 0] == ["private"]
+    assert {path.stat().st_uid for path in (Path(killed.path), *Path(killed.path).iterdir())} == {
+        65534,
+        0,
+    }
+    assert [path.name for path in Path(killed.path).iterdir() if path.stat().st_uid == 0] == [
+        "private"
+    ]
     killed._let_go()
     other = PrivateDirectory.make(owner=(65534, 65534))
     assert os.listdir(parent) == [os.path.basename(other.path)]

@@ -103,7 +103,9 @@ def test_an_outage_under_threads_with_two_servers(own_redis: RedisServer, connec
     assert accesses(own_redis.url) == {"/f": len(answered)}
 
 
-def test_a_server_that_hangs_is_not_waited_for_twice(own_redis: RedisServer, tmp_path: Path) -> None:
+def test_a_server_that_hangs_is_not_waited_for_twice(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
     counter = JournaledCounter(RedisStore(own_redis.url, timeout=0.05), str(tmp_path), retry=0.02)
     assert counter.count("/f", Kind.FULL) == 1
     own_redis.pause()
@@ -117,10 +119,21 @@ def test_a_server_that_hangs_is_not_waited_for_twice(own_redis: RedisServer, tmp
 
 
 @pytest.mark.parametrize("others", ["a survivor", "the next start"])
-def test_killed_during_an_outage(own_redis: RedisServer, connect: Connect, tmp_path: Path, others: str) -> None:
+def test_killed_during_an_outage(
+    own_redis: RedisServer, connect: Connect, tmp_path: Path, others: str
+) -> None:
     journal = tmp_path / "journal"
     survivor = connect(own_redis.url) if others == "a survivor" else None
-    command = [sys.executable, "-m", "tests.counters.counting_process", own_redis.url, str(journal), "0", "2", "/f"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.counters.counting_process",
+        own_redis.url,
+        str(journal),
+        "0",
+        "2",
+        "/f",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     lines = [process.stdout.readline()]
@@ -154,7 +167,8 @@ def test_exactly_what_was_answered_is_delivered_after_a_kill(
     own_redis.stop()
     journal = tmp_path / "journal"
     code = (
-        "import os, signal, sys; from app.counters import open_counter; from app.counters.counter import Kind\n"
+        "import os, signal, sys; from app.counters import open_counter; from app.counters.counter"
+        " import Kind\n"
         "counter = open_counter(sys.argv[1], journal=sys.argv[2])\n"
         "for number in range(1000): counter.count(f'/{number % 7}', Kind.FULL)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
@@ -174,17 +188,29 @@ def test_exactly_what_was_answered_is_delivered_after_a_kill(
 
 def test_delivering_the_same_entries_twice_adds_nothing(redis_server: RedisServer) -> None:
     store = RedisStore(redis_server.url)
-    entries = [("full", "/f", "1", "86400"), ("head", "/f", "1", "86400"), ("status", "404", "3", "0")]
+    entries = [
+        ("full", "/f", "1", "86400"),
+        ("head", "/f", "1", "86400"),
+        ("status", "404", "3", "0"),
+    ]
     assert store.apply("w-1", 1, entries) == [1, 0, 0]
     assert store.apply("w-1", 1, entries) == [1, 0, 0], "the same numbers"
-    assert store.apply("w-1", 2, [*entries[1:], entries[0]]) == [0, 0, 2], "what is new in a batch, and that alone"
+    assert store.apply("w-1", 2, [*entries[1:], entries[0]]) == [0, 0, 2], (
+        "what is new in a batch, and that alone"
+    )
     assert store.apply("w-1", 1, entries) == [0, 0, 0], "numbers that are long gone"
     counts = store.counts()
-    assert (counts.files["/f"].full, counts.files["/f"].head, counts.other_statuses) == (2, 1, {404: 3})
+    assert (counts.files["/f"].full, counts.files["/f"].head, counts.other_statuses) == (
+        2,
+        1,
+        {404: 3},
+    )
     store.close()
 
 
-def test_midnight_divides_the_accesses_of_two_days(redis_server: RedisServer, connect: Connect) -> None:
+def test_midnight_divides_the_accesses_of_two_days(
+    redis_server: RedisServer, connect: Connect
+) -> None:
     now = [20_000 * 86400 - 2.0]
     counter = connect(redis_server.url, clock=lambda: now[0])
     for _ in range(5):
@@ -205,14 +231,18 @@ def test_writers_leave_nothing_behind_for_good(redis_server: RedisServer, connec
     assert redis_server.ask("ZCARD", script.SEEN) == b":3\r\n"
     # An hour and a month later, as Redis sees it.
     for writer in redis_server.ask("ZRANGE", script.SEEN, "0", "-1").split()[2::2]:
-        redis_server.ask("ZINCRBY", script.SEEN, str(-script.FORGET_FINISHED_SECONDS - 60), writer.decode())
+        redis_server.ask(
+            "ZINCRBY", script.SEEN, str(-script.FORGET_FINISHED_SECONDS - 60), writer.decode()
+        )
     store.apply("new", 1, [("full", "/f", "1", "0")])
     assert redis_server.ask("HLEN", script.WRITERS) == b":1\r\n"
     assert redis_server.ask("ZCARD", script.SEEN) == b":1\r\n"
     store.close()
 
 
-def test_a_flush_of_data_and_scripts_begins_anew(redis_server: RedisServer, connect: Connect) -> None:
+def test_a_flush_of_data_and_scripts_begins_anew(
+    redis_server: RedisServer, connect: Connect
+) -> None:
     counter = connect(redis_server.url)
     assert [counter.count("/f", Kind.FULL) for _ in range(2)] == [1, 2]
     redis_server.ask("SCRIPT", "FLUSH")
@@ -226,7 +256,10 @@ def test_a_flush_of_data_and_scripts_begins_anew(redis_server: RedisServer, conn
     [
         (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
         (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
-        (("CONFIG", "SET", "min-replicas-to-write", "1"), ("CONFIG", "SET", "min-replicas-to-write", "0")),
+        (
+            ("CONFIG", "SET", "min-replicas-to-write", "1"),
+            ("CONFIG", "SET", "min-replicas-to-write", "0"),
+        ),
     ],
     ids=["out of memory", "read-only", "no replicas"],
 )
@@ -242,7 +275,9 @@ def test_refused_writes_wait(
     wait_until(lambda: accesses(own_redis.url)["/f"] == 6, message="delivery")
 
 
-def test_wrong_credentials_are_refused_at_the_start_and_never_shown(own_redis: RedisServer, tmp_path: Path) -> None:
+def test_wrong_credentials_are_refused_at_the_start_and_never_shown(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
     own_redis.ask("CONFIG", "SET", "requirepass", "right")
     url = f"unix://someone:hunter2@{own_redis.path}"
     with pytest.raises(CounterError) as refused:
@@ -291,7 +326,9 @@ def test_a_newer_format_is_refused(redis_server: RedisServer, tmp_path: Path) ->
         open_counter(redis_server.url, journal=str(tmp_path))
 
 
-def test_a_start_while_redis_is_away_serves_and_delivers_later(own_redis: RedisServer, connect: Connect) -> None:
+def test_a_start_while_redis_is_away_serves_and_delivers_later(
+    own_redis: RedisServer, connect: Connect
+) -> None:
     own_redis.stop()
     counter = connect(own_redis.url)
     assert [counter.count("/f", Kind.FULL) for _ in range(3)] == [None] * 3
@@ -302,6 +339,8 @@ def test_a_start_while_redis_is_away_serves_and_delivers_later(own_redis: RedisS
     assert total
 
 
-def test_a_journal_that_cannot_be_written_is_refused_at_the_start(redis_server: RedisServer) -> None:
+def test_a_journal_that_cannot_be_written_is_refused_at_the_start(
+    redis_server: RedisServer,
+) -> None:
     with pytest.raises(CounterError, match="Not a directory"):
         open_counter(redis_server.url, journal="/dev/null/journal")

@@ -27,7 +27,11 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
     opened: list[JournaledCounter] = []
 
     def connected(url: str, *, timeout: float = 1.0) -> JournaledCounter:
-        opened.append(JournaledCounter(RedisStore(url, timeout=timeout), str(tmp_path / "journal"), retry=0.02))
+        opened.append(
+            JournaledCounter(
+                RedisStore(url, timeout=timeout), str(tmp_path / "journal"), retry=0.02
+            )
+        )
         return opened[-1]
 
     yield connected
@@ -44,9 +48,11 @@ def stored(url: str) -> Counts:
 
 
 class Relay:
-    """An address that leads to one server after another; connections stay with the server that they began with.
+    """An address that leads to one server after another; connections stay with the server that they
+    began with.
 
-    An answer comes `delay` seconds late. `said` is answered to everything instead, if it is not empty.
+    An answer comes `delay` seconds late. `said` is answered to everything instead, if it is not
+    empty.
     """
 
     def __init__(self, path: str, target: str) -> None:
@@ -119,7 +125,8 @@ ANSWERS = [
     "TRYAGAIN Multiple keys request during rehashing of slot",
     "CROSSSLOT Keys in request don't hash to the same slot",
     "NOREPLICAS Not enough good replicas to write.",
-    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to"
+    " disk.",
     "OOM command not allowed when used memory > 'maxmemory'.",
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
     "UNKILLABLE whatever a server of tomorrow says",
@@ -129,7 +136,11 @@ ANSWERS = [
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_server_that_refuses_is_left_and_its_name_looked_up_again(
-    redis_server: RedisServer, relay: Relay, connect: Connect, answer: str, capfd: pytest.CaptureFixture[str]
+    redis_server: RedisServer,
+    relay: Relay,
+    connect: Connect,
+    answer: str,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     counter = connect(f"unix://{relay.path}")
     assert counter.count("/f", Kind.FULL) == 1
@@ -168,7 +179,8 @@ def _without(rights: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ("ACL", "SETUSER", "counting", *rights.split()), ALL_RIGHTS
 
 
-#: What makes Redis refuse, and what ends it. Each breaks a batch somewhere, if the batch comes there.
+#: What makes Redis refuse, and what ends it. Each breaks a batch somewhere, if the batch comes
+#: there.
 REFUSALS = {
     "memory": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
     "read-only": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
@@ -202,7 +214,9 @@ def refusing_redis() -> Iterator[RedisServer]:
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_a_batch_changes_nothing_or_everything(refusing_redis: RedisServer, refusal: str, batch: str) -> None:
+def test_a_batch_changes_nothing_or_everything(
+    refusing_redis: RedisServer, refusal: str, batch: str
+) -> None:
     redis, entries = refusing_redis, BATCHES[batch]
     refuse, allow = REFUSALS[refusal]
     store = RedisStore(f"unix://counting:secret@{redis.path}")
@@ -249,7 +263,10 @@ def test_an_account_that_lacks_a_right_is_told_at_the_start(
 
 
 def test_a_right_that_is_taken_away_is_told_once(
-    refusing_redis: RedisServer, connect: Connect, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    refusing_redis: RedisServer,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     refusing_redis.ask("FLUSHALL")
     refusing_redis.ask(*ALL_RIGHTS)
@@ -293,7 +310,9 @@ def test_slow_is_not_away(
     def count_until_told() -> bool:
         numbers.append(counter.count("/g", Kind.FULL))
         told[0] += capfd.readouterr().err
-        return "longer than a request may wait" in told[0] and "/g" in stored(redis_server.url).files
+        return (
+            "longer than a request may wait" in told[0] and "/g" in stored(redis_server.url).files
+        )
 
     def count_until_numbered() -> bool:
         numbers.append(counter.count("/g", Kind.FULL))
@@ -308,10 +327,14 @@ def test_slow_is_not_away(
     assert told[0].count("works again") == 1
     connect(redis_server.url)  # delivers what a closing counter had no time for
     wait_until(lambda: stored(redis_server.url).files["/f"].accesses == 500, message="delivery")
-    wait_until(lambda: stored(redis_server.url).files["/g"].accesses == len(numbers), message="delivery")
+    wait_until(
+        lambda: stored(redis_server.url).files["/g"].accesses == len(numbers), message="delivery"
+    )
 
 
-def test_what_waits_under_another_name_is_delivered(redis_server: RedisServer, relay: Relay, connect: Connect) -> None:
+def test_what_waits_under_another_name_is_delivered(
+    redis_server: RedisServer, relay: Relay, connect: Connect
+) -> None:
     counter = connect(f"unix://{relay.path}")
     assert counter.count("/f", Kind.FULL) == 1
     wait_until(lambda: counter._delivery._store_id, message="the store's id")
@@ -342,7 +365,10 @@ def test_a_journal_of_the_former_format_is_told(
 
 
 def test_what_waits_for_another_store_is_told_at_each_start(
-    redis_server: RedisServer, own_redis: RedisServer, connect: Connect, capfd: pytest.CaptureFixture[str]
+    redis_server: RedisServer,
+    own_redis: RedisServer,
+    connect: Connect,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     counter = connect(own_redis.url)
     own_redis.stop()

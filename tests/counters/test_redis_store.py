@@ -19,7 +19,9 @@ class BreakingStore(RedisStore):
 
     batches = 1
 
-    def apply(self, writer: str, first: int, entries: Sequence[Entry], *, patient: bool = False) -> list[int]:
+    def apply(
+        self, writer: str, first: int, entries: Sequence[Entry], *, patient: bool = False
+    ) -> list[int]:
         if not self.batches:
             raise RemoteAwayError("counts: away")
         self.batches -= 1
@@ -36,10 +38,14 @@ def store(redis_server: RedisServer) -> Iterator[RedisStore]:
 def many_counts() -> Counts:
     days = {20_000 + day: 1 + day for day in range(30)}
     times = {"first": 20_000 * 86400, "last": 20_029 * 86400}
-    return Counts({f"/{name}": FileRecord(full=465, days=dict(days), **times) for name in range(50)}, {404: 7})
+    return Counts(
+        {f"/{name}": FileRecord(full=465, days=dict(days), **times) for name in range(50)}, {404: 7}
+    )
 
 
-def test_each_file_is_read_as_of_one_moment_while_others_count(redis_server: RedisServer, store: RedisStore) -> None:
+def test_each_file_is_read_as_of_one_moment_while_others_count(
+    redis_server: RedisServer, store: RedisStore
+) -> None:
     paths = [f"/{name}" for name in range(60)]
     ended = Event()
 
@@ -62,7 +68,11 @@ def test_each_file_is_read_as_of_one_moment_while_others_count(redis_server: Red
         for _ in range(10):
             counts = store.counts()
             accesses = sum(record.accesses for record in counts.files.values())
-            assert [path for path, kept in counts.files.items() if sum(kept.days.values()) != kept.accesses] == []
+            assert [
+                path
+                for path, kept in counts.files.items()
+                if sum(kept.days.values()) != kept.accesses
+            ] == []
             assert accesses >= before
             before = accesses
     finally:
@@ -101,8 +111,12 @@ def test_counts_whose_days_are_incomplete_can_be_read(store: RedisStore) -> None
     assert store.counts() == counts
 
 
-def test_a_day_outside_the_times_is_forgotten_with_its_file(redis_server: RedisServer, store: RedisStore) -> None:
-    store.add(Counts({"/f": FileRecord(full=2, first=5 * 86400, last=5 * 86400 + 1, days={4: 1, 6: 1})}))
+def test_a_day_outside_the_times_is_forgotten_with_its_file(
+    redis_server: RedisServer, store: RedisStore
+) -> None:
+    store.add(
+        Counts({"/f": FileRecord(full=2, first=5 * 86400, last=5 * 86400 + 1, days={4: 1, 6: 1})})
+    )
     assert store.counts().files["/f"].days == {4: 1, 6: 1}
     store.reset(["/f"])
     assert redis_server.ask("HLEN", script.DAYS) == b":0\r\n"
@@ -145,7 +159,11 @@ def test_an_import_leaves_nothing_behind(redis_server: RedisServer, store: Redis
     few = Counts({"/f": FileRecord(full=1, first=1, last=1, days={0: 1})})
     for added in (few, many_counts()):
         store.add(added)
-    for command, key in (("HLEN", script.WRITERS), ("HLEN", script.REPLIES), ("ZCARD", script.SEEN)):
+    for command, key in (
+        ("HLEN", script.WRITERS),
+        ("HLEN", script.REPLIES),
+        ("ZCARD", script.SEEN),
+    ):
         assert redis_server.ask(command, key) == b":0\r\n"
     store.add(few)
     assert store.counts().files["/f"].accesses == 2

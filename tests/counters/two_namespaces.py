@@ -1,8 +1,10 @@
-"""Two servers in two process-id namespaces on one LMDB directory: exact together, or the second is refused.
+"""Two servers in two process-id namespaces on one LMDB directory: exact together, or the second is
+refused.
 
     python -m tests.counters.two_namespaces [--requests 2000]
 
-LMDB tells its readers apart by their process ids, which two containers may well have in common. Needs `unshare`.
+LMDB tells its readers apart by their process ids, which two containers may well have in common.
+Needs `unshare`.
 """
 
 import argparse
@@ -42,7 +44,16 @@ class Contained:
         self._listener.set_inheritable(True)
         self.port: int = self._listener.getsockname()[1]
         number = self._listener.fileno()
-        options = ["-b", f"fd://{number}", "-w", str(workers), "--counts", counts, "--count-log", "off"]
+        options = [
+            "-b",
+            f"fd://{number}",
+            "-w",
+            str(workers),
+            "--counts",
+            counts,
+            "--count-log",
+            "off",
+        ]
         self.process = subprocess.Popen(
             [*UNSHARE, sys.executable, "run_builtin.py", str(root), *options],
             cwd=HOME,
@@ -62,7 +73,9 @@ class Contained:
         return self.process.stderr.read().decode()
 
     def stop(self) -> int:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        children = (
+            Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        )
         for child in children:
             os.kill(int(child), signal.SIGTERM)
         return self.process.wait(20)
@@ -85,7 +98,9 @@ def contained(root: Path, counts: str, workers: int) -> Iterator[Contained]:
 
 
 def run(requests: int, first_workers: int, second_workers: int) -> tuple[str, bool]:
-    """Return a report, and whether the second server was refused in one line and the first counted exactly."""
+    """Return a report, and whether the second server was refused in one line and the first counted
+    exactly.
+    """
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "root"
         root.mkdir()
@@ -100,14 +115,23 @@ def run(requests: int, first_workers: int, second_workers: int) -> tuple[str, bo
             ended = first.stop()
         # When the first has gone, the store is free.
         with contained(root, f"lmdb:{store}", second_workers) as second:
-            answered += wait_until(lambda: second.fetch(requests), timeout=20, message="the second server")
+            answered += wait_until(
+                lambda: second.fetch(requests), timeout=20, message="the second server"
+            )
             ended = ended or second.stop()
         counter = LmdbCounter(str(store), guest=True)
         counted = counter.counts().files["/index.html"].accesses
         counter.close()
-    well = status == 2 and said.count("\n") == 1 and "namespace" in said and answered == counted and not ended
+    well = (
+        status == 2
+        and said.count("\n") == 1
+        and "namespace" in said
+        and answered == counted
+        and not ended
+    )
     report = (
-        f"{first_workers} and {second_workers} workers: the second ended with status {status}: {said.strip()}\n"
+        f"{first_workers} and {second_workers} workers: the second ended with status {status}:"
+        f" {said.strip()}\n"
         f"  {answered} answered, {counted} counted"
     )
     return report, well

@@ -1,4 +1,6 @@
-"""A client that sends exactly the bytes it is given, and reads answers with the standard library's parser."""
+"""A client that sends exactly the bytes it is given, and reads answers with the standard library's
+parser.
+"""
 
 import socket
 from collections.abc import Iterable
@@ -38,7 +40,10 @@ class Client:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.socket.close()
 
@@ -57,7 +62,12 @@ class Client:
             response.close()
 
     def ask(
-        self, method: str, target: str, fields: Fields = (), body: bytes = b"", version: str = "HTTP/1.1"
+        self,
+        method: str,
+        target: str,
+        fields: Fields = (),
+        body: bytes = b"",
+        version: str = "HTTP/1.1",
     ) -> Answer:
         if self._ended:
             self.socket.close()
@@ -66,7 +76,9 @@ class Client:
         return self.read(method)
 
 
-def request(method: str, target: str, fields: Fields = (), body: bytes = b"", version: str = "HTTP/1.1") -> bytes:
+def request(
+    method: str, target: str, fields: Fields = (), body: bytes = b"", version: str = "HTTP/1.1"
+) -> bytes:
     """Build a request; Host is added where *fields* has none."""
     lines = [f"{method} {target} {version}"]
     given = list(fields)

@@ -21,7 +21,10 @@ def document_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def both_servers(document_root: Path) -> Iterator[dict[str, LiveServer]]:
     """Both servers over the document root of the request table."""
-    with running(BUILTIN, root=document_root) as builtin, running(GUNICORN, root=document_root) as gunicorn:
+    with (
+        running(BUILTIN, root=document_root) as builtin,
+        running(GUNICORN, root=document_root) as gunicorn,
+    ):
         yield {BUILTIN: builtin, GUNICORN: gunicorn}
 
 
@@ -32,7 +35,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def live_server(kind: str, tmp_path: Path) -> Iterator[LiveServer]:
-    """Either server, over the directory `root` in `tmp_path`; stopping it is clean, or the test fails."""
+    """Either server, over the directory `root` in `tmp_path`; stopping it is clean, or the test
+    fails.
+    """
     root = tmp_path / "root"
     root.mkdir()
     with running(kind, root=root) as server:

@@ -1,9 +1,10 @@
-"""Are the numbers exact? `python -m tests.end_to_end.exactness [--requests 200000] [--kill] [--only NAME ...]`.
+"""Are the numbers exact? `python -m tests.end_to_end.exactness [--requests 200000] [--kill] [--only
+NAME ...]`.
 
-64 connections fetch 20 files from each server, with `--count-header`. Without --kill the numbers that the clients
-received must be exactly 1..N for each file, each once. With --kill a worker is killed by SIGKILL every second: then no
-number may come twice, every answered access must be in the store, and the store may be ahead by no more than what was
-in flight.
+64 connections fetch 20 files from each server, with `--count-header`. Without --kill the numbers
+that the clients received must be exactly 1..N for each file, each once. With --kill a worker is
+killed by SIGKILL every second: then no number may come twice, every answered access must be in the
+store, and the store may be ahead by no more than what was in flight.
 """
 
 import argparse
@@ -68,7 +69,9 @@ class Client:
         self.socket.sendall(b"GET /%d.txt HTTP/1.1\r\nHost: exact\r\n\r\n" % file)
 
     def answer(self) -> bytes | None:
-        """Return the head of a whole answer, None before that. Raises ConnectionError when it will never be whole."""
+        """Return the head of a whole answer, None before that. Raises ConnectionError when it will
+        never be whole.
+        """
         more = self.socket.recv(65536)
         if not more:
             raise ConnectionResetError
@@ -160,7 +163,9 @@ def check(name: str, load: Load, stored: dict[str, int] | None, kills: int) -> b
     doubled = sum(len(numbers) - len(set(numbers)) for numbers in load.numbers.values())
     missing = 0
     if stored is None:
-        missing = sum(sorted(numbers) != list(range(1, len(numbers) + 1)) for numbers in load.numbers.values())
+        missing = sum(
+            sorted(numbers) != list(range(1, len(numbers) + 1)) for numbers in load.numbers.values()
+        )
     ahead = 0
     if stored is not None:
         for file, numbers in load.numbers.items():
@@ -169,7 +174,8 @@ def check(name: str, load: Load, stored: dict[str, int] | None, kills: int) -> b
             ahead += total - len(numbers)
     exact = not doubled and not missing and not load.wrong and ahead <= load.unanswered
     sys.stdout.write(
-        f"{name}: {answered} answered, {load.unanswered} unanswered, {len(load.wrong)} wrong, {kills} kills, "
+        f"{name}: {answered} answered, {load.unanswered} unanswered, {len(load.wrong)} wrong,"
+        f" {kills} kills, "
         f"{doubled} doubled, {missing} files with a gap"
         + (f", store ahead by {ahead}" if stored is not None else "")
         + f": {'exact' if exact else 'NOT EXACT'}\n"
@@ -186,7 +192,11 @@ def run(name: str, arguments: list[str], requests: int, kill: bool) -> bool:
         root.mkdir()
         for file in range(FILES):
             (root / f"{file}.txt").write_text(f"file {file}\n" * 20)
-        environ = {"TALLY_ROOT": str(root), "TALLY_COUNT_HEADER": "1", "TALLY_COUNT_LOG": f"{directory}/count.log"}
+        environ = {
+            "TALLY_ROOT": str(root),
+            "TALLY_COUNT_HEADER": "1",
+            "TALLY_COUNT_LOG": f"{directory}/count.log",
+        }
         counts = f"lmdb:{directory}/counts"
         if kill:
             environ["TALLY_COUNTS"] = counts

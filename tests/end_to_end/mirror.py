@@ -1,4 +1,5 @@
-"""A large generated tree through both servers, by wget and eight curls at once, compared with `diff -r`.
+"""A large generated tree through both servers, by wget and eight curls at once, compared with `diff
+-r`.
 
 python -m tests.end_to_end.mirror --files 500 --largest 300M
 """
@@ -22,20 +23,34 @@ def size(text: str) -> int:
     return int(text[:-1]) * factor if factor else int(text)
 
 
-def start_clients(port: int, root: Path, tree: dict[str, Path], copies: Path) -> list[subprocess.Popen[bytes]]:
+def start_clients(
+    port: int, root: Path, tree: dict[str, Path], copies: Path
+) -> list[subprocess.Popen[bytes]]:
     """Start wget, which takes the whole tree, and the curls, which share it between them."""
     base = f"http://127.0.0.1:{port}"
-    wget = ["wget", "--mirror", "--quiet", "--no-host-directories", "--restrict-file-names=nocontrol"]
+    wget = [
+        "wget",
+        "--mirror",
+        "--quiet",
+        "--no-host-directories",
+        "--restrict-file-names=nocontrol",
+    ]
     started = [subprocess.Popen([*wget, f"--directory-prefix={copies / 'wget'}", f"{base}/"])]
     targets = [*tree.items(), ("/index.html", root / "index.html")]
     for number in range(CLIENTS):
         config = copies / f"curl-{number}"
         lines = []
         for target, path in targets[number::CLIENTS]:
-            output = str(copies / "curl" / path.relative_to(root)).replace("\\", "\\\\").replace('"', '\\"')
+            output = (
+                str(copies / "curl" / path.relative_to(root))
+                .replace("\\", "\\\\")
+                .replace('"', '\\"')
+            )
             lines.append(f'url = "{base}{target}"\noutput = "{output}"\n')
         config.write_text("".join(lines), "utf-8")
-        started.append(subprocess.Popen(["curl", "-fsS", "--create-dirs", "--globoff", "--config", config]))
+        started.append(
+            subprocess.Popen(["curl", "-fsS", "--create-dirs", "--globoff", "--config", config])
+        )
     return started
 
 
@@ -46,11 +61,13 @@ def mirror(kind: str, root: Path, tree: dict[str, Path], copies: Path) -> bool:
         statuses = [client.wait() for client in start_clients(server.port, root, tree, copies)]
         stopped = server.stop()
     compared = [
-        subprocess.run(["diff", "-r", root, copies / name], check=False).returncode for name in ("wget", "curl")
+        subprocess.run(["diff", "-r", root, copies / name], check=False).returncode
+        for name in ("wget", "curl")
     ]
     same = not any([*statuses, *compared, stopped])
     print(
-        f"{kind}: {len(tree)} files, {time.monotonic() - began:.1f} s, {'the same' if same else 'DIFFERENT'}",
+        f"{kind}: {len(tree)} files, {time.monotonic() - began:.1f} s,"
+        f" {'the same' if same else 'DIFFERENT'}",
         flush=True,
     )
     if not same:

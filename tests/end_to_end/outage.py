@@ -1,9 +1,10 @@
 """Exact across hosts and outages? `python -m tests.end_to_end.outage [--requests 60000]`.
 
-Two servers, each with a journal of its own as on two hosts, count into one real redis-server under load. Redis is
-killed, and started again with its data after five seconds; in the meantime one of the servers is killed and started
-again. Every answer must be a 200, no number may come twice, and afterwards the totals must be those of the answers:
-only accesses that were in flight at the kill may be counted without an answer.
+Two servers, each with a journal of its own as on two hosts, count into one real redis-server under
+load. Redis is killed, and started again with its data after five seconds; in the meantime one of
+the servers is killed and started again. Every answer must be a 200, no number may come twice, and
+afterwards the totals must be those of the answers: only accesses that were in flight at the kill
+may be counted without an answer.
 """
 
 import argparse
@@ -22,7 +23,9 @@ from tests.waiting import wait_until
 
 
 class Server:
-    """One of the hosts: a server on a port that it keeps when it is started again, with its own journal."""
+    """One of the hosts: a server on a port that it keeps when it is started again, with its own
+    journal.
+    """
 
     def __init__(self, name: str, root: Path, redis: RedisServer, directory: Path) -> None:
         self._environ = {
@@ -36,7 +39,9 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        self.live = LiveServer([sys.executable, "run_builtin.py", "-w", "2", "-b", self._bind], self._environ)
+        self.live = LiveServer(
+            [sys.executable, "run_builtin.py", "-w", "2", "-b", self._bind], self._environ
+        )
         self.port = wait_until(self.live.port_named)
         self._bind = f"127.0.0.1:{self.port}"
 
@@ -100,13 +105,16 @@ def check(loads: list[Load], redis: RedisServer) -> bool:
         totals = stored_totals(redis.url)
         return totals if sum(totals.values()) >= sum(answered.values()) else None
 
-    totals = wait_until(lambda: delivered() or False, timeout=60, message="the journals to be delivered")
+    totals = wait_until(
+        lambda: delivered() or False, timeout=60, message="the journals to be delivered"
+    )
     doubled = sum(len(received) - len(set(received)) for received in numbers.values())
     short = sum(totals.get(f"/{file}.txt", 0) < count for file, count in answered.items())
     ahead = sum(totals.values()) - sum(answered.values())
     exact = not doubled and not short and not wrong and 0 <= ahead <= unanswered
     sys.stdout.write(
-        f"{sum(answered.values())} answered, of these {sum(map(len, numbers.values()))} with a number; "
+        f"{sum(answered.values())} answered, of these {sum(map(len, numbers.values()))} with a"
+        " number; "
         f"{unanswered} unanswered, {len(wrong)} wrong, {doubled} doubled, {short} files short, "
         f"store ahead by {ahead}: {'exact' if exact else 'NOT EXACT'}\n"
     )

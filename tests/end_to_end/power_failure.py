@@ -1,9 +1,11 @@
-"""What does a power failure in a Redis outage take? `python -m tests.end_to_end.power_failure [--seconds 20]`.
+"""What does a power failure in a Redis outage take? `python -m tests.end_to_end.power_failure
+[--seconds 20]`.
 
-The journal lies on a file system of its own, in an image behind a loop device. Redis is stopped, a server with two
-workers is under load, and at one moment everything is killed and the image copied as the device has it: what the kernel
-still held in memory is not in the copy. From the copy a new server delivers to Redis. Lost may be what was answered in
-the last three seconds. Needs root, loop devices and mkfs.
+The journal lies on a file system of its own, in an image behind a loop device. Redis is stopped, a
+server with two workers is under load, and at one moment everything is killed and the image copied
+as the device has it: what the kernel still held in memory is not in the copy. From the copy a new
+server delivers to Redis. Lost may be what was answered in the last three seconds. Needs root, loop
+devices and mkfs.
 """
 
 import argparse
@@ -28,7 +30,9 @@ CONNECTIONS = 4
 
 
 class Load:
-    """Fetches one file over several connections until the server dies. The moments of the answers are kept."""
+    """Fetches one file over several connections until the server dies. The moments of the answers
+    are kept.
+    """
 
     def __init__(self, port: int) -> None:
         self.answered: list[float] = []
@@ -80,8 +84,12 @@ def start(directory: Path, redis: RedisServer, journal: Path) -> LiveServer:
     return LiveServer([sys.executable, "run_builtin.py", "-w", "2", "-b", "127.0.0.1:0"], environ)
 
 
-def fail_power(directory: Path, redis: RedisServer, file_system: str, seconds: float) -> tuple[Load, float]:
-    """Return the load until the moment that the power failed, and that moment. The copy is "copy.img"."""
+def fail_power(
+    directory: Path, redis: RedisServer, file_system: str, seconds: float
+) -> tuple[Load, float]:
+    """Return the load until the moment that the power failed, and that moment. The copy is
+    "copy.img".
+    """
     image = directory / "device.img"
     with image.open("wb") as file:
         file.truncate(512 << 20)
@@ -97,7 +105,9 @@ def fail_power(directory: Path, redis: RedisServer, file_system: str, seconds: f
         shutil.copyfile(image, directory / "copy.img")
         load.join()
         copied = monotonic() - failed
-    sys.stdout.write(f"power failed after {seconds:g} s of outage; image copied in {copied:.2f} s\n")
+    sys.stdout.write(
+        f"power failed after {seconds:g} s of outage; image copied in {copied:.2f} s\n"
+    )
     return load, failed
 
 
@@ -144,7 +154,8 @@ def run(file_system: str, seconds: float) -> bool:
     allowed = sum(moment > failed - LIMIT_SECONDS for moment in answered)
     since = failed - answered[-lost] if lost else 0.0
     sys.stdout.write(
-        f"{file_system}: {len(answered)} answered, the slowest in {load.slowest * 1000:.0f} ms; {delivered} counted; "
+        f"{file_system}: {len(answered)} answered, the slowest in {load.slowest * 1000:.0f} ms;"
+        f" {delivered} counted; "
         f"{lost} lost, those of the last {since:.2f} s: "
         f"{'as promised' if lost <= allowed else 'MORE THAN PROMISED'}\n"
     )
@@ -152,7 +163,9 @@ def run(file_system: str, seconds: float) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="What does a power failure in a Redis outage take?")
+    parser = argparse.ArgumentParser(
+        description="What does a power failure in a Redis outage take?"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the outage")
     parser.add_argument("--file-system", default="ext4", metavar="NAME", help="made by mkfs.NAME")
     options = parser.parse_args()

@@ -1,7 +1,8 @@
-"""The requests that both servers must answer alike: a document root, and rows of request and expectation.
+"""The requests that both servers must answer alike: a document root, and rows of request and
+expectation.
 
-Only requests that every strict HTTP/1.1 parser lets through: what a server refuses by itself is its own affair and
-tested in `tests/http11` and `tests/server`.
+Only requests that every strict HTTP/1.1 parser lets through: what a server refuses by itself is its
+own affair and tested in `tests/http11` and `tests/server`.
 """
 
 import os
@@ -100,8 +101,8 @@ def make_root(root: Path) -> None:
 class Row(NamedTuple):
     """One request and what its answer must be, apart from being the same from both servers.
 
-    `{etag}` in a field's value stands for the ETag of the target. A *body* or *expected* field of None is not looked
-    at; an expected field's value of "" means that the field must be absent.
+    `{etag}` in a field's value stands for the ETag of the target. A *body* or *expected* field of
+    None is not looked at; an expected field's value of "" means that the field must be absent.
     """
 
     method: str
@@ -123,17 +124,30 @@ def get(target: str, status: int = 200, body: bytes | None = None, **expected: s
     return Row("GET", target, {}, status, _names(expected), body)
 
 
-def asked(target: str, status: int, fields: dict[str, str], body: bytes | None = None, **expected: str) -> Row:
+def asked(
+    target: str, status: int, fields: dict[str, str], body: bytes | None = None, **expected: str
+) -> Row:
     return Row("GET", target, fields, status, _names(expected), body)
 
 
 def other(
-    method: str, target: str, status: int, fields: dict[str, str] | None = None, sent: bytes = b"", **expected: str
+    method: str,
+    target: str,
+    status: int,
+    fields: dict[str, str] | None = None,
+    sent: bytes = b"",
+    **expected: str,
 ) -> Row:
     return Row(method, target, fields or {}, status, _names(expected), None, sent)
 
 
-def ranged(header: str, status: int, body: bytes | None, content_range: str = "", target: str = "/digits.txt") -> Row:
+def ranged(
+    header: str,
+    status: int,
+    body: bytes | None,
+    content_range: str = "",
+    target: str = "/digits.txt",
+) -> Row:
     return Row("GET", target, {"Range": header}, status, {"content-range": content_range}, body)
 
 
@@ -147,7 +161,14 @@ HTML = "text/html; charset=utf-8"
 METHODS = [
     get("/", 200, FILES["index.html"], content_type=HTML, content_length="35"),
     other("HEAD", "/", 200, content_type=HTML, content_length="35"),
-    other("HEAD", "/digits.txt", 200, content_length="36", accept_ranges="bytes", last_modified=LAST_MODIFIED),
+    other(
+        "HEAD",
+        "/digits.txt",
+        200,
+        content_length="36",
+        accept_ranges="bytes",
+        last_modified=LAST_MODIFIED,
+    ),
     other("HEAD", "/large.bin", 200, content_length="3145728"),
     other("HEAD", "/empty.txt", 200, content_length="0"),
     other("HEAD", "/missing", 404),
@@ -163,9 +184,23 @@ METHODS = [
     other("DELETE", "/digits.txt", 405, allow=ALLOW),
     other("TRACE", "/digits.txt", 405, allow=ALLOW),
     other("PROPFIND", "/", 405, allow=ALLOW),
-    other("POST", "/digits.txt", 405, {"Transfer-Encoding": "chunked"}, b"4\r\nbody\r\n0\r\n\r\n", allow=ALLOW),
+    other(
+        "POST",
+        "/digits.txt",
+        405,
+        {"Transfer-Encoding": "chunked"},
+        b"4\r\nbody\r\n0\r\n\r\n",
+        allow=ALLOW,
+    ),
     other("GET", "/digits.txt", 200, {"Content-Length": "4"}, b"body", content_length="36"),
-    other("GET", "/digits.txt", 200, {"Transfer-Encoding": "chunked"}, b"4\r\nbody\r\n0\r\n\r\n", content_length="36"),
+    other(
+        "GET",
+        "/digits.txt",
+        200,
+        {"Transfer-Encoding": "chunked"},
+        b"4\r\nbody\r\n0\r\n\r\n",
+        content_length="36",
+    ),
     Row("GET", "/digits.txt", {}, 200, {"content-length": "36"}, DIGITS, version="HTTP/1.0"),
     Row("HEAD", "/digits.txt", {}, 200, {"content-length": "36"}, version="HTTP/1.0"),
     Row("GET", "/missing", {}, 404, version="HTTP/1.0"),
@@ -268,7 +303,14 @@ PATHS = [
 ]
 
 TYPES = [
-    get(f"/{name}", 200, FILES[name], content_type=media_type, x_content_type_options="nosniff", content_encoding="")
+    get(
+        f"/{name}",
+        200,
+        FILES[name],
+        content_type=media_type,
+        x_content_type_options="nosniff",
+        content_encoding="",
+    )
     for name, media_type in {
         "digits.txt": "text/plain; charset=utf-8",
         "style.css": "text/css; charset=utf-8",
@@ -287,7 +329,11 @@ TYPES = [
         "unknown.qqq": "application/octet-stream",
         "noextension": "application/octet-stream",
     }.items()
-] + [get("/notes.md", 200, b"# Notes"), get("/feed.xml", 200, b"<a/>"), get("/site.webmanifest", 200, b"{}")]
+] + [
+    get("/notes.md", 200, b"# Notes"),
+    get("/feed.xml", 200, b"<a/>"),
+    get("/site.webmanifest", 200, b"{}"),
+]
 
 CONDITIONALS = [
     asked("/digits.txt", 304, {"If-None-Match": "{etag}"}, b"", etag="{etag}"),
@@ -345,7 +391,13 @@ RANGES = [
     ranged("bytes=0-0", 200, b"", "", "/empty.txt"),
     ranged("bytes=0-1023", 200, b"", "", "/empty.txt"),
     ranged("bytes=0-0", 206, b"x", "bytes 0-0/1", "/one.bin"),
-    ranged("bytes=1000000-1000099", 206, LARGE[1000000:1000100], "bytes 1000000-1000099/3145728", "/large.bin"),
+    ranged(
+        "bytes=1000000-1000099",
+        206,
+        LARGE[1000000:1000100],
+        "bytes 1000000-1000099/3145728",
+        "/large.bin",
+    ),
     ranged("bytes=1048576-", 206, LARGE[1048576:], "bytes 1048576-3145727/3145728", "/large.bin"),
     ranged("bytes=0-1,10-11", 206, None),
     ranged("bytes=0-1,-2", 206, None),
@@ -360,7 +412,9 @@ RANGES = [
     asked("/digits.txt", 304, {"Range": "bytes=0-1", "If-None-Match": "{etag}"}, b""),
     asked("/digits.txt", 412, {"Range": "bytes=0-1", "If-Match": '"other"'}),
     asked("/digits.txt", 206, {"Range": "bytes=0-1", "If-Match": "{etag}"}, b"01"),
-    other("HEAD", "/digits.txt", 200, {"Range": "bytes=0-1"}, content_length="36", content_range=""),
+    other(
+        "HEAD", "/digits.txt", 200, {"Range": "bytes=0-1"}, content_length="36", content_range=""
+    ),
 ]
 
 ROWS = [*METHODS, *PATHS, *TYPES, *CONDITIONALS, *RANGES]

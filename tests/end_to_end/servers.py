@@ -29,7 +29,11 @@ class LiveServer:
         inherited: Sequence[int] = (),
         directory: Path = HOME,
     ) -> None:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("TALLY_", "GUNICORN_"))}
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TALLY_", "GUNICORN_"))
+        }
         self.process = subprocess.Popen(
             command,
             cwd=directory,
@@ -54,7 +58,9 @@ class LiveServer:
         return "\n".join([*self.out, *self.err])
 
     def port_named(self) -> int:
-        """Return the port in the address that the server has printed, 0 before that. AssertionError if it has ended."""
+        """Return the port in the address that the server has printed, 0 before that. AssertionError
+        if it has ended.
+        """
         for line in [*self.out, *self.err]:
             if found := re.search(r"https?://[^/\s]*:([1-9][0-9]*)", line):
                 return int(found[1])
@@ -62,9 +68,12 @@ class LiveServer:
         return 0
 
     def counted(self, at_least: int = 0) -> list[tuple[str, str, str, str]]:
-        """Return the count lines as (path, client address, client port, number), once there are *at_least* so many."""
+        """Return the count lines as (path, client address, client port, number), once there are
+        *at_least* so many.
+        """
         return wait_until(
-            lambda: len(lines := self._count_lines()) >= at_least and (lines,), message=f"{at_least} count lines"
+            lambda: len(lines := self._count_lines()) >= at_least and (lines,),
+            message=f"{at_least} count lines",
         )[0]
 
     def _count_lines(self) -> list[tuple[str, str, str, str]]:
@@ -119,13 +128,29 @@ def open_files(pid: int) -> list[Path]:
 
 
 def command_of(kind: str, *options: str, application: str = "") -> list[str]:
-    """Return the command that starts the server *kind* with *application* ("": ours), on its default address."""
+    """Return the command that starts the server *kind* with *application* ("": ours), on its
+    default address.
+    """
     if kind == BUILTIN:
-        return [sys.executable, "run_builtin.py", *(("--app", application) if application else ()), *options]
-    # Not `-m gunicorn`: at USR2 it starts what it was started as, and its own modules would hide the library's.
+        return [
+            sys.executable,
+            "run_builtin.py",
+            *(("--app", application) if application else ()),
+            *options,
+        ]
+    # Not `-m gunicorn`: at USR2 it starts what it was started as, and its own modules would hide
+    # the library's.
     gunicorn = Path(sys.executable).with_name("gunicorn")
-    # A worker that is told to stop in its first moments does not hear it, and is killed after this time.
-    return [str(gunicorn), "--no-control-socket", "--graceful-timeout", "5", *options, application or "wsgi:app"]
+    # A worker that is told to stop in its first moments does not hear it, and is killed after this
+    # time.
+    return [
+        str(gunicorn),
+        "--no-control-socket",
+        "--graceful-timeout",
+        "5",
+        *options,
+        application or "wsgi:app",
+    ]
 
 
 @contextmanager
@@ -142,7 +167,9 @@ def started(command: Sequence[str], **environ: str) -> Iterator[LiveServer]:
 def running(
     kind: str, *options: str, root: str | os.PathLike[str], application: str = "", **environ: str
 ) -> Iterator[LiveServer]:
-    """Start the server *kind* for *root* on a loopback port of the system's choice, and wait until it listens."""
+    """Start the server *kind* for *root* on a loopback port of the system's choice, and wait until
+    it listens.
+    """
     command = command_of(kind, "--bind", "127.0.0.1:0", *options, application=application)
     with started(command, TALLY_ROOT=os.fspath(root), **environ) as server:
         server.port = wait_until(server.port_named, timeout=20, message="the server's address")
@@ -150,12 +177,18 @@ def running(
 
 
 @contextmanager
-def running_quietly(kind: str, *options: str, root: str | os.PathLike[str], **environ: str) -> Iterator[LiveServer]:
-    """Start the server *kind* on a listening socket that it inherits, so that it need not name its address."""
+def running_quietly(
+    kind: str, *options: str, root: str | os.PathLike[str], **environ: str
+) -> Iterator[LiveServer]:
+    """Start the server *kind* on a listening socket that it inherits, so that it need not name its
+    address.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         number = listener.fileno()
         environ["TALLY_ROOT"] = os.fspath(root)
-        server = LiveServer(command_of(kind, "--bind", f"fd://{number}", *options), environ, [number])
+        server = LiveServer(
+            command_of(kind, "--bind", f"fd://{number}", *options), environ, [number]
+        )
         try:
             server.port = listener.getsockname()[1]
             yield server

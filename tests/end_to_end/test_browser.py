@@ -35,7 +35,9 @@ def chromium(profile: Path) -> list[str]:
 def browsing(url: str, profile: Path) -> Iterator[None]:
     """Keep *url* open in a browser."""
     command = [*chromium(profile), "--remote-debugging-port=0", url]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as it:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as it:
         try:
             yield
         finally:
@@ -51,7 +53,9 @@ def logged(server: LiveServer) -> list[tuple[str, int, int]]:
 def test_the_first_page_and_all_it_needs(tmp_path: Path) -> None:
     with running(BUILTIN, "--access-logfile", "-", root=DEFAULT_ROOT) as server:
         command = [*chromium(tmp_path), "--dump-dom", f"http://127.0.0.1:{server.port}/"]
-        document = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True).stdout
+        document = subprocess.run(
+            command, capture_output=True, text=True, timeout=50, check=True
+        ).stdout
         assert server.stop() == 0
     assert re.search(r"<title>[^<]*Tally", document)
     answers = logged(server)

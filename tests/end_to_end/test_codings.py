@@ -1,4 +1,6 @@
-"""Content codings under both servers: the right form for each Accept-Encoding, with its own tag and ranges."""
+"""Content codings under both servers: the right form for each Accept-Encoding, with its own tag and
+ranges.
+"""
 
 import gzip
 import os
@@ -17,7 +19,9 @@ from tests.waiting import wait_until
 
 HOME = Path(__file__).parent
 PAGE = (HOME.parent.parent / "www" / "guide" / "http.html").read_bytes()
-SCRIPT = b"".join(path.read_bytes() for path in sorted(HOME.glob("*.py")))  # longer than what is held as it is
+SCRIPT = b"".join(
+    path.read_bytes() for path in sorted(HOME.glob("*.py"))
+)  # longer than what is held as it is
 STYLE = b"body { color: black; }\n" * 200
 PICTURE = os.urandom(5000)
 OLD = 1_700_000_000
@@ -47,7 +51,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         os.utime(root / name, (OLD, OLD))
     os.utime(root / "stale.css.gz", (OLD - 1, OLD - 1))
     youngest = max(path.stat().st_ctime for path in root.iterdir())
-    wait_until(lambda: time.time() > youngest + 2.1, timeout=10, message="the files to be old enough to be held")
+    wait_until(
+        lambda: time.time() > youngest + 2.1,
+        timeout=10,
+        message="the files to be old enough to be held",
+    )
     return root
 
 
@@ -66,7 +74,9 @@ def server(request: pytest.FixtureRequest, root: Path) -> Iterator[LiveServer]:
         yield server
 
 
-def ask(server: LiveServer, path: str, accept: str | None, *more: tuple[str, str], method: str = "GET") -> Answer:
+def ask(
+    server: LiveServer, path: str, accept: str | None, *more: tuple[str, str], method: str = "GET"
+) -> Answer:
     fields = [*more] if accept is None else [("Accept-Encoding", accept), *more]
     return fetch(server.port, path, fields, method)
 
@@ -80,11 +90,17 @@ def test_the_first_answer_is_the_file_as_it_is(root: Path) -> None:
         assert coding_of(ask(server, "/page.html", "gzip, br, zstd")) == "identity"
 
 
-WIRE = [(accept, plain, text) for accept, plain, text, _ in TABLE if accept is None or accept == accept.strip()]
+WIRE = [
+    (accept, plain, text)
+    for accept, plain, text, _ in TABLE
+    if accept is None or accept == accept.strip()
+]
 
 
 @pytest.mark.parametrize(("accept", "plain", "text"), WIRE)
-def test_negotiation(server: LiveServer, accept: str | None, plain: str | None, text: str | None) -> None:
+def test_negotiation(
+    server: LiveServer, accept: str | None, plain: str | None, text: str | None
+) -> None:
     for path, content in (("/page.html", PAGE), ("/script.js", SCRIPT)):
         answer = ask(server, path, accept)
         assert answer["vary"] == "Accept-Encoding"
@@ -120,7 +136,9 @@ def test_ranges_and_preconditions_are_about_the_form(server: LiveServer, coding:
         for other in others:
             assert ask(server, path, coding, ("If-None-Match", other)).status == 200
             assert ask(server, path, coding, ("If-Match", other)).status == 412
-            assert ask(server, path, coding, ("Range", "bytes=9-"), ("If-Range", other)).status == 200
+            assert (
+                ask(server, path, coding, ("Range", "bytes=9-"), ("If-Range", other)).status == 200
+            )
         beyond = ask(server, path, coding, ("Range", f"bytes={len(whole.body)}-"))
         assert (beyond.status, beyond["content-range"]) == (416, f"bytes */{len(whole.body)}")
         assert beyond["vary"] == "Accept-Encoding"
@@ -137,6 +155,11 @@ def test_siblings(server: LiveServer, root: Path) -> None:
 def test_a_client_that_refuses_the_file_as_it_is_need_not_wait(root: Path) -> None:
     with running(BUILTIN, root=root) as server, Client(server.port) as client:
         for coding in ("br", "gzip", "zstd"):
-            answer = client.ask("GET", "/page.html", [("Accept-Encoding", f"{coding}, identity;q=0")])
+            answer = client.ask(
+                "GET", "/page.html", [("Accept-Encoding", f"{coding}, identity;q=0")]
+            )
             assert (coding_of(answer), DECODERS[coding](answer.body)) == (coding, PAGE)
-        assert client.ask("GET", "/picture.png", [("Accept-Encoding", "gzip, identity;q=0")]).status == 200
+        assert (
+            client.ask("GET", "/picture.png", [("Accept-Encoding", "gzip, identity;q=0")]).status
+            == 200
+        )

@@ -20,7 +20,9 @@ def fetch_repeatedly(port: int, times: int, statuses: list[int]) -> None:
 
 def load(port: int, clients: int, times: int) -> None:
     statuses: list[int] = []
-    threads = [Thread(target=fetch_repeatedly, args=(port, times, statuses)) for _ in range(clients)]
+    threads = [
+        Thread(target=fetch_repeatedly, args=(port, times, statuses)) for _ in range(clients)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -33,12 +35,16 @@ def fill(root: Path) -> None:
     (root / "b b.txt").write_text("b")
 
 
-def test_three_clients_fetch_two_files_a_hundred_times(live_server: LiveServer, tmp_path: Path) -> None:
+def test_three_clients_fetch_two_files_a_hundred_times(
+    live_server: LiveServer, tmp_path: Path
+) -> None:
     fill(tmp_path / "root")
     load(live_server.port, clients=3, times=100)
     lines = live_server.counted(at_least=600)
     for target in TARGETS:
-        assert [number for path, _, _, number in lines if path == target] == [str(n) for n in range(1, 301)]
+        assert [number for path, _, _, number in lines if path == target] == [
+            str(n) for n in range(1, 301)
+        ]
     assert {address for _, address, _, _ in lines} == {"127.0.0.1"}
     assert all(1024 <= int(port) < 65536 for _, _, port, _ in lines)
 
@@ -64,7 +70,10 @@ def test_count_log_in_a_file(kind: str, tmp_path: Path) -> None:
     log = tmp_path / "counts.log"
     with running(kind, root=tmp_path, TALLY_COUNT_LOG=str(log)) as server:
         assert fetch(server.port, "/a.txt").status == 200
-        wait_until(lambda: log.exists() and log.read_text().startswith("/a.txt|127.0.0.1|"), message="the line")
+        wait_until(
+            lambda: log.exists() and log.read_text().startswith("/a.txt|127.0.0.1|"),
+            message="the line",
+        )
         assert server.stop() == 0
         assert server.counted() == []
 
@@ -78,13 +87,17 @@ def test_several_processes_count_together(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--preload",), ("-k", "sync", "--threads", "1")])
-def test_gunicorn_workers_count_together_however_they_are_run(options: tuple[str, ...], tmp_path: Path) -> None:
+def test_gunicorn_workers_count_together_however_they_are_run(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
     fill(tmp_path)
     with running(GUNICORN, "-w", "3", *options, root=tmp_path) as server:
         load(server.port, clients=3, times=20)
         lines = server.counted(at_least=120)
         for target in TARGETS:
-            assert sorted(int(number) for path, _, _, number in lines if path == target) == list(range(1, 61))
+            assert sorted(int(number) for path, _, _, number in lines if path == target) == list(
+                range(1, 61)
+            )
         assert server.stop() == 0
 
 

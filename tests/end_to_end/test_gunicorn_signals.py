@@ -1,4 +1,6 @@
-"""Counts stay exact through everything gunicorn does with its workers: HUP, TTIN, USR2, recycled and killed ones."""
+"""Counts stay exact through everything gunicorn does with its workers: HUP, TTIN, USR2, recycled
+and killed ones.
+"""
 
 import os
 import signal
@@ -17,7 +19,9 @@ from tests.waiting import wait_until
 
 @contextmanager
 def counted_load(port: int) -> Iterator[list[int]]:
-    """Fetch one file again and again on connections of their own; yield the list of the numbers handed out."""
+    """Fetch one file again and again on connections of their own; yield the list of the numbers
+    handed out.
+    """
     numbers: list[int] = []
     stopped = Event()
 
@@ -25,7 +29,8 @@ def counted_load(port: int) -> Iterator[list[int]]:
         for _ in range(5000):
             if stopped.is_set():
                 break
-            # A connection that a dying worker had accepted already is cut: the access may have been counted.
+            # A connection that a dying worker had accepted already is cut: the access may have been
+            # counted.
             try:
                 answer = fetch(port, "/a.txt")
             except (OSError, HTTPException):
@@ -46,7 +51,9 @@ def counted_load(port: int) -> Iterator[list[int]]:
 @pytest.fixture
 def gunicorn(tmp_path: Path) -> Iterator[LiveServer]:
     (tmp_path / "a.txt").write_text("a")
-    with running(GUNICORN, "-w", "2", root=tmp_path, TALLY_COUNT_HEADER="1", TALLY_COUNT_LOG="off") as server:
+    with running(
+        GUNICORN, "-w", "2", root=tmp_path, TALLY_COUNT_HEADER="1", TALLY_COUNT_LOG="off"
+    ) as server:
         wait_until(lambda: len(workers_of(server)) == 2, message="two workers")
         yield server
 
@@ -100,7 +107,9 @@ def test_more_workers(gunicorn: LiveServer) -> None:
 def test_recycled_workers(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     options = ("-w", "2", "--max-requests", "20")
-    with running(GUNICORN, *options, root=tmp_path, TALLY_COUNT_HEADER="1", TALLY_COUNT_LOG="off") as server:
+    with running(
+        GUNICORN, *options, root=tmp_path, TALLY_COUNT_HEADER="1", TALLY_COUNT_LOG="off"
+    ) as server:
         seen: set[int] = set()
         with counted_load(server.port) as numbers:
             while len(seen) < 5:
@@ -128,7 +137,9 @@ def test_usr2_hands_over_to_a_new_master(gunicorn: LiveServer) -> None:
         further(numbers)
         gunicorn.send(signal.SIGUSR2)
         [master] = wait_until(lambda: workers_of(gunicorn) - old, message="the new master")
-        wait_until(lambda: len(workers_of(gunicorn, master)) == 2, timeout=20, message="its workers")
+        wait_until(
+            lambda: len(workers_of(gunicorn, master)) == 2, timeout=20, message="its workers"
+        )
         further(numbers)
         gunicorn.send(signal.SIGTERM)
         assert gunicorn.process.wait(20) == 0
@@ -139,11 +150,18 @@ def test_usr2_hands_over_to_a_new_master(gunicorn: LiveServer) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--preload",)])
-def test_workers_open_the_store_before_any_request(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_workers_open_the_store_before_any_request(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
     data = tmp_path / "counts" / "data.mdb"
-    with running(GUNICORN, "-w", "2", *options, root=tmp_path, TALLY_COUNTS=f"lmdb:{data.parent}") as server:
+    with running(
+        GUNICORN, "-w", "2", *options, root=tmp_path, TALLY_COUNTS=f"lmdb:{data.parent}"
+    ) as server:
         wait_until(
-            lambda: len(workers := workers_of(server)) == 2 and all(data in open_files(pid) for pid in workers),
+            lambda: (
+                len(workers := workers_of(server)) == 2
+                and all(data in open_files(pid) for pid in workers)
+            ),
             message="two workers with the store open",
         )
         assert data not in open_files(server.process.pid)

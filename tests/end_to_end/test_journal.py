@@ -27,7 +27,9 @@ def redis_server() -> Iterator[RedisServer]:
         shutil.rmtree(directory)
 
 
-@pytest.mark.parametrize(("kind", "options"), [(BUILTIN, ()), (GUNICORN, ("-w", "2")), (GUNICORN, ("--preload",))])
+@pytest.mark.parametrize(
+    ("kind", "options"), [(BUILTIN, ()), (GUNICORN, ("-w", "2")), (GUNICORN, ("--preload",))]
+)
 def test_it_is_delivered_when_the_next_server_starts(
     redis_server: RedisServer, kind: str, options: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -39,7 +41,9 @@ def test_it_is_delivered_when_the_next_server_starts(
             assert fetch(server.port, "/a.txt").status == 200
         server.kill()
     redis_server.start()
-    with running(kind, *options, root=tmp_path / "root", **counts) as server:  # and nobody asks it for anything
+    with running(
+        kind, *options, root=tmp_path / "root", **counts
+    ) as server:  # and nobody asks it for anything
         store = open_store(redis_server.url, create=False)
         # Each worker had a journal of its own, and they are delivered one after the other.
         wait_until(lambda: accesses(store) >= 3, message="the accesses of before")

@@ -1,4 +1,6 @@
-"""The root goes away while a server runs: 503 until it is back; too long, and the built-in server ends."""
+"""The root goes away while a server runs: 503 until it is back; too long, and the built-in server
+ends.
+"""
 
 from pathlib import Path
 
@@ -7,7 +9,9 @@ from tests.end_to_end.servers import BUILTIN, LiveServer, running
 from tests.waiting import wait_until
 
 
-def test_files_are_served_again_when_the_root_is_back(live_server: LiveServer, tmp_path: Path) -> None:
+def test_files_are_served_again_when_the_root_is_back(
+    live_server: LiveServer, tmp_path: Path
+) -> None:
     root, away = tmp_path / "root", tmp_path / "away"
     (root / "a.txt").write_text("a")
     assert fetch(live_server.port, "/a.txt").status == 200
@@ -44,5 +48,7 @@ def test_never_too_long(tmp_path: Path) -> None:
         root.rename(tmp_path / "away")
         wait_until(lambda: fetch(server.port, "/").status == 503, message="a 503")
         (tmp_path / "away").rename(root)
-        wait_until(lambda: fetch(server.port, "/").status == 404, message="the root to be seen again")
+        wait_until(
+            lambda: fetch(server.port, "/").status == 404, message="the root to be seen again"
+        )
         assert server.stop() == 0

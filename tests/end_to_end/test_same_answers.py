@@ -8,7 +8,8 @@ from tests.end_to_end.client import Answer, Client
 from tests.end_to_end.requests_table import ROWS, Row
 from tests.end_to_end.servers import BUILTIN, GUNICORN, LiveServer
 
-# The server's own: who it is, when it answered, whether the connection goes on, and how the body is framed.
+# The server's own: who it is, when it answered, whether the connection goes on, and how the body is
+# framed.
 SERVERS_OWN = {"server", "date", "connection", "keep-alive", "transfer-encoding"}
 
 
@@ -51,7 +52,9 @@ def as_expected(row: Row, answer: Answer) -> None:
             assert answer[name] == value
 
 
-@pytest.mark.parametrize("row", [pytest.param(row, id=f"{number}-{row.name}") for number, row in enumerate(ROWS)])
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=f"{number}-{row.name}") for number, row in enumerate(ROWS)]
+)
 def test_same_answer(row: Row, both_servers: dict[str, LiveServer]) -> None:
     ours, theirs = (answer_to(row, both_servers[kind]) for kind in (BUILTIN, GUNICORN))
     as_expected(row, ours)

@@ -1,4 +1,6 @@
-"""How both servers begin and end: one line and a status for what cannot be, a clean end for signals."""
+"""How both servers begin and end: one line and a status for what cannot be, a clean end for
+signals.
+"""
 
 import os
 import re
@@ -11,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.client import Client, fetch
-from tests.end_to_end.servers import BUILTIN, GUNICORN, LiveServer, command_of, running, started, workers_of
+from tests.end_to_end.servers import (
+    BUILTIN,
+    GUNICORN,
+    LiveServer,
+    command_of,
+    running,
+    started,
+    workers_of,
+)
 from tests.waiting import wait_until
 
 
@@ -52,7 +62,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("environ", "named"), WRONG)
-def test_settings_that_cannot_be_used(kind: str, environ: Mapping[str, str], named: str, tmp_path: Path) -> None:
+def test_settings_that_cannot_be_used(
+    kind: str, environ: Mapping[str, str], named: str, tmp_path: Path
+) -> None:
     server = ended(command_of(kind, "--bind", "127.0.0.1:0"), TALLY_ROOT=str(tmp_path), **environ)
     assert server.process.returncode == 2, server.printed()
     assert server.out == []
@@ -89,7 +101,8 @@ def test_no_process_stays_behind(kind: str, tmp_path: Path) -> None:
     with running(kind, "-w", "3", root=tmp_path) as server:
         assert fetch(server.port, "/missing").status == 404
         assert server.stop() == 0
-        # Gunicorn does not wait for a worker that it has to kill: one that was told to stop in its first moments.
+        # Gunicorn does not wait for a worker that it has to kill: one that was told to stop in its
+        # first moments.
         wait_until(lambda: not any_left(server.process.pid), message="the last process to end")
 
 
@@ -106,7 +119,14 @@ def any_left(group: int) -> bool:
 def test_closed_standard_streams(closed: str, workers: str, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a.txt").write_text("a")
-    options = (str(tmp_path / "root"), "-w", workers, "--counts", f"lmdb:{tmp_path / 'counts'}", "--count-header")
+    options = (
+        str(tmp_path / "root"),
+        "-w",
+        workers,
+        "--counts",
+        f"lmdb:{tmp_path / 'counts'}",
+        "--count-header",
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = command_of(BUILTIN, *options, "--bind", f"fd://{listener.fileno()}")
         shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
@@ -138,7 +158,11 @@ def test_the_banner_names_addresses_that_answer(tmp_path: Path) -> None:
 def test_help_and_version_need_no_root() -> None:
     for option in ("--help", "--version"):
         shown = subprocess.run(
-            command_of(BUILTIN, option, "/does/not/exist"), capture_output=True, text=True, timeout=20, check=True
+            command_of(BUILTIN, option, "/does/not/exist"),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
         )
         assert "ally" in shown.stdout
         assert shown.stderr == ""

@@ -29,7 +29,10 @@ def test_a_tree_fetched_by_eight_clients_is_the_same_tree(kind: str, tmp_path: P
     targets = list(tree.items())
     different: list[str] = []
     with running(kind, root=tmp_path, TALLY_COUNT_LOG="off") as server:
-        clients = [Thread(target=fetch_all, args=(server.port, targets[n:] + targets[:n], different)) for n in range(8)]
+        clients = [
+            Thread(target=fetch_all, args=(server.port, targets[n:] + targets[:n], different))
+            for n in range(8)
+        ]
         for client in clients:
             client.start()
         for client in clients:
@@ -42,7 +45,13 @@ def test_wget_mirrors_the_tree(live_server: LiveServer, tmp_path: Path) -> None:
     wget = program("wget")
     root, copy = tmp_path / "root", tmp_path / "copy"
     write_links(root, generate(root, files=60, largest=1 << 20))
-    command = [wget, "--mirror", "--no-verbose", "--no-host-directories", "--restrict-file-names=nocontrol"]
+    command = [
+        wget,
+        "--mirror",
+        "--no-verbose",
+        "--no-host-directories",
+        "--restrict-file-names=nocontrol",
+    ]
     subprocess.run(
         [*command, f"--directory-prefix={copy}", f"http://127.0.0.1:{live_server.port}/"],
         check=True,
@@ -65,7 +74,9 @@ def test_curl_resumes_a_download_that_was_cut(live_server: LiveServer, tmp_path:
     copy.write_bytes(body)
     assert 0 < copy.stat().st_size < path.stat().st_size
     url = f"http://127.0.0.1:{live_server.port}{target}"
-    subprocess.run([curl, "-fsS", "-C", "-", "-o", copy, url], check=True, capture_output=True, timeout=30)
+    subprocess.run(
+        [curl, "-fsS", "-C", "-", "-o", copy, url], check=True, capture_output=True, timeout=30
+    )
     assert copy.read_bytes() == path.read_bytes()
 
 

@@ -13,5 +13,9 @@ def test_every_request_of_the_table_under_the_validator(kind: str, document_root
         assert {name: both for name, both in statuses.items() if both[0] != both[1]} == {}
         assert server.stop() == 0
         assert "AssertionError" not in server.printed()
-        warned = [line for line in server.err if "WSGIWarning" in line and "Unknown REQUEST_METHOD" not in line]
+        warned = [
+            line
+            for line in server.err
+            if "WSGIWarning" in line and "Unknown REQUEST_METHOD" not in line
+        ]
         assert warned == []

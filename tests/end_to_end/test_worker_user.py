@@ -1,4 +1,6 @@
-"""Gunicorn started by root with workers of another user: they count in everything that the master made for them."""
+"""Gunicorn started by root with workers of another user: they count in everything that the master
+made for them.
+"""
 
 import os
 import pwd
@@ -14,7 +16,9 @@ import pytest
 from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import GUNICORN, HOME, command_of, open_files, running, started
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start workers of another user")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can start workers of another user"
+)
 
 USER = "nobody"
 OPTIONS = ("-w", "2", "-u", USER, "-g", "nogroup")
@@ -23,14 +27,18 @@ OPTIONS = ("-w", "2", "-u", USER, "-g", "nogroup")
 @pytest.fixture(autouse=True, scope="module")
 def _the_user_may_read_what_it_runs() -> None:
     """A checkout below a directory such as /root is closed to everybody else."""
-    tried = subprocess.run(["test", "-r", HOME / "app" / "wsgi.py"], user=USER, group="nogroup", check=False)
+    tried = subprocess.run(
+        ["test", "-r", HOME / "app" / "wsgi.py"], user=USER, group="nogroup", check=False
+    )
     if tried.returncode:
         pytest.skip(f"{USER} cannot read this checkout")
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory that every user may enter, with a root in it and, for the workers' user alone, `own`."""
+    """A directory that every user may enter, with a root in it and, for the workers' user alone,
+    `own`.
+    """
     place = Path(tempfile.mkdtemp(prefix="tally-test-"))
     place.chmod(0o755)
     (place / "root").mkdir()
@@ -42,7 +50,9 @@ def place() -> Iterator[Path]:
 
 
 def numbers(place: Path, *options: str, **environ: str) -> list[str]:
-    with running(GUNICORN, *OPTIONS, *options, root=place / "root", TALLY_COUNT_HEADER="1", **environ) as server:
+    with running(
+        GUNICORN, *OPTIONS, *options, root=place / "root", TALLY_COUNT_HEADER="1", **environ
+    ) as server:
         seen = [fetch(server.port, "/a.txt")["tally-count"] for _ in range(6)]
         assert server.stop() == 0
     assert "tally: " not in server.printed()
@@ -55,8 +65,17 @@ def owners(directory: Path) -> set[str]:
 
 @pytest.mark.parametrize("options", [(), ("--preload",)])
 def test_they_count_in_the_private_store(place: Path, options: tuple[str, ...]) -> None:
-    with running(GUNICORN, *OPTIONS, *options, root=place / "root", TALLY_COUNT_HEADER="1") as server:
-        assert [fetch(server.port, "/a.txt")["tally-count"] for _ in range(6)] == ["1", "2", "3", "4", "5", "6"]
+    with running(
+        GUNICORN, *OPTIONS, *options, root=place / "root", TALLY_COUNT_HEADER="1"
+    ) as server:
+        assert [fetch(server.port, "/a.txt")["tally-count"] for _ in range(6)] == [
+            "1",
+            "2",
+            "3",
+            "4",
+            "5",
+            "6",
+        ]
         [held] = [path for path in open_files(server.process.pid) if path.name == "owners.lock"]
         assert held.parent.owner() == USER
         assert server.stop() == 0
@@ -73,7 +92,10 @@ def test_they_count_in_a_directory_of_theirs(place: Path) -> None:
 
 
 def test_what_is_not_there_yet_is_made_for_them(place: Path) -> None:
-    counts = {"TALLY_COUNTS": f"lmdb:{place / 'new' / 'counts'}", "TALLY_COUNT_LOG": str(place / "log")}
+    counts = {
+        "TALLY_COUNTS": f"lmdb:{place / 'new' / 'counts'}",
+        "TALLY_COUNT_LOG": str(place / "log"),
+    }
     assert numbers(place, **counts) == ["1", "2", "3", "4", "5", "6"]
     assert owners(place / "new" / "counts") == {USER}
     assert [(place / name).owner() for name in ("new", "new/counts", "log")] == ["root", USER, USER]
@@ -81,7 +103,10 @@ def test_what_is_not_there_yet_is_made_for_them(place: Path) -> None:
 
 
 def test_they_keep_a_journal(place: Path) -> None:
-    counts = {"TALLY_COUNTS": f"unix://{place / 'nobody-listens'}", "TALLY_COUNTS_JOURNAL": str(place / "own" / "j")}
+    counts = {
+        "TALLY_COUNTS": f"unix://{place / 'nobody-listens'}",
+        "TALLY_COUNTS_JOURNAL": str(place / "own" / "j"),
+    }
     with running(GUNICORN, *OPTIONS, root=place / "root", **counts) as server:
         assert fetch(server.port, "/a.txt").status == 200
         server.stop(signal.SIGTERM)
@@ -92,7 +117,10 @@ def test_they_keep_a_journal(place: Path) -> None:
 
 def test_what_they_could_not_use_is_known_at_the_start(place: Path) -> None:
     (place / "roots").mkdir(mode=0o700)
-    counts = {"TALLY_COUNTS": f"lmdb:{place / 'roots' / 'counts'}", "TALLY_ROOT": str(place / "root")}
+    counts = {
+        "TALLY_COUNTS": f"lmdb:{place / 'roots' / 'counts'}",
+        "TALLY_ROOT": str(place / "root"),
+    }
     with started(command_of(GUNICORN, *OPTIONS), **counts) as server:
         assert server.wait() == 2
     [line] = server.err

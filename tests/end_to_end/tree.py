@@ -58,7 +58,25 @@ def generate(root: Path, *, files: int, largest: int, seed: int = 1) -> dict[str
 
 def size_of(number: int, files: int, largest: int, source: random.Random) -> int:
     """Return the first sizes around the edges, then mostly small ones, and *largest* at the end."""
-    edges = [0, 1, 2, 255, 256, 4095, 4096, 4097, 16383, 16384, 16385, 65535, 65536, 65537, BLOCK - 1, BLOCK, BLOCK + 1]
+    edges = [
+        0,
+        1,
+        2,
+        255,
+        256,
+        4095,
+        4096,
+        4097,
+        16383,
+        16384,
+        16385,
+        65535,
+        65536,
+        65537,
+        BLOCK - 1,
+        BLOCK,
+        BLOCK + 1,
+    ]
     if number == files - 1:
         return largest
     if number < len(edges):

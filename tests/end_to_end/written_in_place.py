@@ -2,10 +2,11 @@
 
     python -m tests.end_to_end.written_in_place [--minutes 5] [--busy 2]
 
-The kernel stamps a write's time before it copies the bytes, so that a server can read half a write under a status that
-does not change any more. Beside loops that keep the processors busy, a writer writes two versions of the same size in
-turn and then rests; readers fetch all the time. When the writer rests, every answer must become the file as it lies
-there, a 304 may only be given for a tag that came with these very bytes, and no tag may stand for two contents.
+The kernel stamps a write's time before it copies the bytes, so that a server can read half a write
+under a status that does not change any more. Beside loops that keep the processors busy, a writer
+writes two versions of the same size in turn and then rests; readers fetch all the time. When the
+writer rests, every answer must become the file as it lies there, a 304 may only be given for a tag
+that came with these very bytes, and no tag may stand for two contents.
 """
 
 import argparse
@@ -45,7 +46,10 @@ def write(path: str, seconds: float) -> None:
 
 @contextlib.contextmanager
 def load(processes: int) -> Iterator[None]:
-    loops = [multiprocessing.get_context("spawn").Process(target=busy, daemon=True) for _ in range(processes)]
+    loops = [
+        multiprocessing.get_context("spawn").Process(target=busy, daemon=True)
+        for _ in range(processes)
+    ]
     for loop in loops:
         loop.start()
     try:
@@ -78,10 +82,14 @@ class Readers:
 
 
 def one_round(path: Path, port: int, readers: Readers, rest: float) -> list[str]:
-    writer = multiprocessing.get_context("spawn").Process(target=write, args=(str(path), random.uniform(0.2, 1.5)))
+    writer = multiprocessing.get_context("spawn").Process(
+        target=write, args=(str(path), random.uniform(0.2, 1.5))
+    )
     writer.start()
     writer.join()
-    wait_until(lambda: time.time() - path.stat().st_ctime > rest, message="the writer to have rested")
+    wait_until(
+        lambda: time.time() - path.stat().st_ctime > rest, message="the writer to have rested"
+    )
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     faults = []
@@ -91,7 +99,10 @@ def one_round(path: Path, port: int, readers: Readers, rest: float) -> list[str]
         for tag, contents in list(readers.tags.items()):
             if len(contents) > 1:
                 faults.append(f"the tag {tag} stands for {len(contents)} contents")
-            if digest not in contents and client.ask("GET", "/file.bin", [("If-None-Match", tag)]).status == 304:
+            if (
+                digest not in contents
+                and client.ask("GET", "/file.bin", [("If-None-Match", tag)]).status == 304
+            ):
                 faults.append(f"304 for {tag}, which never came with these bytes")
     return faults
 
@@ -118,12 +129,21 @@ def run(kind: str, minutes: float, loops: int, rest: float = 3.5) -> tuple[int, 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--busy", type=int, default=os.cpu_count() or 2, help="how many loops keep the processors busy")
+    parser.add_argument(
+        "--busy",
+        type=int,
+        default=os.cpu_count() or 2,
+        help="how many loops keep the processors busy",
+    )
     chosen = parser.parse_args()
     found = False
     for kind in (BUILTIN, GUNICORN):
         rounds, answers, faults = run(kind, chosen.minutes, chosen.busy)
-        print(f"{kind}: {rounds} rounds, {answers} answers, {len(faults)} faults", *sorted(set(faults)), sep="\n  ")
+        print(
+            f"{kind}: {rounds} rounds, {answers} answers, {len(faults)} faults",
+            *sorted(set(faults)),
+            sep="\n  ",
+        )
         found = found or bool(faults)
     return 1 if found else 0
 

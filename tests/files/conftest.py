@@ -1,4 +1,6 @@
-"""A document root with files of every sort, and an application that serves it, called as a WSGI server would."""
+"""A document root with files of every sort, and an application that serves it, called as a WSGI
+server would.
+"""
 
 import os
 import time
@@ -61,10 +63,15 @@ class Site:
 
     def application(self, **options: Any) -> FileApplication:
         return FileApplication(
-            str(self.root), counter=self.counter, count_line=lambda *line: self.lines.append(line), **options
+            str(self.root),
+            counter=self.counter,
+            count_line=lambda *line: self.lines.append(line),
+            **options,
         )
 
-    def put(self, name: str, content: bytes | str = b"content", *, age: float | None = None) -> Path:
+    def put(
+        self, name: str, content: bytes | str = b"content", *, age: float | None = None
+    ) -> Path:
         """Write a file below the root whose mtime is EARLIER, or *age* seconds ago."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,16 +87,27 @@ class Site:
     def holds(self, path: str, app: FileApplication | None = None) -> bool:
         return (app or self.app)._catalog._held.get(path) is not None
 
-    def get(self, path: str, method: str = "GET", *, app: Any = None, strict: bool = True, **variables: Any) -> Reply:
+    def get(
+        self,
+        path: str,
+        method: str = "GET",
+        *,
+        app: Any = None,
+        strict: bool = True,
+        **variables: Any,
+    ) -> Reply:
         """Call the application with PATH_INFO *path*; text stands for its UTF-8 bytes."""
         raw = path.encode("utf-8", "surrogateescape").decode("latin-1")
         return call(app or self.app, raw, method, strict=strict, **variables)
 
 
-def call(app: Any, path_info: str, method: str = "GET", *, strict: bool = True, **variables: Any) -> Reply:
+def call(
+    app: Any, path_info: str, method: str = "GET", *, strict: bool = True, **variables: Any
+) -> Reply:
     """Call *app* as PEP 3333 wants it; *path_info* is latin-1.
 
-    If *strict*, wsgiref's validator stands in between; it refuses some environs that servers do make.
+    If *strict*, wsgiref's validator stands in between; it refuses some environs that servers do
+    make.
     """
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
@@ -112,7 +130,9 @@ def call(app: Any, path_info: str, method: str = "GET", *, strict: bool = True, 
     environ.update(variables)
     head: list[Any] = []
 
-    def start_response(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+    def start_response(
+        status: str, fields: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], object]:
         head[:] = [status, fields]
         return lambda data: None
 

@@ -31,7 +31,9 @@ LARGE = bytes(range(256)) * 1024  # 256 KiB: too large to be held
 
 @pytest.fixture(params=["held", "opened", "wrapped"])
 def page(request: pytest.FixtureRequest, site: Site) -> Any:
-    """One file by each of the ways that a body can take: a function that asks for it, and its content."""
+    """One file by each of the ways that a body can take: a function that asks for it, and its
+    content.
+    """
     content = SMALL if request.param == "held" else LARGE
     site.put("page.html", content)
     more: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper} if request.param == "wrapped" else {}
@@ -49,7 +51,13 @@ def test_get(page: Any) -> None:
     etag = reply.fields.pop("ETag")
     assert re.fullmatch(r'"[0-9a-f-]+"', etag)
     date = reply.fields.pop("Date")
-    assert abs(time.mktime(time.strptime(date, "%a, %d %b %Y %H:%M:%S GMT")) - time.mktime(time.gmtime())) < 5
+    assert (
+        abs(
+            time.mktime(time.strptime(date, "%a, %d %b %Y %H:%M:%S GMT"))
+            - time.mktime(time.gmtime())
+        )
+        < 5
+    )
     assert reply.fields == {
         "Content-Type": "text/html; charset=utf-8",
         "Content-Length": str(len(content)),
@@ -82,7 +90,11 @@ def test_not_modified(page: Any, site: Site) -> None:
         ):
             reply = get(method, **field)
             assert (reply.status, reply.body) == (304, b"")
-            assert without_date(reply) == {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+            assert without_date(reply) == {
+                "ETag": etag,
+                "Cache-Control": "no-cache",
+                "Vary": "Accept-Encoding",
+            }
     kinds = [kind for _, kind in site.counter.counted]
     assert kinds == [Kind.FULL, Kind.NOT_MODIFIED, Kind.NOT_MODIFIED, Kind.HEAD, Kind.HEAD]
     assert [number for *_, number in site.lines] == [1, 2, 3]
@@ -108,7 +120,9 @@ def test_precondition_failed(page: Any, site: Site) -> None:
         ("bytes=-9999999", 0, None, Kind.PARTIAL),
     ],
 )
-def test_one_range(page: Any, site: Site, field: str, first: int, last: int | None, kind: Kind) -> None:
+def test_one_range(
+    page: Any, site: Site, field: str, first: int, last: int | None, kind: Kind
+) -> None:
     get, content = page
     reply = get(HTTP_RANGE=field)
     size = len(content)
@@ -122,7 +136,9 @@ def test_one_range(page: Any, site: Site, field: str, first: int, last: int | No
     assert len(site.lines) == (kind is Kind.PARTIAL)
 
 
-@pytest.mark.parametrize(("field", "kind"), [("bytes=200-203,0-1", Kind.PARTIAL), ("bytes=-2,1-1", Kind.RESUMED)])
+@pytest.mark.parametrize(
+    ("field", "kind"), [("bytes=200-203,0-1", Kind.PARTIAL), ("bytes=-2,1-1", Kind.RESUMED)]
+)
 def test_several_ranges(page: Any, site: Site, field: str, kind: Kind) -> None:
     get, content = page
     reply = get(HTTP_RANGE=field)
@@ -156,9 +172,17 @@ def test_range_not_satisfiable(page: Any, site: Site) -> None:
 def test_if_range(page: Any) -> None:
     get, content = page
     etag, date = (get().fields[name] for name in ("ETag", "Last-Modified"))
-    for condition, status in ((etag, 206), (date, 206), (f"W/{etag}", 200), ('"x"', 200), ("soon", 200)):
+    for condition, status in (
+        (etag, 206),
+        (date, 206),
+        (f"W/{etag}", 200),
+        ('"x"', 200),
+        ("soon", 200),
+    ):
         reply = get(HTTP_RANGE="bytes=1-2", HTTP_IF_RANGE=condition)
-        assert (reply.status, reply.body) == ((206, content[1:3]) if status == 206 else (200, content)), condition
+        assert (reply.status, reply.body) == (
+            (206, content[1:3]) if status == 206 else (200, content)
+        ), condition
     assert get(HTTP_RANGE=f"bytes={len(content)}-", HTTP_IF_RANGE='"x"').status == 200
 
 
@@ -176,11 +200,24 @@ def test_an_empty_file(site: Site) -> None:
     site.put("empty.txt", b"")
     reply = site.get("/empty.txt")
     assert (reply.status, reply.body, reply.fields["Content-Length"]) == (200, b"", "0")
-    for field in ("bytes=0-", "bytes=0-0", "bytes=0-1023", "bytes=5-", "bytes=-5", "bytes=-0", "bytes=0-0,5-9", "x"):
+    for field in (
+        "bytes=0-",
+        "bytes=0-0",
+        "bytes=0-1023",
+        "bytes=5-",
+        "bytes=-5",
+        "bytes=-0",
+        "bytes=0-0,5-9",
+        "x",
+    ):
         for condition in (None, reply.fields["ETag"], '"other"'):
             more: dict[str, Any] = {} if condition is None else {"HTTP_IF_RANGE": condition}
             ranged = site.get("/empty.txt", HTTP_RANGE=field, **more)
-            assert (ranged.status, ranged.body, without_date(ranged)) == (200, b"", without_date(reply))
+            assert (ranged.status, ranged.body, without_date(ranged)) == (
+                200,
+                b"",
+                without_date(reply),
+            )
 
 
 def test_a_file_of_more_than_4_gib(site: Site) -> None:
@@ -190,7 +227,10 @@ def test_a_file_of_more_than_4_gib(site: Site) -> None:
         file.write(b"end")
     assert site.get("/big.bin", "HEAD").fields["Content-Length"] == "5000000003"
     reply = site.get("/big.bin", HTTP_RANGE="bytes=4999999999-")
-    assert (reply.body, reply.fields["Content-Range"]) == (b"\0end", "bytes 4999999999-5000000002/5000000003")
+    assert (reply.body, reply.fields["Content-Range"]) == (
+        b"\0end",
+        "bytes 4999999999-5000000002/5000000003",
+    )
 
 
 def test_other_methods(site: Site) -> None:
@@ -210,16 +250,22 @@ def test_last_modified_is_never_in_the_future(site: Site) -> None:
     for size in (10, 100_000):
         site.put("future.txt", b"x" * size, age=-86400)
         reply = site.get("/future.txt")
-        modified, date = (parse_http_date(reply.fields[name], 0) for name in ("Last-Modified", "Date"))
+        modified, date = (
+            parse_http_date(reply.fields[name], 0) for name in ("Last-Modified", "Date")
+        )
         assert modified is not None
         assert date is not None
         assert date - 5 < modified <= date
         assert site.get("/future.txt", HTTP_IF_NONE_MATCH=reply.fields["ETag"]).status == 304
 
 
-@pytest.mark.parametrize(("mtime", "is_told"), [(-86400, False), (0, False), (1, False), (1.9, False), (2, True)])
+@pytest.mark.parametrize(
+    ("mtime", "is_told"), [(-86400, False), (0, False), (1, False), (1.9, False), (2, True)]
+)
 @pytest.mark.parametrize("size", [10, 100_000])
-def test_a_time_that_means_nothing_is_not_told(site: Site, mtime: float, is_told: bool, size: int) -> None:
+def test_a_time_that_means_nothing_is_not_told(
+    site: Site, mtime: float, is_told: bool, size: int
+) -> None:
     os.utime(site.put("old.txt", b"x" * size), (mtime, mtime))
     reply = site.get("/old.txt")
     assert ("Last-Modified" in reply.fields) is is_told
@@ -317,7 +363,16 @@ def test_count_lines_and_numbers(site: Site) -> None:
         site.get("/missing", app=app),
         site.get("/a.txt", app=app, REMOTE_ADDR="", REMOTE_PORT=4711, strict=False),
     ]
-    assert [reply.fields.get("Tally-Count") for reply in replies] == ["1", "2", "3", None, "4", None, None, "5"]
+    assert [reply.fields.get("Tally-Count") for reply in replies] == [
+        "1",
+        "2",
+        "3",
+        None,
+        "4",
+        None,
+        None,
+        "5",
+    ]
     assert site.lines == [
         ("/a.txt", "192.0.2.1", "4711", 1),
         ("/a.txt", "2001:db8::1", "0", 2),
@@ -436,7 +491,9 @@ def test_the_sites_own_404_page(site: Site, size: int) -> None:
         (errno.ENXIO, 404),
     ],
 )
-def test_errors_of_the_system(site: Site, monkeypatch: pytest.MonkeyPatch, number: int, status: int) -> None:
+def test_errors_of_the_system(
+    site: Site, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
     site.put("a.txt")
     real_open = os.open
 
@@ -493,7 +550,9 @@ def test_when_descriptors_run_out(site: Site, caplog: pytest.LogCaptureFixture) 
     wait_until_held(site, "/held.txt")
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = []
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 4, limit[1]))
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 4, limit[1])
+    )
     try:
         with contextlib.suppress(OSError):
             while True:
@@ -542,7 +601,11 @@ def coded(site: Site) -> tuple[Site, FileApplication]:
     ],
 )
 def test_precompressed_siblings(
-    coded: tuple[Site, FileApplication], path: str, accept: str | None, coding: str | None, begins: bytes
+    coded: tuple[Site, FileApplication],
+    path: str,
+    accept: str | None,
+    coding: str | None,
+    begins: bytes,
 ) -> None:
     site, app = coded
     variables: dict[str, Any] = {} if accept is None else {"HTTP_ACCEPT_ENCODING": accept}
@@ -568,7 +631,10 @@ def test_precompressed_siblings(
 def test_each_coding_has_a_tag_of_its_own(coded: tuple[Site, FileApplication]) -> None:
     site, app = coded
     for path, codings in (("/style.css", ["br", "gzip", ""]), ("/linked.css", ["br", ""])):
-        tags = {site.get(path, app=app, HTTP_ACCEPT_ENCODING=coding).fields["ETag"] for coding in codings}
+        tags = {
+            site.get(path, app=app, HTTP_ACCEPT_ENCODING=coding).fields["ETag"]
+            for coding in codings
+        }
         assert len(tags) == len(codings)
 
 
@@ -582,7 +648,10 @@ def test_a_sibling_of_the_same_second_is_sent(coded: tuple[Site, FileApplication
     site, app = coded
     for name, nanoseconds in (("style.css", 1_000_000_900), ("style.css.gz", 1_000_000_100)):
         os.utime(site.root / name, ns=(nanoseconds, nanoseconds))
-    assert site.get("/style.css", app=app, HTTP_ACCEPT_ENCODING="gzip").fields["Content-Encoding"] == "gzip"
+    assert (
+        site.get("/style.css", app=app, HTTP_ACCEPT_ENCODING="gzip").fields["Content-Encoding"]
+        == "gzip"
+    )
 
 
 def test_a_sibling_that_leaves_the_root_is_not_sent(coded: tuple[Site, FileApplication]) -> None:
@@ -612,7 +681,10 @@ def test_webtest_finds_nothing_to_complain_about(site: Site) -> None:
     assert page.click("on").follow().text == "there"
     assert client.get("/big.bin").body == LARGE
     assert client.get("/big.bin", headers={"Range": "bytes=5-6"}, status=206).body == LARGE[5:7]
-    assert client.get("/big.bin", headers={"Range": "bytes=5-6,9-9"}, status=206).content_type == "multipart/byteranges"
+    assert (
+        client.get("/big.bin", headers={"Range": "bytes=5-6,9-9"}, status=206).content_type
+        == "multipart/byteranges"
+    )
     client.get("/big.bin", headers={"Range": "bytes=999999-"}, status=416)
     assert client.head("/big.bin").content_length == len(LARGE)
     client.options("/", status=204)

@@ -1,4 +1,6 @@
-"""Accept-Encoding as on the wire, and the form of a file that is sent for it (RFC 9110 section 12.5.3)."""
+"""Accept-Encoding as on the wire, and the form of a file that is sent for it (RFC 9110 section
+12.5.3).
+"""
 
 import pytest
 
@@ -101,12 +103,15 @@ TABLE: list[tuple[str | None, str | None, str | None, str | None]] = [
 def sent_of(lengths: dict[str, int], accept_encoding: str | None) -> str | None:
     preferred = ["zstd", "br", "gzip", "identity"]
     return choose(
-        accept_encoding or "", tuple(sorted(lengths, key=lambda coding: (lengths[coding], preferred.index(coding))))
+        accept_encoding or "",
+        tuple(sorted(lengths, key=lambda coding: (lengths[coding], preferred.index(coding)))),
     )
 
 
 @pytest.mark.parametrize(("accept_encoding", "plain", "text", "gzipped"), TABLE)
-def test_what_is_sent(accept_encoding: str | None, plain: str | None, text: str | None, gzipped: str | None) -> None:
+def test_what_is_sent(
+    accept_encoding: str | None, plain: str | None, text: str | None, gzipped: str | None
+) -> None:
     sent = [sent_of(lengths, accept_encoding) for lengths in (PLAIN, TEXT, GZIPPED)]
     assert sent == [plain, text, gzipped]
 

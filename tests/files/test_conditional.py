@@ -81,7 +81,12 @@ def test_lists_of_entity_tags(text: str, expected: list[str]) -> None:
     assert list_entity_tags(text) == expected
 
 
-M, N, U, S = "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_MODIFIED_SINCE"
+M, N, U, S = (
+    "HTTP_IF_MATCH",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_UNMODIFIED_SINCE",
+    "HTTP_IF_MODIFIED_SINCE",
+)
 
 PRECONDITIONS: list[tuple[dict[str, str], Outcome]] = [
     ({}, PERFORM),

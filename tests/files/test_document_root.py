@@ -27,13 +27,20 @@ def test_root_problem(tmp_path: Path) -> None:
     assert "\n" not in (root_problem(str(tmp_path / "a\nb")) or "\n")
 
 
-def test_a_root_without_the_right_to_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_without_the_right_to_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
-    assert root_problem(str(tmp_path)) == f"the document root '{tmp_path}' cannot be read: Permission denied"
+    assert (
+        root_problem(str(tmp_path))
+        == f"the document root '{tmp_path}' cannot be read: Permission denied"
+    )
 
 
 @pytest.mark.parametrize("instead", ["nothing", "a file", "a dangling link"])
-def test_the_root_vanishes_and_comes_back(site: Site, caplog: pytest.LogCaptureFixture, instead: str) -> None:
+def test_the_root_vanishes_and_comes_back(
+    site: Site, caplog: pytest.LogCaptureFixture, instead: str
+) -> None:
     site.put("a.txt", "held")
     site.put("404.html", "ours")
     site.put("big.bin", b"x" * 100_000)
@@ -157,7 +164,10 @@ def test_no_request_fails_while_deployments_switch_the_root(site: Site) -> None:
             if status != ["200 OK"] or (content.strip(b"1") and content.strip(b"2")):
                 failures.append(f"{path}: {status} {content[:20]!r}")
 
-    threads = [threading.Thread(target=fetch, args=(path,)) for path in ("/dir/", "/dir/", "/big.bin", "/big.bin")]
+    threads = [
+        threading.Thread(target=fetch, args=(path,))
+        for path in ("/dir/", "/dir/", "/big.bin", "/big.bin")
+    ]
     for thread in threads:
         thread.start()
     new = site.root.with_name("new")

@@ -1,4 +1,6 @@
-"""Bodies under servers that read them and servers that let the kernel send them, and files that change meanwhile."""
+"""Bodies under servers that read them and servers that let the kernel send them, and files that
+change meanwhile.
+"""
 
 import io
 import os
@@ -139,7 +141,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_file_changed_while_it_is_read(open_slice: Open, path: Path, change: Callable[[Path], object]) -> None:
+def test_a_file_changed_while_it_is_read(
+    open_slice: Open, path: Path, change: Callable[[Path], object]
+) -> None:
     piece = open_slice(0, len(CONTENT) - 1)
     assert piece.read(50) == CONTENT[:50]
     assert piece.unchanged()
@@ -194,7 +198,9 @@ def test_the_opened_file_is_sent_to_its_end(open_slice: Open, path: Path, how: s
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("field", [None, "bytes=1000-", "bytes=0-99999,200000-"])
-def test_a_body_of_a_file_that_changes_is_short(site: Site, wrapped: bool, field: str | None) -> None:
+def test_a_body_of_a_file_that_changes_is_short(
+    site: Site, wrapped: bool, field: str | None
+) -> None:
     path = site.put("big.bin", CONTENT)
     environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/big.bin"}
     if wrapped:
@@ -216,7 +222,11 @@ def test_multipart_bodies_are_read_in_pieces(site: Site) -> None:
     size = 20_000_000
     path = site.put("big.bin", b"")
     os.truncate(path, size)
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/big.bin", "HTTP_RANGE": "bytes=0-9999999,10000001-19999999"}
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/big.bin",
+        "HTTP_RANGE": "bytes=0-9999999,10000001-19999999",
+    }
     head: list[Any] = []
     body = site.app(environ, lambda status, fields: head.extend(fields))  # type: ignore[arg-type]
     lengths = [len(piece) for piece in body]

@@ -75,7 +75,10 @@ def test_names_that_do_not_exist_cost_no_memory(site: Site) -> None:
 
 def test_threads_never_see_fields_of_one_version_and_bytes_of_another(site: Site) -> None:
     """Files are replaced, small by large and back, while eight threads fetch them."""
-    versions = [letter * size for letter, size in zip((b"a", b"b", b"c", b"d"), (10, 2000, 70_000, 0), strict=True)]
+    versions = [
+        letter * size
+        for letter, size in zip((b"a", b"b", b"c", b"d"), (10, 2000, 70_000, 0), strict=True)
+    ]
 
     def replace(turn: int) -> None:
         new = site.outside / "new"
@@ -92,7 +95,10 @@ def test_threads_never_see_fields_of_one_version_and_bytes_of_another(site: Site
         while not stop.is_set():
             head: list[tuple[str, str]] = []
             environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/a.txt"}
-            body = site.app(environ, lambda status, fields, head=head: head.extend([("status", status), *fields]))
+            body = site.app(
+                environ,
+                lambda status, fields, head=head: head.extend([("status", status), *fields]),
+            )
             content = b"".join(body)
             if hasattr(body, "close"):
                 body.close()
@@ -100,7 +106,10 @@ def test_threads_never_see_fields_of_one_version_and_bytes_of_another(site: Site
             asked[number] += 1
             if fields["status"] != "200 OK" or content not in versions:
                 failures.append(f"{fields} {content[:20]!r}")
-            elif int(fields["Content-Length"]) != len(content) or tags.setdefault(fields["ETag"], content) != content:
+            elif (
+                int(fields["Content-Length"]) != len(content)
+                or tags.setdefault(fields["ETag"], content) != content
+            ):
                 failures.append(f"{fields} with {len(content)} bytes")
 
     threads = [threading.Thread(target=fetch, args=(number,)) for number in range(8)]
@@ -133,10 +142,14 @@ def test_a_file_that_is_written_to_at_each_attempt(
     assert [site.get("/a.txt").status for _ in range(3)] == [503, 503, 503]
     monkeypatch.undo()
     assert site.get("/a.txt").status == 200
-    assert {record.getMessage() for record in caplog.records} == {"a file cannot be opened: it is being written to"}
+    assert {record.getMessage() for record in caplog.records} == {
+        "a file cannot be opened: it is being written to"
+    }
 
 
-def test_a_file_that_changes_once_while_it_is_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_once_while_it_is_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = site.put("a.txt", b"one")
     real_read = os.pread
     changes = [b"three", b""]
@@ -155,5 +168,7 @@ def test_a_file_that_changes_once_while_it_is_read(site: Site, monkeypatch: pyte
 def test_reads_that_return_less_than_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.put("a.txt", b"0123456789")
     real_read = os.pread
-    monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: real_read(descriptor, min(size, 3), offset))
+    monkeypatch.setattr(
+        os, "pread", lambda descriptor, size, offset: real_read(descriptor, min(size, 3), offset)
+    )
     assert site.get("/a.txt").body == b"0123456789"

@@ -1,4 +1,6 @@
-"""URL paths as a server decodes them, and what is served there: nothing outside the root, nothing hidden."""
+"""URL paths as a server decodes them, and what is served there: nothing outside the root, nothing
+hidden.
+"""
 
 import os
 import re
@@ -215,7 +217,10 @@ def test_a_directory_without_its_slash(site: Site, path: str, query: str, locati
 @pytest.mark.parametrize("variable", ["REQUEST_URI", "RAW_URI"])
 def test_a_redirect_holds_where_the_client_sees_one_segment(site: Site, variable: str) -> None:
     site.put("outer/in ner/index.html")
-    for raw, location in (("/outer%2fin%20ner", "/outer/in%20ner/"), ("/outer/in%20ner", "./in%20ner/")):
+    for raw, location in (
+        ("/outer%2fin%20ner", "/outer/in%20ner/"),
+        ("/outer/in%20ner", "./in%20ner/"),
+    ):
         variables: dict[str, Any] = {variable: f"{raw}?a=%2F"}
         reply = site.get("/outer/in ner", QUERY_STRING="a=%2F", **variables)
         assert (reply.status, reply.fields["Location"]) == (301, location + "?a=%2F")
@@ -251,7 +256,9 @@ def test_links(tree: Site) -> None:
     (root / "to-dotdir").symlink_to(".git")
     (root / "parent").symlink_to("..")
     (root / "proc").symlink_to("/proc/self")
-    assert [tree.get(path).status for path in ("/inside.txt", "/absolute.txt", "/dirlink/page.html")] == [200] * 3
+    assert [
+        tree.get(path).status for path in ("/inside.txt", "/absolute.txt", "/dirlink/page.html")
+    ] == [200] * 3
     assert tree.get("/around.txt").body == b"a.txt"
     for path in (
         "/leaves.txt",
@@ -301,7 +308,9 @@ def test_a_held_file_that_moves_out_and_is_linked_to(site: Site) -> None:
     assert site.get("/a.txt").status == 404
 
 
-def test_a_directory_that_moves_out_and_is_linked_to(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_moves_out_and_is_linked_to(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.put("dir/a.txt", "public")
     site.settle()
     assert site.get("/dir/a.txt").status == 200
@@ -344,12 +353,16 @@ def test_fifos_sockets_and_devices_neither_block_nor_answer(site: Site) -> None:
             assert site.get(path).status == 404, path
 
 
-def test_what_is_no_regular_file_is_not_even_opened(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_regular_file_is_not_even_opened(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     os.mkfifo(site.root / "fifo")
     opened: list[object] = []
     real_open = os.open
 
-    def recording_open(path: str | bytes, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+    def recording_open(
+        path: str | bytes, flags: int, mode: int = 0o777, *, dir_fd: int | None = None
+    ) -> int:
         opened.append(path)
         return real_open(path, flags, mode, dir_fd=dir_fd)
 
@@ -359,7 +372,9 @@ def test_what_is_no_regular_file_is_not_even_opened(site: Site, monkeypatch: pyt
     assert b"fifo" not in opened
 
 
-def test_a_fifo_that_takes_a_files_place_after_the_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fifo_that_takes_a_files_place_after_the_look(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = site.put("a.txt")
     regular = path.stat()
     path.unlink()
@@ -370,8 +385,38 @@ def test_a_fifo_that_takes_a_files_place_after_the_look(site: Site, monkeypatch:
         assert site.get("/a.txt").status == 404
 
 
-PARTS = ["/", "//", "\\", "..", ".", "...", "%2e%2e", "%2f", "..%5c", "\0", "|", ":", "?", "#", "~", "\udcc0\udcae"]
-NAMES = ["dir", "link", "leaves", "up", "secret.txt", "outside", "www", "a.txt", ".git", "config", ".well-known", "etc"]
+PARTS = [
+    "/",
+    "//",
+    "\\",
+    "..",
+    ".",
+    "...",
+    "%2e%2e",
+    "%2f",
+    "..%5c",
+    "\0",
+    "|",
+    ":",
+    "?",
+    "#",
+    "~",
+    "\udcc0\udcae",
+]
+NAMES = [
+    "dir",
+    "link",
+    "leaves",
+    "up",
+    "secret.txt",
+    "outside",
+    "www",
+    "a.txt",
+    ".git",
+    "config",
+    ".well-known",
+    "etc",
+]
 
 
 def test_no_combination_of_parts_leads_out(tree: Site) -> None:
@@ -382,7 +427,9 @@ def test_no_combination_of_parts_leads_out(tree: Site) -> None:
     statuses = Counter[int]()
     for _ in range(3000):
         path = "/" + "".join(
-            random.choice(NAMES) + "/" if random.random() < 0.5 else random.choice(random.choice((PARTS, NAMES)))
+            random.choice(NAMES) + "/"
+            if random.random() < 0.5
+            else random.choice(random.choice((PARTS, NAMES)))
             for _ in range(random.randint(1, 6))
         )
         path = path.rstrip("/") if random.random() < 0.5 else path

@@ -1,4 +1,6 @@
-"""When a file may be held, and what its tags say: half-written files, mappings, copies of a tree, growth."""
+"""When a file may be held, and what its tags say: half-written files, mappings, copies of a tree,
+growth.
+"""
 
 import mmap
 import os
@@ -34,10 +36,19 @@ def next_second(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 # seconds since the last change, and since the last write as mtime has it
 @pytest.mark.parametrize(
     ("age", "mtime_age", "held"),
-    [(0.1, 0.1, False), (1.9, 1.9, False), (1.9, 5000, False), (2.5, 2.5, True), (2.5, 5000, True), (2.5, -5, False)],
+    [
+        (0.1, 0.1, False),
+        (1.9, 1.9, False),
+        (1.9, 5000, False),
+        (2.5, 2.5, True),
+        (2.5, 5000, True),
+        (2.5, -5, False),
+    ],
 )
 @pytest.mark.parametrize("size", SIZES)
-def test_young_files_are_not_held(site: Site, age: float, mtime_age: float, held: bool, size: int) -> None:
+def test_young_files_are_not_held(
+    site: Site, age: float, mtime_age: float, held: bool, size: int
+) -> None:
     path = site.put("a.bin", b"x" * size)
     now = time.time()
     os.utime(path, (now + age - mtime_age,) * 2)
@@ -47,7 +58,9 @@ def test_young_files_are_not_held(site: Site, age: float, mtime_age: float, held
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_what_is_written_through_a_mapping_is_seen(site: Site, size: int, next_second: Callable[[], None]) -> None:
+def test_what_is_written_through_a_mapping_is_seen(
+    site: Site, size: int, next_second: Callable[[], None]
+) -> None:
     """The status stands still while the page is dirty."""
     path = site.put("a.bin", b"a" * size)
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
@@ -65,7 +78,9 @@ def test_what_is_written_through_a_mapping_is_seen(site: Site, size: int, next_s
         assert after.fields["ETag"] != before.fields["ETag"]
 
 
-def test_half_of_a_write_does_not_outlive_the_write(site: Site, next_second: Callable[[], None]) -> None:
+def test_half_of_a_write_does_not_outlive_the_write(
+    site: Site, next_second: Callable[[], None]
+) -> None:
     """The status before and after agree on bytes that are half of one version and half of the next."""
     path = site.put("a.bin", b"old." * 1000)
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
@@ -95,14 +110,24 @@ def test_a_settled_file_is_not_read_again(
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_nothing_changes_while_nothing_is_written(site: Site, size: int, next_second: Callable[[], None]) -> None:
+def test_nothing_changes_while_nothing_is_written(
+    site: Site, size: int, next_second: Callable[[], None]
+) -> None:
     site.put("a.bin", b"a" * size)
     replies = []
     for age in (0, 1, 3, 4, 20, 39, 45):
         site.ahead = age
         next_second()
         replies.append(site.get("/a.bin"))
-    assert len({str(sorted(reply.fields.items() - {("Date", reply.fields["Date"])})) for reply in replies}) == 1
+    assert (
+        len(
+            {
+                str(sorted(reply.fields.items() - {("Date", reply.fields["Date"])}))
+                for reply in replies
+            }
+        )
+        == 1
+    )
 
 
 # Tags
@@ -134,7 +159,9 @@ KEEPING: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", KEEPING.values(), ids=KEEPING)
 @pytest.mark.parametrize("size", SIZES)
-def test_tags_outlast_what_leaves_the_bytes_alone(site: Site, change: Callable[[Path], object], size: int) -> None:
+def test_tags_outlast_what_leaves_the_bytes_alone(
+    site: Site, change: Callable[[Path], object], size: int
+) -> None:
     path = site.put("a.bin", b"a" * size)
     site.settle()
     before = tag(site)
@@ -162,8 +189,12 @@ def _write_and_set_the_time_back(path: Path, position: int) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-@pytest.mark.parametrize(("size", "position"), [(3000, 1500), (65536, 40_000), (300_000, 0), (300_000, 299_999)])
-def test_other_bytes_of_the_same_date_have_another_tag(site: Site, size: int, position: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "position"), [(3000, 1500), (65536, 40_000), (300_000, 0), (300_000, 299_999)]
+)
+def test_other_bytes_of_the_same_date_have_another_tag(
+    site: Site, size: int, position: int
+) -> None:
     path = site.put("a.bin", b"a" * size)
     site.settle()
     before = tag(site)
@@ -188,7 +219,9 @@ def test_a_write_that_no_sample_shows_is_told_by_ctime(site: Site, part: float) 
 # Growth
 
 
-def test_a_file_that_grows_all_the_time_is_served(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_grows_all_the_time_is_served(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = site.put("log.bin", b"a line\n" * 20_000)
     real_open = os.open
 

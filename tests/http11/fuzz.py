@@ -2,9 +2,9 @@
 
     python -m tests.http11.fuzz --streams 1000000 --seed 1
 
-The invariant: any bytes give events or a ProtocolError, the same ones however they are cut; what is held back for
-want of more bytes is bounded; and no request passes that breaks what a gateway relies on. Ends with status 1 when a
-stream breaks it, and prints that stream with the seed.
+The invariant: any bytes give events or a ProtocolError, the same ones however they are cut; what is
+held back for want of more bytes is bounded; and no request passes that breaks what a gateway relies
+on. Ends with status 1 when a stream breaks it, and prints that stream with the seed.
 """
 
 import argparse
@@ -15,7 +15,16 @@ from itertools import pairwise
 from random import Random
 
 from app.http11 import END_OF_MESSAGE, Limits, ProtocolError, Receiver, Request
-from tests.http11.cases import chunks, fields, framing, host, persistence, request_line, request_target, smuggling
+from tests.http11.cases import (
+    chunks,
+    fields,
+    framing,
+    host,
+    persistence,
+    request_line,
+    request_target,
+    smuggling,
+)
 from tests.http11.wire import Event, Refused, by_byte, events_of, head
 
 _MODULES = (request_line, request_target, host, fields, framing, chunks, persistence, smuggling)
@@ -25,7 +34,8 @@ _FRAGMENTS = (
     b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b"\x00", b" ", b"\t", b":", b";", b",", b'"', b"\x0b", b"\x80",
     b"\xff", b"%", b"%00", b"#", b"?", b"*", b"//", b"@", b"[::1]", b"0", b"0\r\n\r\n", b"5\r\nhello\r\n",
     b"ffffffff\r\n", b";a=b", b"GET / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nHost: a\r\n", b"HTTP/1.0", b"HTTP/1.2",
-    b"HTTP/2.0", b"CONNECT ", b"OPTIONS * ", b"http://b/", b"Host: a\r\n", b"Host:", b"Content-Length: 5\r\n",
+    b"HTTP/2.0", b"CONNECT ", b"OPTIONS * ", b"http://b/", b"Host: a\r\n", b"Host:", b"Content-Length:"
+                                                                                     b" 5\r\n",
     b"Content-Length: 0\r\n", b"Content-Length: +1\r\n", b"Transfer-Encoding: chunked\r\n",
     b"Transfer-Encoding: gzip, chunked\r\n", b"Transfer-Encoding", b"chunked", b"identity, ",
     b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"Expect: 100-continue\r\n", b"Cookie: a=b\r\n",
@@ -92,7 +102,9 @@ def _check_request(request: Request, limits: Limits) -> None:
     assert request.version == "HTTP/1.0" or variables["HTTP_HOST"]
     assert not re.search(r"[\s,/@?#\\]", variables.get("HTTP_HOST", ""))
     assert request.has_body == (request.chunked or request.content_length > 0)
-    assert not (request.chunked and ("CONTENT_LENGTH" in variables or request.version == "HTTP/1.0"))
+    assert not (
+        request.chunked and ("CONTENT_LENGTH" in variables or request.version == "HTTP/1.0")
+    )
     assert request.chunked == ("HTTP_TRANSFER_ENCODING" in variables)
     assert int(variables.get("CONTENT_LENGTH", "0")) == request.content_length
     assert not limits.body or request.content_length <= limits.body

@@ -4,7 +4,16 @@ from itertools import chain
 
 import pytest
 
-from tests.http11.cases import chunks, fields, framing, host, persistence, request_line, request_target, smuggling
+from tests.http11.cases import (
+    chunks,
+    fields,
+    framing,
+    host,
+    persistence,
+    request_line,
+    request_target,
+    smuggling,
+)
 from tests.http11.wire import Case, Event, Refused, by_byte, events_of, head, request
 
 _MODULES = (request_line, request_target, host, fields, framing, chunks, persistence, smuggling)

@@ -1,4 +1,6 @@
-"""Time linear in the bytes, in CPU time of this thread: four times the bytes may not cost eight times as much."""
+"""Time linear in the bytes, in CPU time of this thread: four times the bytes may not cost eight
+times as much.
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -44,7 +46,9 @@ def test_linear(make: Callable[[int], bytes], cut: Callable[[bytes], Iterable[by
     assert any(_seconds(cut(large)) / max(_seconds(cut(small)), 1e-4) < 8 for _ in range(3))
 
 
-@pytest.mark.parametrize("value", [b"a ;" * 40, b"a=b;" * 60, b'a="' + b"\\a" * 100, b" \t" * 110, b";a" * 120])
+@pytest.mark.parametrize(
+    "value", [b"a ;" * 40, b"a=b;" * 60, b'a="' + b"\\a" * 100, b" \t" * 110, b";a" * 120]
+)
 def test_no_pattern_backtracks(value: bytes) -> None:
     stream = chunked(b"5" + value[:250] + b"@\r\n")
     assert any(_seconds_until_refused(stream) < 0.01 for _ in range(3))

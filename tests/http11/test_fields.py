@@ -12,7 +12,14 @@ _BOUND = 4096
 
 @pytest.mark.parametrize(
     "line",
-    ["Host: example.com", "user-agent: x", "Accept:*/*", "SEC-CH-UA: a", "Sec-Ch-Ua-Mobile: ?0", "Content-Type: a/b"],
+    [
+        "Host: example.com",
+        "user-agent: x",
+        "Accept:*/*",
+        "SEC-CH-UA: a",
+        "Sec-Ch-Ua-Mobile: ?0",
+        "Content-Type: a/b",
+    ],
 )
 def test_a_repeated_line_is_remembered(line: str) -> None:
     memory = LineMemory()
@@ -50,7 +57,9 @@ def test_a_line_of_256_characters_is_remembered() -> None:
     assert len(memory) == 1
 
 
-@pytest.mark.parametrize("line", ["Host: a b", "Accept : a", "Accept: \x00", "", "Accept", "Content-Length: +1"])
+@pytest.mark.parametrize(
+    "line", ["Host: a b", "Accept : a", "Accept: \x00", "", "Accept", "Content-Length: +1"]
+)
 def test_an_invalid_line_is_refused_each_time(line: str) -> None:
     memory = LineMemory()
     for _ in range(2):

@@ -17,7 +17,9 @@ def test_mutated_streams(seed: int) -> None:
     assert fuzz.run(5000, seed) == 0
 
 
-def test_the_fuzzer_finds_a_receiver_that_depends_on_the_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fuzzer_finds_a_receiver_that_depends_on_the_cuts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     read_line = ReceiveBuffer.read_line
 
     def forgetful(self: ReceiveBuffer, size: int, status: int, reason: str) -> str | None:

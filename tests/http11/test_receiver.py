@@ -1,4 +1,6 @@
-"""What the tables cannot show: when an event comes, what is held back, and where each limit lies exactly."""
+"""What the tables cannot show: when an event comes, what is held back, and where each limit lies
+exactly.
+"""
 
 import traceback
 import tracemalloc
@@ -24,7 +26,9 @@ def test_a_new_receiver_is_idle() -> None:
 
 
 def test_the_default_limits_are_those_of_the_flags() -> None:
-    assert Limits() == Limits(request_line=8190, fields=100, field_size=8190, head=65536, body=1073741824)
+    assert Limits() == Limits(
+        request_line=8190, fields=100, field_size=8190, head=65536, body=1073741824
+    )
 
 
 def test_a_request_without_body_stands_alone() -> None:

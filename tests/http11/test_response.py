@@ -22,7 +22,9 @@ DATE = "Sun, 22 Nov 2026 12:00:00 GMT"
         ("POST", "HTTP/1.1", 205, 0, Framing.LENGTH),
     ],
 )
-def test_framing(method: str, version: str, code: int, length: int | None, framing: Framing) -> None:
+def test_framing(
+    method: str, version: str, code: int, length: int | None, framing: Framing
+) -> None:
     assert choose_framing(method, version, code, length) is framing
 
 
@@ -75,7 +77,10 @@ def test_a_field_that_cannot_be_sent_is_refused(name: str, value: str) -> None:
 def test_lengths_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="differ"):
         ResponseHead("200 OK", [("Content-Length", "1"), ("content-length", "2")])
-    assert ResponseHead("200 OK", [("Content-Length", "1"), ("content-length", "1")]).content_length == 1
+    assert (
+        ResponseHead("200 OK", [("Content-Length", "1"), ("content-length", "1")]).content_length
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,16 +93,24 @@ def test_lengths_that_differ_are_refused() -> None:
             5,
             "HTTP/1.1",
             True,
-            f"HTTP/1.1 200 OK\r\nX-A: caf\xe9\tau lait\r\nDate: {DATE}\r\nServer: S\r\nContent-Length: 5\r\n\r\n",
+            f"HTTP/1.1 200 OK\r\nX-A: caf\xe9\tau lait\r\nDate: {DATE}\r\nServer:"
+            " S\r\nContent-Length: 5\r\n\r\n",
         ),
         (
             "200 OK",
-            [("Date", "now"), ("date", "then"), ("Server", "mine"), ("Transfer-Encoding", "gzip"), ("Trailer", "x")],
+            [
+                ("Date", "now"),
+                ("date", "then"),
+                ("Server", "mine"),
+                ("Transfer-Encoding", "gzip"),
+                ("Trailer", "x"),
+            ],
             Framing.CHUNKED,
             None,
             "HTTP/1.1",
             False,
-            "HTTP/1.1 200 OK\r\nDate: now\r\nServer: mine\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nDate: now\r\nServer: mine\r\nTransfer-Encoding:"
+            " chunked\r\nConnection: close\r\n\r\n",
         ),
         (
             "204 No Content",
@@ -139,7 +152,9 @@ def test_heads_as_they_are_sent(
     expected: str,
 ) -> None:
     head = ResponseHead(status, fields)
-    assert encode_head(head, framing, length, DATE, version, keep_alive, "S") == expected.encode("latin-1")
+    assert encode_head(head, framing, length, DATE, version, keep_alive, "S") == expected.encode(
+        "latin-1"
+    )
 
 
 def test_an_application_that_asks_to_close_is_heard() -> None:

@@ -1,4 +1,6 @@
-"""How the tables of this room are written and run: raw bytes, the events that they must give, ways of cutting them."""
+"""How the tables of this room are written and run: raw bytes, the events that they must give, ways
+of cutting them.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -72,7 +74,9 @@ def request(
 
 
 def events_of(pieces: Iterable[bytes], limits: Limits) -> list[Event]:
-    """Feed *pieces* one after another, and return all events, adjacent body data joined and the refusal last."""
+    """Feed *pieces* one after another, and return all events, adjacent body data joined and the
+    refusal last.
+    """
     receiver = Receiver(limits)
     events: list[Event] = []
     data: list[bytes] = []

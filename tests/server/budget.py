@@ -1,7 +1,8 @@
 """Where the time of one request goes: `python -m tests.server.budget`.
 
-Each stage alone, in one thread, with the request that Chrome sends and a file of 8 KiB: microseconds of CPU, the median
-of several runs. The sum is what a request costs, less what the kernel does on behalf of both ends of the connection.
+Each stage alone, in one thread, with the request that Chrome sends and a file of 8 KiB:
+microseconds of CPU, the median of several runs. The sum is what a request costs, less what the
+kernel does on behalf of both ends of the connection.
 """
 
 import io
@@ -34,7 +35,8 @@ _FIELDS = (
     "sec-ch-ua-mobile: ?0",
     'sec-ch-ua-platform: "Linux"',
     "Upgrade-Insecure-Requests: 1",
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/140.0.0.0 Safari/537.36",
     "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
     "Sec-Fetch-Site: none",
     "Sec-Fetch-Mode: navigate",
@@ -44,7 +46,9 @@ _FIELDS = (
     "Accept-Language: en-US,en;q=0.9",
 )
 REQUESTS = [
-    "\r\n".join(["GET /page.html HTTP/1.1", *_FIELDS, f"Cookie: session={n:032x}; theme=dark", "", ""]).encode()
+    "\r\n".join(
+        ["GET /page.html HTTP/1.1", *_FIELDS, f"Cookie: session={n:032x}; theme=dark", "", ""]
+    ).encode()
     for n in range(1000)
 ]
 
@@ -134,7 +138,9 @@ def stages(root: str, log_path: str) -> list[tuple[str, float]]:
 
 
 def _kernel() -> list[tuple[str, float]]:
-    """Return what the system calls of one exchange cost, over loopback, with the client's part not counted."""
+    """Return what the system calls of one exchange cost, over loopback, with the client's part not
+    counted.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     client = socket.create_connection(listener.getsockname())
     server, _ = listener.accept()

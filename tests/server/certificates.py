@@ -14,7 +14,9 @@ class Certificate:
     both: Path  # key and certificate in one file
 
 
-def make_certificate(directory: Path, name: str = "localhost", *, password: str = "") -> Certificate:
+def make_certificate(
+    directory: Path, name: str = "localhost", *, password: str = ""
+) -> Certificate:
     """Make a self-signed certificate for *name*, localhost and 127.0.0.1."""
     directory.mkdir(exist_ok=True)
     made = Certificate(directory / "cert.pem", directory / "key.pem", directory / "both.pem")

@@ -1,8 +1,8 @@
 """Workers that come and go: `python -m tests.server.churn KILL|HUP [--seconds 20]`.
 
-16 kept-alive clients ask two workers all the time, while every second a worker is killed by SIGKILL, or the server is
-told by SIGHUP to replace its workers. At HUP no request may fail; at KILL only those whose connection the killed worker
-held, and none may be refused.
+16 kept-alive clients ask two workers all the time, while every second a worker is killed by
+SIGKILL, or the server is told by SIGHUP to replace its workers. At HUP no request may fail; at KILL
+only those whose connection the killed worker held, and none may be refused.
 """
 
 import argparse
@@ -40,7 +40,8 @@ def main() -> int:
     refused = [why for _, why in load.failed if "refused" in why.lower()]
     allowed = 0 if given.signal == "HUP" else times * CLIENTS
     sys.stdout.write(
-        f"{given.signal} {times} times: {sum(load.answered.values())} answered by {len(load.answered)} workers, "
+        f"{given.signal} {times} times: {sum(load.answered.values())} answered by"
+        f" {len(load.answered)} workers, "
         f"{len(load.failed)} failed, {len(refused)} refused, exit status {status}\n"
     )
     return 0 if len(load.failed) <= allowed and not refused and status == 0 else 1

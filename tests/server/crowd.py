@@ -1,8 +1,9 @@
 """A crowd on one process: `python -m tests.server.crowd [--seconds 20] [--nginx]`.
 
-64 readers that take 1 KiB a second of a large file, 500 clients that dribble a header, 5,000 idle kept-alive
-connections; beside them small GETs on kept-alive connections, whose times are told. With --nginx the same is done to
-nginx at the same time, so that both meet the same moments of the machine. Needs a limit of 13,000 open files.
+64 readers that take 1 KiB a second of a large file, 500 clients that dribble a header, 5,000 idle
+kept-alive connections; beside them small GETs on kept-alive connections, whose times are told. With
+--nginx the same is done to nginx at the same time, so that both meet the same moments of the
+machine. Needs a limit of 13,000 open files.
 """
 
 import argparse
@@ -66,9 +67,15 @@ class Subject:
     def memory(self) -> int:
         """Return the proportional share of memory, in bytes, of the process and its children."""
         total = 0
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        children = (
+            Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        )
         for pid in [str(self.process.pid), *children]:
-            total += int(re.findall(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)[0])
+            total += int(
+                re.findall(
+                    r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE
+                )[0]
+            )
         return total * 1024
 
     def gather(self) -> None:
@@ -121,12 +128,22 @@ class Subject:
         times = sorted(self.times)
         p50, p99 = (times[int(len(times) * part)] * 1000 for part in (0.5, 0.99))
         sys.stdout.write(
-            f"{self.name}: {len(times)} small GETs, {self.failures} failures, p50 {p50:.2f} ms, p99 {p99:.2f} ms\n"
+            f"{self.name}: {len(times)} small GETs, {self.failures} failures, p50 {p50:.2f} ms,"
+            f" p99 {p99:.2f} ms\n"
         )
 
 
 def start_tally(root: Path, options: list[str]) -> Subject:
-    command = [sys.executable, "run_builtin.py", str(root), "-b", "127.0.0.1:0", "--count-log", "off", *options]
+    command = [
+        sys.executable,
+        "run_builtin.py",
+        str(root),
+        "-b",
+        "127.0.0.1:0",
+        "--count-log",
+        "off",
+        *options,
+    ]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
@@ -175,7 +192,9 @@ def run(subjects: list[Subject], seconds: float) -> None:
         pause.select(0.002)
     for subject in subjects:
         subject.report()
-        sys.stdout.write(f"{subject.name}: {subject.dribblers_left()} of {DRIBBLERS} dribblers left\n")
+        sys.stdout.write(
+            f"{subject.name}: {subject.dribblers_left()} of {DRIBBLERS} dribblers left\n"
+        )
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """A standard error that nobody reads: `python -m tests.server.full_stderr [--home CHECKOUT]`.
 
-The server's standard error, and in some cases its standard output too, is a pipe that is full from the start and never
-read. Applications say much and fail, clients fetch a file that is rewritten meanwhile; every other request is one that
-has to be answered. Then SIGTERM has to end the server. Ends with status 1 when a request was not answered within 5 s,
-or the server did not end within 5 s. With --home another checkout is tried, to compare.
+The server's standard error, and in some cases its standard output too, is a pipe that is full from
+the start and never read. Applications say much and fail, clients fetch a file that is rewritten
+meanwhile; every other request is one that has to be answered. Then SIGTERM has to end the server.
+Ends with status 1 when a request was not answered within 5 s, or the server did not end within 5 s.
+With --home another checkout is tried, to compare.
 """
 
 import argparse
@@ -56,8 +57,14 @@ class Case:
 
 CASES = (
     Case("an application that fails", ("--app", "noisy:app"), is_noisy=True),
-    Case("an application that fails, a thread each", ("--app", "noisy:app", "--threads", "0"), is_noisy=True),
-    Case("an application that fails, two workers", ("--app", "noisy:app", "-w", "2"), is_noisy=True),
+    Case(
+        "an application that fails, a thread each",
+        ("--app", "noisy:app", "--threads", "0"),
+        is_noisy=True,
+    ),
+    Case(
+        "an application that fails, two workers", ("--app", "noisy:app", "-w", "2"), is_noisy=True
+    ),
     Case("an application that fails, standard output full too", ("--app", "noisy:app"), True, True),
     Case("a file that changes", ()),
     Case("a file that changes, two workers", ("-w", "2")),
@@ -87,7 +94,9 @@ def try_case(case: Case, home: Path = HOME, rounds: int = ROUNDS) -> Outcome:
         with _server(case, home, scratch) as (server, port):
             for number in range(rounds):
                 if not case.is_noisy:
-                    _fetch_while_it_changes(port, case.tls, scratch / "root" / "changing.bin", number)
+                    _fetch_while_it_changes(
+                        port, case.tls, scratch / "root" / "changing.bin", number
+                    )
                 elif number % 2:
                     _answers(port, case.tls, "/fail", b"HTTP/1.1 500 ")
                     continue
@@ -115,11 +124,19 @@ def _server(case: Case, home: Path, scratch: Path) -> Iterator[tuple[subprocess.
     (root / "changing.bin").write_bytes(b"x" * (8 << 20))
     (scratch / "noisy.py").write_text(NOISY)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLY_")}
-    environ |= {"PYTHONPATH": str(scratch), "TALLY_ROOT": str(root), "TALLY_QUIET": "" if case.stdout_is_full else "1"}
+    environ |= {
+        "PYTHONPATH": str(scratch),
+        "TALLY_ROOT": str(root),
+        "TALLY_QUIET": "" if case.stdout_is_full else "1",
+    }
     with socket.create_server(("127.0.0.1", 0)) as listener, _full_pipe() as full:
         number = listener.fileno()
         if case.gunicorn:
-            program = [str(Path(sys.executable).with_name("gunicorn")), "--no-control-socket", "wsgi:app"]
+            program = [
+                str(Path(sys.executable).with_name("gunicorn")),
+                "--no-control-socket",
+                "wsgi:app",
+            ]
             program += ["--log-level", "critical"]  # what gunicorn itself says is not ours
         else:
             program = [sys.executable, "run_builtin.py"]
@@ -137,7 +154,9 @@ def _server(case: Case, home: Path, scratch: Path) -> Iterator[tuple[subprocess.
         )
         try:
             port = listener.getsockname()[1]
-            _answers(port, case.tls, "/ok", b"HTTP/1.1 200 ", patience=20)  # which takes as long as the start
+            _answers(
+                port, case.tls, "/ok", b"HTTP/1.1 200 ", patience=20
+            )  # which takes as long as the start
             yield server, port
         finally:
             if server.poll() is None:
@@ -161,7 +180,9 @@ def _full_pipe() -> Iterator[int]:
         os.close(reader)
 
 
-def _connected(port: int, tls: bool, patience: float = PATIENCE, receive_buffer: int = 0) -> socket.socket:
+def _connected(
+    port: int, tls: bool, patience: float = PATIENCE, receive_buffer: int = 0
+) -> socket.socket:
     client = socket.socket()
     if receive_buffer:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -179,10 +200,14 @@ def _connected(port: int, tls: bool, patience: float = PATIENCE, receive_buffer:
     return client
 
 
-def _answers(port: int, tls: bool, target: str, beginning: bytes, patience: float = PATIENCE) -> bool:
+def _answers(
+    port: int, tls: bool, target: str, beginning: bytes, patience: float = PATIENCE
+) -> bool:
     try:
         with _connected(port, tls, patience) as client:
-            client.sendall(f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
+            client.sendall(
+                f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode()
+            )
             answer = b""
             while data := client.recv(65536):
                 answer += data
@@ -206,8 +231,12 @@ def _fetch_while_it_changes(port: int, tls: bool, path: Path, number: int) -> No
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="tests.server.full_stderr", description=__doc__.partition("\n")[0])
-    parser.add_argument("--home", type=Path, default=HOME, help="the checkout to try (default: this one)")
+    parser = argparse.ArgumentParser(
+        prog="tests.server.full_stderr", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument(
+        "--home", type=Path, default=HOME, help="the checkout to try (default: this one)"
+    )
     home: Path = parser.parse_args(arguments).home
     status = 0
     for case in CASES:
@@ -216,7 +245,11 @@ def main(arguments: Sequence[str]) -> int:
         if outcome.status is None:
             end = f"still running {outcome.seconds:.0f} s after SIGTERM"
         verdict = "good" if outcome.is_good else "BAD "
-        print(f"{verdict}  {case.name}: {outcome.answered} of {outcome.asked} requests answered; {end}", flush=True)
+        print(
+            f"{verdict}  {case.name}: {outcome.answered} of {outcome.asked} requests answered;"
+            f" {end}",
+            flush=True,
+        )
         status |= not outcome.is_good
     return status
 

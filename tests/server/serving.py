@@ -18,7 +18,9 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 class Running:
     """A server under test, its port, and the status that `run` returned."""
 
-    def __init__(self, application: Application, options: ServerOptions, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, application: Application, options: ServerOptions, tls: ssl.SSLContext | None
+    ) -> None:
         listeners = open_listeners([parse_bind("127.0.0.1:0")], backlog=128, tls=tls)
         self.port: int = listeners[0].socket.getsockname()[1]
         self.server = Server(listeners, application, options)
@@ -50,14 +52,18 @@ class Running:
         return False
 
     def exchange(self, data: bytes) -> bytes:
-        """Send *data* on a connection of its own, and return all that comes back until the server closes."""
+        """Send *data* on a connection of its own, and return all that comes back until the server
+        closes.
+        """
         with self.connect() as client:
             client.sendall(data)
             return read_all(client)
 
 
 @contextmanager
-def serving(application: Application, *, tls: ssl.SSLContext | None = None, **options: Any) -> Iterator[Running]:
+def serving(
+    application: Application, *, tls: ssl.SSLContext | None = None, **options: Any
+) -> Iterator[Running]:
     running = Running(application, ServerOptions(**options), tls)
     try:
         yield running
@@ -68,7 +74,12 @@ def serving(application: Application, *, tls: ssl.SSLContext | None = None, **op
 
 
 def get(path: str = "/", *fields: str, method: str = "GET", close: bool = False) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: test", *fields, *(["Connection: close"] if close else [])]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: test",
+        *fields,
+        *(["Connection: close"] if close else []),
+    ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 
 def process(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Say which process answers; `/die` kills it, `/wait/FIFO` answers once something was written into that fifo."""
+    """Say which process answers; `/die` kills it, `/wait/FIFO` answers once something was written
+    into that fifo.
+    """
     path = environ["PATH_INFO"]
     if path == "/die":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -32,7 +34,9 @@ def client(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 def large(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
     """Answer with 64 MB, made as the client takes them."""
-    start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(64 << 20))])
+    start_response(
+        "200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(64 << 20))]
+    )
     for _ in range(64 << 4):
         yield b"x" * (1 << 16)
 
@@ -44,7 +48,9 @@ def forks(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         for name in os.listdir("/proc/self/fd"):
             with suppress(OSError):
                 if os.readlink(f"/proc/self/fd/{name}").startswith("pipe:"):
-                    os.close(int(name))  # who started the server waits for the end of what it prints
+                    os.close(
+                        int(name)
+                    )  # who started the server waits for the end of what it prints
         while True:
             signal.pause()
     body = str(child).encode()

@@ -1,7 +1,8 @@
 """A day in small: `python -m tests.server.soak [--requests 200000] [--seed 1] [-- OPTIONS]`.
 
-Requests of all kinds, aborts and garbage on a real server, seeded. After each tenth its threads, open files and memory
-are told; the status is 1 when the last tenth shows growth over the first, or when an answer that was read was wrong.
+Requests of all kinds, aborts and garbage on a real server, seeded. After each tenth its threads,
+open files and memory are told; the status is 1 when the last tenth shows growth over the first, or
+when an answer that was read was wrong.
 """
 
 import argparse
@@ -49,14 +50,24 @@ class Soak:
     def ask(self) -> None:
         request, status = self.random.choice(
             [
-                (b"GET /%d.html HTTP/1.1\r\nHost: soak\r\n\r\n" % self.random.randrange(50), b"200"),
+                (
+                    b"GET /%d.html HTTP/1.1\r\nHost: soak\r\n\r\n" % self.random.randrange(50),
+                    b"200",
+                ),
                 (b"HEAD /0.html HTTP/1.1\r\nHost: soak\r\n\r\n", b"200"),
-                (b"GET /missing-%d HTTP/1.1\r\nHost: soak\r\n\r\n" % self.random.randrange(10**9), b"404"),
+                (
+                    b"GET /missing-%d HTTP/1.1\r\nHost: soak\r\n\r\n"
+                    % self.random.randrange(10**9),
+                    b"404",
+                ),
                 (b"GET /1.html HTTP/1.1\r\nHost: soak\r\nRange: bytes=5-9\r\n\r\n", b"206"),
                 (b"GET /1.html HTTP/1.1\r\nHost: soak\r\nRange: bytes=1-2,7-9\r\n\r\n", b"206"),
                 (b"GET /1.html HTTP/1.1\r\nHost: soak\r\nRange: bytes=99999999-\r\n\r\n", b"416"),
                 (b"GET /2.html HTTP/1.1\r\nHost: soak\r\nIf-None-Match: *\r\n\r\n", b"304"),
-                (b"GET /%%2e%%2e/%d HTTP/1.1\r\nHost: soak\r\n\r\n" % self.random.randrange(9), b"404"),
+                (
+                    b"GET /%%2e%%2e/%d HTTP/1.1\r\nHost: soak\r\n\r\n" % self.random.randrange(9),
+                    b"404",
+                ),
                 (b"OPTIONS * HTTP/1.1\r\nHost: soak\r\n\r\n", b"204"),
                 (b"DELETE /1.html HTTP/1.1\r\nHost: soak\r\n\r\n", b"405"),
                 (
@@ -73,7 +84,9 @@ class Soak:
 
     def pipeline(self) -> None:
         connection = self._connection()
-        connection.sendall(b"".join(b"GET /%d.html HTTP/1.1\r\nHost: soak\r\n\r\n" % n for n in range(10)))
+        connection.sendall(
+            b"".join(b"GET /%d.html HTTP/1.1\r\nHost: soak\r\n\r\n" % n for n in range(10))
+        )
         for _ in range(10):
             self._expect(connection, b"200", has_body=True)
         self._keep(connection)
@@ -84,7 +97,9 @@ class Soak:
         if self.random.random() < 0.5:
             framed = b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         else:
-            framed = b"Transfer-Encoding: chunked\r\n\r\n" + (b"%x\r\n%b\r\n" % (len(body), body) if body else b"")
+            framed = b"Transfer-Encoding: chunked\r\n\r\n" + (
+                b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            )
             framed += b"0\r\n\r\n"
         connection.sendall(b"POST /1.html HTTP/1.1\r\nHost: soak\r\n" + framed)
         self._expect(connection, b"405", has_body=True)
@@ -115,7 +130,9 @@ class Soak:
         self.done += 1
         connection = self._connection()
         connection.sendall(
-            b"POST /1.html HTTP/1.1\r\nHost: soak\r\nContent-Length: 9\r\n\r\nabc"[: self.random.randrange(1, 70)]
+            b"POST /1.html HTTP/1.1\r\nHost: soak\r\nContent-Length: 9\r\n\r\nabc"[
+                : self.random.randrange(1, 70)
+            ]
         )
         connection.close()
 
@@ -189,10 +206,16 @@ def run(process: subprocess.Popen[str], soak: Soak, requests: int) -> bool:
         while soak.done < requests * tenth // 10:
             soak.step()
         soak.close()
-        wait_until(lambda: readings(process.pid)[1] <= idle, timeout=40, message="the connections to be closed")
+        wait_until(
+            lambda: readings(process.pid)[1] <= idle,
+            timeout=40,
+            message="the connections to be closed",
+        )
         tenths.append(readings(process.pid))
         threads, files, memory = tenths[-1]
-        sys.stdout.write(f"{soak.done} requests: {threads} threads, {files} open files, {memory} KiB\n")
+        sys.stdout.write(
+            f"{soak.done} requests: {threads} threads, {files} open files, {memory} KiB\n"
+        )
     first, last = tenths[0], tenths[-1]
     grown = last[0] > first[0] + 1 or last[1] > first[1] + 1 or last[2] > first[2] * 1.05 + 512
     sys.stdout.write(f"{'grown' if grown else 'not grown'}, {soak.wrong} wrong answers\n")
@@ -212,7 +235,11 @@ def main() -> int:
         (root / "large.bin").write_bytes(b"x" * _LARGE)
         subject = start_tally(root, arguments.options)
         try:
-            return 0 if run(subject.process, Soak(subject.port, arguments.seed), arguments.requests) else 1
+            return (
+                0
+                if run(subject.process, Soak(subject.port, arguments.seed), arguments.requests)
+                else 1
+            )
         finally:
             subject.process.terminate()
             subject.process.wait(60)

@@ -34,7 +34,8 @@ PLAIN = Exchange(
 
 def test_a_combined_line() -> None:
     assert combined(PLAIN) == (
-        '127.0.0.1 - - [22/Nov/2026:19:05:08 +0000] "GET /a%20b?x=1 HTTP/1.1" 200 5120 "http://here/" "Mozilla/5.0"'
+        '127.0.0.1 - - [22/Nov/2026:19:05:08 +0000] "GET /a%20b?x=1 HTTP/1.1" 200 5120'
+        ' "http://here/" "Mozilla/5.0"'
         " 0.012346 -\n"
     )
 
@@ -80,14 +81,19 @@ COMBINED = [
 
 
 @pytest.mark.parametrize(("field", "value", "expected"), COMBINED)
-def test_what_clients_send_cannot_break_a_combined_line(field: str, value: Any, expected: str) -> None:
+def test_what_clients_send_cannot_break_a_combined_line(
+    field: str, value: Any, expected: str
+) -> None:
     line = combined(PLAIN._replace(**{field: value}))
-    assert re.search(expected.replace("] ", r"\] ") if expected.startswith("] ") else expected, line), line
+    assert re.search(
+        expected.replace("] ", r"\] ") if expected.startswith("] ") else expected, line
+    ), line
     assert line.isascii()
     assert line[:-1].isprintable()
     # As log analysers read it, whatever came
     assert re.fullmatch(
-        r'\S+ - \S+ \[[^]]+\] "(?:[^"\\]|\\.)*" \d{3} \d+ "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*" \d\.\d{6} (-|aborted)\n',
+        r'\S+ - \S+ \[[^]]+\] "(?:[^"\\]|\\.)*" \d{3} \d+ "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*"'
+        r" \d\.\d{6} (-|aborted)\n",
         line,
     )
 
@@ -144,7 +150,9 @@ def test_lines_are_there_within_the_batch_time(log: AccessLog, tmp_path: Path) -
     wait_until(lambda: len(lines_in(tmp_path / "log")) == 4, timeout=2)
 
 
-def test_closing_writes_what_waits_and_later_lines_are_dropped(log: AccessLog, tmp_path: Path) -> None:
+def test_closing_writes_what_waits_and_later_lines_are_dropped(
+    log: AccessLog, tmp_path: Path
+) -> None:
     log.write(PLAIN)
     log.close()
     assert len(lines_in(tmp_path / "log")) == 1
@@ -182,7 +190,9 @@ def test_who_never_writes_lets_go_of_the_old_file_too(log: AccessLog, tmp_path: 
     assert (tmp_path / "log").exists()
 
 
-def test_when_reopening_fails_the_old_file_is_written(log: AccessLog, tmp_path: Path, told: list[str]) -> None:
+def test_when_reopening_fails_the_old_file_is_written(
+    log: AccessLog, tmp_path: Path, told: list[str]
+) -> None:
     home = tmp_path / "moved"
     (tmp_path / "log").rename(home)
     (tmp_path / "log").mkdir()
@@ -205,7 +215,9 @@ def test_many_threads_write_whole_lines(log: AccessLog, tmp_path: Path) -> None:
         thread.join()
     log.close()
     written = [tuple(line.split()[8:10]) for line in lines_in(tmp_path / "log")]
-    assert sorted(written) == sorted((str(100 + number), str(sent)) for number in range(4) for sent in range(200))
+    assert sorted(written) == sorted(
+        (str(100 + number), str(sent)) for number in range(4) for sent in range(200)
+    )
 
 
 WRITER = """
@@ -225,7 +237,8 @@ def test_several_processes_write_whole_lines_to_one_log(target: str, tmp_path: P
     with open(reading, "rb") as reader:
         writers = [
             subprocess.Popen(
-                [sys.executable, "-c", WRITER, str(path) if target == "file" else "-", name], stdout=writing
+                [sys.executable, "-c", WRITER, str(path) if target == "file" else "-", name],
+                stdout=writing,
             )
             for name in ("a", "b", "c")
         ]
@@ -235,9 +248,14 @@ def test_several_processes_write_whole_lines_to_one_log(target: str, tmp_path: P
     text = path.read_text() if target == "file" else piped.decode()
     lines = text.splitlines()
     assert len(lines) == 900
-    assert all(re.fullmatch(r'[abc] - - \[[^]]*\] "GET /x*" 200 \d+ "-" "-" 0.000000 -', line) for line in lines)
+    assert all(
+        re.fullmatch(r'[abc] - - \[[^]]*\] "GET /x*" 200 \d+ "-" "-" 0.000000 -', line)
+        for line in lines
+    )
     for name in ("a", "b", "c"):
-        assert [line.split()[-5] for line in lines if line.startswith(name)] == [str(sent) for sent in range(300)]
+        assert [line.split()[-5] for line in lines if line.startswith(name)] == [
+            str(sent) for sent in range(300)
+        ]
 
 
 # What is slow or broken
@@ -302,7 +320,9 @@ def test_a_full_disk_is_told_once_and_so_is_its_end(told: list[str], tmp_path: P
 def test_half_a_line_does_not_stay(
     log: AccessLog, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that is full takes a part of a write; what another process appends must not run into it."""
+    """A disk that is full takes a part of a write; what another process appends must not run into
+    it.
+    """
     real = os.write
     answers = iter([lambda fd, data: real(fd, data[:10])])
     monkeypatch.setattr(os, "write", lambda fd, data: next(answers, real)(fd, data))

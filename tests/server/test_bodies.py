@@ -1,4 +1,6 @@
-"""Request bodies as applications meet them: their length, their coding, and both sides sending at once."""
+"""Request bodies as applications meet them: their length, their coding, and both sides sending at
+once.
+"""
 
 import threading
 import time
@@ -14,7 +16,9 @@ BIG = 5_000_000
 
 
 def environ_of(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Say what tells of the body's framing, and what can be read by its Content-Length alone, as Django does."""
+    """Say what tells of the body's framing, and what can be read by its Content-Length alone, as
+    Django does.
+    """
     length = environ.get("CONTENT_LENGTH")
     read = environ["wsgi.input"].read(int(length)) if length else environ["wsgi.input"].read()
     body = f"{length}|{environ.get('HTTP_TRANSFER_ENCODING')}|{len(read)}".encode()
@@ -32,11 +36,21 @@ CASES: dict[str, tuple[bytes, bytes]] = {
     "a length": (get("/", "Content-Length: 5", method="POST") + b"hello", b"5|None|5"),
     "no body": (get("/", method="POST"), b"None|None|0"),
     "a length of nothing": (get("/", "Content-Length: 0", method="POST"), b"0|None|0"),
-    "chunks": (get("/", "Transfer-Encoding: chunked", method="POST") + chunks(b"hello" * 9, 7), b"45|None|45"),
-    "chunks of nothing": (get("/", "Transfer-Encoding: chunked", method="POST") + b"0\r\n\r\n", b"0|None|0"),
-    "chunks with a GET": (get("/", "Transfer-Encoding: chunked") + chunks(b"hello", 2), b"5|None|5"),
+    "chunks": (
+        get("/", "Transfer-Encoding: chunked", method="POST") + chunks(b"hello" * 9, 7),
+        b"45|None|45",
+    ),
+    "chunks of nothing": (
+        get("/", "Transfer-Encoding: chunked", method="POST") + b"0\r\n\r\n",
+        b"0|None|0",
+    ),
+    "chunks with a GET": (
+        get("/", "Transfer-Encoding: chunked") + chunks(b"hello", 2),
+        b"5|None|5",
+    ),
     "with extensions and trailers": (
-        get("/", "Transfer-Encoding: chunked", method="PUT") + b"5;a=b\r\nhello\r\n0\r\nX-Trailer: 1\r\n\r\n",
+        get("/", "Transfer-Encoding: chunked", method="PUT")
+        + b"5;a=b\r\nhello\r\n0\r\nX-Trailer: 1\r\n\r\n",
         b"5|None|5",
     ),
     "more than is collected": (
@@ -84,14 +98,19 @@ def written(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 @pytest.mark.parametrize("application", [ignoring, in_pieces, generated, written])
 @pytest.mark.parametrize("threads", [0, 2])
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_a_client_that_sends_all_before_it_reads(application: Any, threads: int, framing: str) -> None:
+def test_a_client_that_sends_all_before_it_reads(
+    application: Any, threads: int, framing: str
+) -> None:
     body = b"y" * BIG
     if framing == "length":
         request = get("/", f"Content-Length: {BIG}", method="POST") + body
     else:
         request = get("/", "Transfer-Encoding: chunked", method="POST") + chunks(body, 100_000)
     begin = time.monotonic()
-    with serving(application, threads=threads, write_timeout=20) as server, server.connect(timeout=30) as client:
+    with (
+        serving(application, threads=threads, write_timeout=20) as server,
+        server.connect(timeout=30) as client,
+    ):
         client.sendall(request)
         assert read_answer(client)[2] == b"x" * BIG
     assert time.monotonic() - begin < 10
@@ -111,7 +130,8 @@ def test_what_an_application_reads_late_is_all_there_or_an_error(threads: int) -
     body = bytes(range(256)) * (size // 256 + 1)
     with serving(echo, threads=threads) as server, server.connect(timeout=30) as client:
         sender = threading.Thread(
-            target=client.sendall, args=(get("/", f"Content-Length: {size}", method="POST") + body[:size],)
+            target=client.sendall,
+            args=(get("/", f"Content-Length: {size}", method="POST") + body[:size],),
         )
         sender.start()
         assert read_answer(client)[2] == body[:size]
@@ -168,5 +188,7 @@ def test_a_client_that_stops_reading_is_cut_at_its_time(threads: int, writes: bo
 
 def test_what_was_refused_is_read_to_its_end() -> None:
     with serving(ignoring) as server, server.connect(timeout=20) as client:
-        client.sendall(get("/", "Content-Length: 9", "Content-Length: 8", method="POST") + b"y" * 200_000)
+        client.sendall(
+            get("/", "Content-Length: 9", "Content-Length: 8", method="POST") + b"y" * 200_000
+        )
         assert read_all(client).startswith(b"HTTP/1.1 400 ")

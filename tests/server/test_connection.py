@@ -1,4 +1,6 @@
-"""What slow, silent, greedy and vanishing clients cannot do: hold a thread, delay the others, stay for ever."""
+"""What slow, silent, greedy and vanishing clients cannot do: hold a thread, delay the others, stay
+for ever.
+"""
 
 import errno
 import random
@@ -25,7 +27,9 @@ MEBIBYTE = 1 << 20
 
 
 class Gate:
-    """An application whose calls to /wait stay inside until `opened` is set, and that notes how many are inside."""
+    """An application whose calls to /wait stay inside until `opened` is set, and that notes how
+    many are inside.
+    """
 
     def __init__(self) -> None:
         self.opened = threading.Event()
@@ -92,7 +96,9 @@ def test_every_request_is_called_for_once_while_calls_change_threads() -> None:
         with lock:
             calls[path] += 1
         if int(path.rpartition("/")[2]) % 40 == 0:
-            threading.Event().wait(0.012)  # long enough to be taken off the leader, and to have calls given to the pool
+            threading.Event().wait(
+                0.012
+            )  # long enough to be taken off the leader, and to have calls given to the pool
         return plain(environ, start_response)
 
     def ask(number: int) -> None:
@@ -141,7 +147,9 @@ def test_slow_readers_hold_no_thread(threads: int, large_file: Path) -> None:
     with serving(large, threads=threads) as running, ExitStack() as stack:
         readers = [stack.enter_context(running.connect(receive_buffer=4096)) for _ in range(6)]
         for number, reader in enumerate(readers):
-            reader.sendall(get("/file" if number % 2 else "/pieces", f"X-File: {large_file}", close=True))
+            reader.sendall(
+                get("/file" if number % 2 else "/pieces", f"X-File: {large_file}", close=True)
+            )
         quick = stack.enter_context(running.connect())
         for _ in range(20):
             quick.sendall(get("/quick"))
@@ -202,7 +210,9 @@ def test_who_is_too_slow_is_sent_away(threads: int, sent: bytes, expected: bytes
 
 
 @MODELS
-@pytest.mark.parametrize("sent", [b"HEAD / HTTP/1.1\r\n\r\n", b"HEAD /a b HTTP/1.1\r\n", b"HEAD / HT"])
+@pytest.mark.parametrize(
+    "sent", [b"HEAD / HTTP/1.1\r\n\r\n", b"HEAD /a b HTTP/1.1\r\n", b"HEAD / HT"]
+)
 def test_a_refused_head_is_answered_without_content(threads: int, sent: bytes) -> None:
     with serving(plain, threads=threads, header_timeout=0.3) as running:
         head, _, body = running.exchange(sent).partition(b"\r\n\r\n")
@@ -214,7 +224,10 @@ def test_a_refused_head_is_answered_without_content(threads: int, sent: bytes) -
 @MODELS
 def test_a_dribbled_head_has_one_deadline(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_LINGER_PAUSE", 0.2)
-    with serving(plain, threads=threads, header_timeout=0.5) as running, running.connect() as client:
+    with (
+        serving(plain, threads=threads, header_timeout=0.5) as running,
+        running.connect() as client,
+    ):
         begin = monotonic()
         pause = threading.Event()
         with pytest.raises(OSError, match=r".+"):  # noqa: PT012 - the very moment does not matter
@@ -226,8 +239,13 @@ def test_a_dribbled_head_has_one_deadline(threads: int, monkeypatch: pytest.Monk
 
 @MODELS
 @pytest.mark.parametrize("path", ["/file", "/pieces", "/write"])
-def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(threads: int, path: str, large_file: Path) -> None:
-    with serving(large, threads=threads, write_timeout=0.2) as running, running.connect(receive_buffer=4096) as client:
+def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(
+    threads: int, path: str, large_file: Path
+) -> None:
+    with (
+        serving(large, threads=threads, write_timeout=0.2) as running,
+        running.connect(receive_buffer=4096) as client,
+    ):
         client.sendall(get(path, f"X-File: {large_file}"))
         pause = threading.Event()
         taken = 0
@@ -321,7 +339,9 @@ def test_while_others_wait_answers_end_their_connections() -> None:
         assert read_answer(waiting)[2] == b"/later"
 
 
-def test_calls_that_wait_for_bodies_do_not_hold_up_the_deadlines_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_that_wait_for_bodies_do_not_hold_up_the_deadlines_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connection, "_PATIENCE", 0.05)
     over = threading.Event()
 
@@ -341,7 +361,9 @@ def test_calls_that_wait_for_bodies_do_not_hold_up_the_deadlines_of_others(monke
         ExitStack() as stack,
         ThreadPoolExecutor(16) as uploaders,
     ):
-        uploads = [uploaders.submit(upload, stack.enter_context(running.connect())) for _ in range(16)]
+        uploads = [
+            uploaders.submit(upload, stack.enter_context(running.connect())) for _ in range(16)
+        ]
         slow = stack.enter_context(running.connect(timeout=4))
         slow.sendall(b"GET / HTT")
         try:
@@ -352,7 +374,9 @@ def test_calls_that_wait_for_bodies_do_not_hold_up_the_deadlines_of_others(monke
             future.result(10)
 
 
-def test_an_upload_that_dribbles_gives_way_when_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_dribbles_gives_way_when_others_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(pool, "_UPLOADS", 1)
     monkeypatch.setattr(channel, "_GRACE", 0.2)
     monkeypatch.setattr(channel, "_LEAST_RATE", 1_000_000)
@@ -364,11 +388,20 @@ def test_an_upload_that_dribbles_gives_way_when_others_wait(monkeypatch: pytest.
         start_response("200 OK", [])
         return [b"%d" % len(body)]
 
-    with serving(application, threads=2) as running, running.connect() as slow, running.connect() as quick:
-        slow.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n")
+    with (
+        serving(application, threads=2) as running,
+        running.connect() as slow,
+        running.connect() as quick,
+    ):
+        slow.sendall(
+            b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\nExpect:"
+            b" 100-continue\r\n\r\n"
+        )
         assert inside.wait(10)
         assert read_answer(slow)[0] == 100
-        quick.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000)
+        quick.sendall(
+            b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
+        )
         quick.setblocking(False)
 
         def served() -> bool:
@@ -443,7 +476,10 @@ def test_an_idle_connection_may_ask_once_more_while_the_server_lingers() -> None
 @MODELS
 def test_the_end_of_patience(threads: int) -> None:
     gate = Gate()
-    with serving(gate, threads=threads, graceful_timeout=0.3) as running, running.connect() as client:
+    with (
+        serving(gate, threads=threads, graceful_timeout=0.3) as running,
+        running.connect() as client,
+    ):
         client.sendall(get("/wait"))
         wait_until(lambda: gate.inside == 1)
         running.server.stop()
@@ -529,7 +565,9 @@ def test_write_waits_for_a_slow_reader_without_holding_the_others() -> None:
         assert read_all(slow).endswith(b"\r\n3\r\nend\r\n0\r\n\r\n")
 
 
-def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(pool, "_UPLOADS", 1)
 
     def application(environ: Environ, start_response: Any) -> list[bytes]:
@@ -538,7 +576,11 @@ def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(monkeypatch: 
 
     head = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n"
     size = 64 * MEBIBYTE
-    with serving(application, body_timeout=2.0) as running, running.connect() as first, running.connect() as second:
+    with (
+        serving(application, body_timeout=2.0) as running,
+        running.connect() as first,
+        running.connect() as second,
+    ):
         first.sendall(head % 100_000 + b"x" * 90_000)
         host = cast("poller.Poller", running.server._host)
         wait_until(lambda: not host.may_upload())
@@ -568,7 +610,11 @@ def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(monkeypatch: 
     ids=["cut short", "stalled", "malformed"],
 )
 def test_an_upload_that_fails_inside_of_the_call(
-    threads: int, framing: bytes, rest: bytes | None, status: bytes, caplog: pytest.LogCaptureFixture
+    threads: int,
+    framing: bytes,
+    rest: bytes | None,
+    status: bytes,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     inside = threading.Event()
 
@@ -577,7 +623,10 @@ def test_an_upload_that_fails_inside_of_the_call(
         environ["wsgi.input"].read()
         return plain(environ, start_response)
 
-    with serving(application, threads=threads, body_timeout=0.3) as running, running.connect() as client:
+    with (
+        serving(application, threads=threads, body_timeout=0.3) as running,
+        running.connect() as client,
+    ):
         client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\n" + framing + b"x" * 90_000)
         assert inside.wait(10)
         if rest is None:
@@ -630,8 +679,13 @@ def test_a_slow_upload_gets_its_large_answer(threads: int, monkeypatch: pytest.M
         start_response("200 OK", [])
         return [b"x" * 16 * MEBIBYTE]
 
-    with serving(application, threads=threads) as running, running.connect(receive_buffer=4096) as client:
-        client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\nConnection: close\r\n\r\nx")
+    with (
+        serving(application, threads=threads) as running,
+        running.connect(receive_buffer=4096) as client,
+    ):
+        client.sendall(
+            b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\nConnection: close\r\n\r\nx"
+        )
         assert called.wait(10)
         client.sendall(b"x")
         assert len(read_all(client)) > 16 * MEBIBYTE
@@ -644,7 +698,10 @@ def test_a_long_call_does_not_use_up_the_time_of_the_next_request(threads: int) 
             threading.Event().wait(1.1)
         return plain(environ, start_response)
 
-    with serving(application, threads=threads, keep_alive=1.0) as running, running.connect() as client:
+    with (
+        serving(application, threads=threads, keep_alive=1.0) as running,
+        running.connect() as client,
+    ):
         for path in ("/long", "/next"):
             client.sendall(get(path))
             assert read_answer(client)[2] == path.encode()
@@ -652,7 +709,9 @@ def test_a_long_call_does_not_use_up_the_time_of_the_next_request(threads: int) 
 
 
 @MODELS
-def test_who_never_sends_an_unread_body_is_not_reset(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_never_sends_an_unread_body_is_not_reset(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connection, "_DRAIN_TIME", 0.05)
     monkeypatch.setattr(connection, "_PATIENCE", 0.05)
     with serving(plain, threads=threads) as running, running.connect() as client:

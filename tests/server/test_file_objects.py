@@ -1,4 +1,6 @@
-"""What applications hand to `wsgi.file_wrapper`: the kernel sends what reads its descriptor, anything else is read."""
+"""What applications hand to `wsgi.file_wrapper`: the kernel sends what reads its descriptor,
+anything else is read.
+"""
 
 import bz2
 import contextlib
@@ -58,7 +60,9 @@ def _spooled(path: Path) -> Any:
     return file
 
 
-def _packed(name: str, pack: Callable[[bytes], bytes], opened: Callable[[Path], Any]) -> Callable[[Path], Any]:
+def _packed(
+    name: str, pack: Callable[[bytes], bytes], opened: Callable[[Path], Any]
+) -> Callable[[Path], Any]:
     def make(path: Path) -> Any:
         packed = path.with_name(name)
         packed.write_bytes(pack(path.read_bytes()))
@@ -107,7 +111,10 @@ CASES: dict[str, tuple[Callable[[Path], Any], bool]] = {
     "at its end": (_at_end, False),
     "for update, not flushed": (_unflushed, False),
     "gzip": (_packed("a.gz", gzip.compress, gzip.open), False),
-    "gzip, buffered": (_packed("a.gz", gzip.compress, lambda path: io.BufferedReader(gzip.GzipFile(path))), False),
+    "gzip, buffered": (
+        _packed("a.gz", gzip.compress, lambda path: io.BufferedReader(gzip.GzipFile(path))),
+        False,
+    ),
     "bz2": (_packed("a.bz2", bz2.compress, bz2.open), False),
     "xz": (_packed("a.xz", lzma.compress, lzma.open), False),
     "a member of a zip": (_zip_member, False),
@@ -141,4 +148,8 @@ def test_the_client_gets_what_a_reader_gets(
     with contextlib.closing(make(path)) as file:
         assert (span_of(FileWrapper(file), None) is not None) is by_kernel
         expected = file.read()
-    assert body[:100] == expected[:100] if "maps" in str(getattr(file, "name", "")) else body == expected
+    assert (
+        body[:100] == expected[:100]
+        if "maps" in str(getattr(file, "name", ""))
+        else body == expected
+    )

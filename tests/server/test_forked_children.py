@@ -1,4 +1,6 @@
-"""An application that forks a child hands it every open connection: no client may wait until that child ends."""
+"""An application that forks a child hands it every open connection: no client may wait until that
+child ends.
+"""
 
 import os
 import signal
@@ -71,13 +73,20 @@ WAYS: dict[str, tuple[bytes, Callable[[socket.socket], object]]] = {
 @pytest.mark.parametrize("threads", [0, 2])
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_the_client_sees_the_end(
-    tmp_path: Path, request_: bytes, sees: Callable[[socket.socket], object], threads: int, tls: bool
+    tmp_path: Path,
+    request_: bytes,
+    sees: Callable[[socket.socket], object],
+    threads: int,
+    tls: bool,
 ) -> None:
     context = None
     if tls:
         certificate = make_certificate(tmp_path / "tls")
         context = load_context(str(certificate.certfile), str(certificate.keyfile))
-    with forking() as application, serving(application, threads=threads, keep_alive=0.3, tls=context) as server:
+    with (
+        forking() as application,
+        serving(application, threads=threads, keep_alive=0.3, tls=context) as server,
+    ):
         client = server.connect(timeout=8)
         if tls:
             trusting = ssl.create_default_context()
@@ -92,7 +101,9 @@ def test_the_client_sees_the_end(
 
 @pytest.mark.parametrize("threads", ["0", "2"])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_nobody_waits_at_the_listener_of_a_child_that_outlives_the_server(threads: str, workers: str) -> None:
+def test_nobody_waits_at_the_listener_of_a_child_that_outlives_the_server(
+    threads: str, workers: str
+) -> None:
     from tests.end_to_end.servers import command_of
 
     command = command_of(BUILTIN, "--bind", "127.0.0.1:0", "--threads", threads, "-w", workers)

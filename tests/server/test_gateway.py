@@ -1,4 +1,6 @@
-"""PEP 3333, over a real socket: whatever the application does, the client gets one whole answer, or notices."""
+"""PEP 3333, over a real socket: whatever the application does, the client gets one whole answer, or
+notices.
+"""
 
 import asyncio
 import gzip
@@ -41,10 +43,18 @@ def answering(body: Callable[[Environ, Any], Any]) -> Application:
         (lambda e, w: iter([]), b"Content-Length: 0", b""),
         (lambda e, w: [b"a", b"", b"b"], b"Transfer-Encoding: chunked", b"ab"),
         (lambda e, w: (c for c in (b"", b"a", b"b")), b"Transfer-Encoding: chunked", b"ab"),
-        (lambda e, w: [w(b"written "), b"returned"][1:], b"Transfer-Encoding: chunked", b"written returned"),
+        (
+            lambda e, w: [w(b"written "), b"returned"][1:],
+            b"Transfer-Encoding: chunked",
+            b"written returned",
+        ),
         (lambda e, w: [w(b"written")][1:], b"Transfer-Encoding: chunked", b"written"),
         (lambda e, w: [b"x" * 1_000_000], b"Content-Length: 1000000", b"x" * 1_000_000),
-        (lambda e, w: (b"y" * 50_000 for _ in range(60)), b"Transfer-Encoding: chunked", b"y" * 3_000_000),
+        (
+            lambda e, w: (b"y" * 50_000 for _ in range(60)),
+            b"Transfer-Encoding: chunked",
+            b"y" * 3_000_000,
+        ),
     ],
 )
 def test_bodies(threads: int, body: Any, framing: bytes, expected: bytes) -> None:
@@ -99,7 +109,8 @@ def test_the_environ(threads: int) -> None:
 
     with serving(application, threads=threads) as running, running.connect() as client:
         client.sendall(
-            b"POST /caf%C3%A9/%2e?q=%20&r HTTP/1.1\r\nHost: example.org:81\r\nX-One: 1\r\nx-one: 2\r\nX_One: 3\r\n"
+            b"POST /caf%C3%A9/%2e?q=%20&r HTTP/1.1\r\nHost: example.org:81\r\nX-One: 1\r\nx-one:"
+            b" 2\r\nX_One: 3\r\n"
             b"Content-Type: text/x\r\nContent-Length: 2\r\n\r\nhi"
         )
         assert read_answer(client)[2] == "/café/.".encode()
@@ -134,8 +145,16 @@ def test_the_environ(threads: int) -> None:
     ("read", "expected"),
     [
         (lambda i: i.read(), b"one\ntwo\nthree"),
-        (lambda i: i.read(5) + b"|" + i.read(0) + b"|" + i.read(100) + b"|" + i.read(1), b"one\nt||wo\nthree|"),
-        (lambda i: b"|".join([i.readline(), i.readline(2), i.readline(), i.readline(-1), i.readline()]), None),
+        (
+            lambda i: i.read(5) + b"|" + i.read(0) + b"|" + i.read(100) + b"|" + i.read(1),
+            b"one\nt||wo\nthree|",
+        ),
+        (
+            lambda i: b"|".join(
+                [i.readline(), i.readline(2), i.readline(), i.readline(-1), i.readline()]
+            ),
+            None,
+        ),
         (lambda i: b"|".join(i), b"one\n|two\n|three"),
         (lambda i: b"|".join(i.readlines()), b"one\n|two\n|three"),
         (lambda i: b"|".join(i.readlines(4)), b"one\n"),
@@ -146,11 +165,14 @@ def test_the_environ(threads: int) -> None:
     "framed",
     [
         b"Content-Length: 13\r\n\r\none\ntwo\nthree",
-        b"Transfer-Encoding: chunked\r\n\r\n2\r\non\r\n7\r\ne\ntwo\nt\r\n4;x=y\r\nhree\r\n0\r\nT: dropped\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\non\r\n7\r\ne\ntwo\nt\r\n4;x=y\r\nhree\r\n0\r\nT:"
+        b" dropped\r\n\r\n",
     ],
     ids=["length", "chunked"],
 )
-def test_the_input(threads: int, framed: bytes, read: Callable[[Any], bytes], expected: bytes | None) -> None:
+def test_the_input(
+    threads: int, framed: bytes, read: Callable[[Any], bytes], expected: bytes | None
+) -> None:
     def application(environ: Environ, start_response: Any) -> list[bytes]:
         body = read(environ["wsgi.input"])
         start_response("200 OK", [])
@@ -161,7 +183,9 @@ def test_the_input(threads: int, framed: bytes, read: Callable[[Any], bytes], ex
         for pieces in ([request], [request[:n] for n in [60]] + [request[60:]]):
             for piece in pieces:
                 client.sendall(piece)
-            assert read_answer(client)[2] == (b"one\n|tw|o\n|three|" if expected is None else expected)
+            assert read_answer(client)[2] == (
+                b"one\n|tw|o\n|three|" if expected is None else expected
+            )
 
 
 @MODELS
@@ -179,7 +203,9 @@ def test_a_large_upload_arrives_whole(threads: int, chunked: bool) -> None:
     framed = b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     if chunked:
         pieces = [body[n : n + 70_000] for n in range(0, len(body), 70_000)]
-        framed = b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in pieces)
+        framed = b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(
+            b"%x\r\n%b\r\n" % (len(p), p) for p in pieces
+        )
         framed += b"0\r\n\r\n"
     with serving(application, threads=threads) as running, running.connect() as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\n" + framed)
@@ -240,7 +266,9 @@ def test_an_unread_body_is_never_taken_for_a_request(threads: int, size: int, st
         (5, [b"he", b"llo"], b"hello"),
     ],
 )
-def test_a_longer_body_is_cut_at_its_length(threads: int, declared: int, pieces: list[bytes], received: bytes) -> None:
+def test_a_longer_body_is_cut_at_its_length(
+    threads: int, declared: int, pieces: list[bytes], received: bytes
+) -> None:
     def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [("Content-Length", str(declared))])
         return iter(pieces)
@@ -309,13 +337,26 @@ def starting_twice(environ: Environ, start_response: Any) -> list[bytes]:
 @MODELS
 @pytest.mark.parametrize(
     "application",
-    [failing_before, failing_at_first, leaving, cancelled, silent, texting, nothing, injecting, starting_twice],
+    [
+        failing_before,
+        failing_at_first,
+        leaving,
+        cancelled,
+        silent,
+        texting,
+        nothing,
+        injecting,
+        starting_twice,
+    ],
     ids=lambda application: application.__name__,
 )
 def test_a_failure_before_the_head_is_a_logged_500(
     threads: int, application: Application, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.ERROR, "tally.server"), serving(application, threads=threads) as running:
+    with (
+        caplog.at_level(logging.ERROR, "tally.server"),
+        serving(application, threads=threads) as running,
+    ):
         for request in (get(), get(method="HEAD"), get()):
             answer = running.exchange(request)
             assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
@@ -326,7 +367,9 @@ def test_a_failure_before_the_head_is_a_logged_500(
 
 
 @MODELS
-def test_a_failure_after_the_head_cuts_the_connection(threads: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_after_the_head_cuts_the_connection(
+    threads: int, caplog: pytest.LogCaptureFixture
+) -> None:
     def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
         yield b"begun"
@@ -414,7 +457,9 @@ def test_close_is_called_when_the_client_leaves(threads: int) -> None:
 @MODELS
 def test_close_is_called_when_the_server_ends(threads: int) -> None:
     closed: list[bool] = []
-    with serving(answering(lambda e, w: Closing(iter([b"x" * (32 << 20)]), closed)), threads=threads) as running:
+    with serving(
+        answering(lambda e, w: Closing(iter([b"x" * (32 << 20)]), closed)), threads=threads
+    ) as running:
         client = running.connect(receive_buffer=4096)
         client.sendall(get())
         assert client.recv(10)
@@ -489,7 +534,9 @@ def test_a_304_with_a_body_says_no_length_of_it() -> None:
 
 
 @MODELS
-def test_a_file_that_transforms_what_it_reads_is_not_sent_by_the_kernel(threads: int, tmp_path: Path) -> None:
+def test_a_file_that_transforms_what_it_reads_is_not_sent_by_the_kernel(
+    threads: int, tmp_path: Path
+) -> None:
     path = tmp_path / "packed"
     path.write_bytes(gzip.compress(b"unpacked"))
     body = answering(lambda environ, _: environ["wsgi.file_wrapper"](gzip.open(path)))  # noqa: SIM115
@@ -501,8 +548,14 @@ def test_a_file_that_transforms_what_it_reads_is_not_sent_by_the_kernel(threads:
 @MODELS
 def test_the_validator_finds_nothing(threads: int, caplog: pytest.LogCaptureFixture) -> None:
     def application(environ: Environ, start_response: Any) -> list[bytes]:
-        body = environ["wsgi.input"].read(3) + environ["wsgi.input"].readline() + b"".join(environ["wsgi.input"])
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        body = (
+            environ["wsgi.input"].read(3)
+            + environ["wsgi.input"].readline()
+            + b"".join(environ["wsgi.input"])
+        )
+        start_response(
+            "200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+        )
         return [body]
 
     request = b"POST /x?y=z HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\nhello\nworld"
@@ -523,7 +576,10 @@ def test_nothing_follows_a_write_that_failed(threads: int) -> None:
             write(b"a" * 8_000_000)
         return []
 
-    with serving(application, threads=threads, write_timeout=0.2) as running, running.connect() as client:
+    with (
+        serving(application, threads=threads, write_timeout=0.2) as running,
+        running.connect() as client,
+    ):
         client.sendall(get("/") + get("/next"))
         threading.Event().wait(1.0)  # longer than the server waits for a client that takes nothing
         answer = read_all(client)
@@ -532,7 +588,9 @@ def test_nothing_follows_a_write_that_failed(threads: int) -> None:
 
 
 @MODELS
-def test_text_given_to_write_is_the_applications_failure(threads: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_text_given_to_write_is_the_applications_failure(
+    threads: int, caplog: pytest.LogCaptureFixture
+) -> None:
     with serving(answering(lambda e, w: w("text")), threads=threads) as running:
         assert running.exchange(get(close=True)).startswith(b"HTTP/1.1 500 ")
     assert "not of str" in caplog.text
@@ -541,7 +599,9 @@ def test_text_given_to_write_is_the_applications_failure(threads: int, caplog: p
 @MODELS
 def test_a_body_that_breaks_after_its_answer_gets_no_second_one(threads: int) -> None:
     with serving(plain, threads=threads) as running, running.connect() as client:
-        client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc")
+        client.sendall(
+            b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"
+        )
         assert read_answer(client)[0] == 200
         client.sendall(b"deZZ\r\n")
         assert client.recv(100) == b""

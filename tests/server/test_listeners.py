@@ -68,7 +68,9 @@ def test_an_address_that_means_nothing_is_refused_in_one_line(text: str) -> None
 
 @contextmanager
 def listening(*binds: str, backlog: int = 16, unix_mode: int = 0o666) -> Iterator[list[Listener]]:
-    listeners = open_listeners([parse_bind(bind) for bind in binds], backlog=backlog, unix_mode=unix_mode)
+    listeners = open_listeners(
+        [parse_bind(bind) for bind in binds], backlog=backlog, unix_mode=unix_mode
+    )
     try:
         yield listeners
     finally:
@@ -118,7 +120,9 @@ def test_a_host_without_ipv6_listens_on_ipv4(step: str, monkeypatch: pytest.Monk
     bind = socket.socket.bind
 
     class Socket(socket.socket):
-        def __init__(self, family: int = -1, kind: int = -1, proto: int = -1, fileno: int | None = None) -> None:
+        def __init__(
+            self, family: int = -1, kind: int = -1, proto: int = -1, fileno: int | None = None
+        ) -> None:
             if family == socket.AF_INET6 and step == "socket":
                 raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
             super().__init__(family, kind, proto, fileno)
@@ -148,7 +152,9 @@ def test_accepted_connections_are_not_delayed_and_the_socket_does_not_block() ->
 
 
 def test_the_port_can_be_had_again_at_once() -> None:
-    """Connections of the one that has ended, in TIME_WAIT, must not hold its port, whoever picked it."""
+    """Connections of the one that has ended, in TIME_WAIT, must not hold its port, whoever picked
+    it.
+    """
     with listening("127.0.0.1:0") as [listener]:
         port = port_of(listener)
         with socket.create_connection(("127.0.0.1", port)) as client:
@@ -167,7 +173,9 @@ def test_a_port_in_use_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> 
     assert not path.exists()
 
 
-@pytest.mark.parametrize("bind", ["no-such-host.invalid:0", "192.0.2.77:0", "unix:/does/not/exist/socket", "fd://77"])
+@pytest.mark.parametrize(
+    "bind", ["no-such-host.invalid:0", "192.0.2.77:0", "unix:/does/not/exist/socket", "fd://77"]
+)
 def test_what_cannot_be_had_is_one_line(bind: str) -> None:
     with pytest.raises(BindError) as refused:
         open_listeners([parse_bind(bind)], backlog=1)
@@ -178,7 +186,9 @@ def test_what_cannot_be_had_is_one_line(bind: str) -> None:
 # Unix sockets
 
 
-def test_a_unix_socket_has_its_mode_from_the_first_moment_and_goes_with_the_server(tmp_path: Path) -> None:
+def test_a_unix_socket_has_its_mode_from_the_first_moment_and_goes_with_the_server(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "socket"
     umask = os.umask(0o077)
     try:

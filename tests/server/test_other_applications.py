@@ -65,11 +65,15 @@ def test_a_flask_application(threads: int) -> None:
         for body in (BODY, in_pieces()):
             status, answer = asked(running, "POST", "/upload", body)
             assert (status, SUM.encode() in answer) == (200, True)
-        assert asked(running, "GET", "/stream") == (200, b"".join(b"%d\n" % number for number in range(1000)))
+        assert asked(running, "GET", "/stream") == (
+            200,
+            b"".join(b"%d\n" % number for number in range(1000)),
+        )
         assert asked(running, "GET", "/none")[0] == 404
 
 
-# WebOb leaves it to the collector to close the temporary file of a large body: to be done within this test.
+# WebOb leaves it to the collector to close the temporary file of a large body: to be done within
+# this test.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_debug_application_of_webtest(threads: int) -> None:
     with serving(validator(debug_app), threads=threads) as running:

@@ -104,7 +104,9 @@ def test_two_calls_at_once_wake_two_threads() -> None:
 
 
 def test_there_is_always_one_to_lead() -> None:
-    """One call has waited for its client and runs again, while the leader is inside of another: who leads now?"""
+    """One call has waited for its client and runs again, while the leader is inside of another: who
+    leads now?
+    """
     opened = threading.Event()
     inside = threading.Semaphore(0)
 
@@ -120,13 +122,16 @@ def test_there_is_always_one_to_lead() -> None:
 
     with serving(application, threads=1) as running, ExitStack() as stack:
         upload, slow, late = (stack.enter_context(running.connect()) for _ in range(3))
-        upload.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n" + b"x" * 90_000)
+        upload.sendall(
+            b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n" + b"x" * 90_000
+        )
         poller = cast("Poller", running.server._host)
         wait_until(lambda: poller._aside == 1)
         slow.sendall(get("/slow"))
         assert inside.acquire(timeout=10)
         upload.sendall(b"x" * 10_000)
-        # Whether the upload's call runs beside or has to wait: the loop goes on, and takes new clients in.
+        # Whether the upload's call runs beside or has to wait: the loop goes on, and takes new
+        # clients in.
         before = len(poller._connections)
         more = [stack.enter_context(running.connect()) for _ in range(5)]
         wait_until(lambda: len(poller._connections) >= before + 5)
@@ -144,7 +149,9 @@ def test_the_leader_has_a_thread_beyond_those_that_run() -> None:
         added: list[None] = []
         poller._add_thread = lambda: added.append(None)  # type: ignore[method-assign]
         poller._threads = 2
-        poller._running = 2  # the one that waited for its client has its place back, beside the leader's own
+        poller._running = (
+            2  # the one that waited for its client has its place back, beside the leader's own
+        )
         poller._new_leader()
         assert added
 
@@ -158,7 +165,9 @@ def test_calls_that_were_begun_come_before_those_in_the_queue() -> None:
         assert not poller._may_run()
 
 
-def test_a_failure_of_the_loop_is_survived(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_of_the_loop_is_survived(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with serving(plain, threads=2) as running, running.connect() as client:
         poller = cast("Poller", running.server._host)
         client.sendall(get())
@@ -187,7 +196,11 @@ def test_a_connection_that_pipelines_without_end_leaves_the_others_their_turn() 
         return plain(environ, start_response)
 
     both_sent = threading.Event()
-    with serving(application, threads=1) as running, running.connect() as greedy, running.connect() as modest:
+    with (
+        serving(application, threads=1) as running,
+        running.connect() as greedy,
+        running.connect() as modest,
+    ):
         # Both are there before either is answered
         greedy.sendall(get("/first") + get("/greedy") * 1000)
         wait_until(lambda: order)
@@ -207,7 +220,11 @@ def test_a_turn_that_is_over_is_not_the_end(threads: int) -> None:
             assert read_answer(client)[2] == b"/x"
         # A body of many tiny chunks has more pieces than one turn takes
         chunks = b"1\r\nx\r\n" * 3000
-        client.sendall(b"POST /y HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+        client.sendall(
+            b"POST /y HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + chunks
+            + b"0\r\n\r\n"
+        )
         assert read_answer(client)[2] == b"/y"
 
 

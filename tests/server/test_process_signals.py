@@ -1,4 +1,6 @@
-"""Signals that others send: logrotate's USR1, a second one at the very end, Ctrl-C at the very start; and process 1."""
+"""Signals that others send: logrotate's USR1, a second one at the very end, Ctrl-C at the very
+start; and process 1.
+"""
 
 import os
 import re
@@ -37,7 +39,9 @@ def lines_in(path: Path) -> int:
     [(BUILTIN, True), (BUILTIN, False), (GUNICORN, False)],
     ids=["USR1", "by itself", "by itself under gunicorn"],
 )
-def test_logs_that_were_renamed_are_begun_anew(tmp_path: Path, root: Path, kind: str, workers: str, told: bool) -> None:
+def test_logs_that_were_renamed_are_begun_anew(
+    tmp_path: Path, root: Path, kind: str, workers: str, told: bool
+) -> None:
     counts, accesses = tmp_path / "counts.log", tmp_path / "access.log"
     options = ["--access-logfile", str(accesses)] if kind == BUILTIN else []
     names = [counts, accesses] if kind == BUILTIN else [counts]
@@ -61,7 +65,9 @@ def test_logs_that_were_renamed_are_begun_anew(tmp_path: Path, root: Path, kind:
             wait_until(is_noticed, timeout=20, message="the new files")
         for _ in range(10):
             fetch(server.port)
-        wait_until(lambda: all(lines_in(name) >= 10 for name in names), message="lines in the new files")
+        wait_until(
+            lambda: all(lines_in(name) >= 10 for name in names), message="lines in the new files"
+        )
         assert server.stop() == 0
         for name in names:
             total = lines_in(name) + lines_in(name.with_suffix(".1"))
@@ -104,7 +110,9 @@ def test_a_real_logrotate(tmp_path: Path, root: Path) -> None:
 
 @pytest.mark.parametrize("options", [("-w", "1"), ("-w", "2"), ("--threads", "0")])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_until_the_very_end(root: Path, options: tuple[str, ...], number: signal.Signals) -> None:
+def test_signals_until_the_very_end(
+    root: Path, options: tuple[str, ...], number: signal.Signals
+) -> None:
     with running(BUILTIN, *options, root=root) as server:
         server.send(number)
 
@@ -118,18 +126,36 @@ def test_signals_until_the_very_end(root: Path, options: tuple[str, ...], number
         assert server.err == []
 
 
-def test_control_c_at_the_start(root: Path) -> None:
+def test_control_c_at_the_start(tmp_path: Path, root: Path) -> None:
     """From the first line of ours on; what the interpreter does before it is out of reach."""
     for number in range(12):
-        command = [sys.executable, "run_builtin.py", str(root), "-b", "127.0.0.1:0", "-w", str(1 + number % 2)]
-        with subprocess.Popen(
-            command, cwd=HOME, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        ) as process:
-            for caught in (True, False):  # the interpreter has its own handler, which our first lines take away
-                wait_until(
-                    lambda pid=process.pid, caught=caught: _catches_control_c(pid) is caught,  # type: ignore[misc]
-                    message="our first lines",
-                )
+        output = tmp_path / f"output-{number}"
+        command = [
+            sys.executable,
+            "run_builtin.py",
+            str(root),
+            "-b",
+            "127.0.0.1:0",
+            "-w",
+            str(1 + number % 2),
+        ]
+        with (
+            output.open("wb") as stdout,
+            subprocess.Popen(
+                command, cwd=HOME, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE
+            ) as process,
+        ):
+            # The interpreter has a handler of its own, which our first lines take away. On a busy
+            # machine both moments may pass between two looks; then the server's first line of
+            # output says that they are over.
+            for caught in (True, False):
+
+                def is_reached(
+                    pid: int = process.pid, caught: bool = caught, output: Path = output
+                ) -> bool:
+                    return _catches_control_c(pid) is caught or output.stat().st_size > 0
+
+                wait_until(is_reached, timeout=30, message="our first lines")
             moment = time.monotonic() + number * 0.01
             wait_until(lambda moment=moment: time.monotonic() >= moment, message="the moment")  # type: ignore[misc]
             process.send_signal(signal.SIGINT)

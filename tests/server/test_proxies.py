@@ -34,7 +34,9 @@ def test_who_is_trusted(allowed: str, peer: str, trusted: bool) -> None:
     assert trusted_peers(["198.51.100.1", allowed])(peer) is trusted
 
 
-@pytest.mark.parametrize("entry", ["proxy.example", "127.0.0.1/33", "10.0.0.0/8/8", "300.1.1.1", "127.0.0.1:80", ""])
+@pytest.mark.parametrize(
+    "entry", ["proxy.example", "127.0.0.1/33", "10.0.0.0/8/8", "300.1.1.1", "127.0.0.1:80", ""]
+)
 def test_an_entry_that_means_nothing_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="neither an IP address"):
         trusted_peers(["127.0.0.1", entry])
@@ -78,7 +80,9 @@ def seen_through(peer: str, **fields: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("header", "address", "port"), CLIENTS)
 def test_the_client_of_a_trusted_proxy(header: str | None, address: str, port: str | None) -> None:
-    environ = seen_through("127.0.0.1", **({} if header is None else {"HTTP_X_FORWARDED_FOR": header}))
+    environ = seen_through(
+        "127.0.0.1", **({} if header is None else {"HTTP_X_FORWARDED_FOR": header})
+    )
     assert (environ["REMOTE_ADDR"], environ.get("REMOTE_PORT")) == (address, port)
 
 
@@ -87,19 +91,26 @@ def test_behind_a_unix_socket_there_is_no_port_to_show() -> None:
     assert (environ["REMOTE_ADDR"], environ.get("REMOTE_PORT")) == ("203.0.113.9", None)
 
 
-@pytest.mark.parametrize(("header", "scheme"), [("https", "https"), ("http, https", "https"), ("gopher", "http")])
+@pytest.mark.parametrize(
+    ("header", "scheme"), [("https", "https"), ("http, https", "https"), ("gopher", "http")]
+)
 def test_the_scheme_of_a_trusted_proxy(header: str, scheme: str) -> None:
     assert seen_through("127.0.0.1", HTTP_X_FORWARDED_PROTO=header)["wsgi.url_scheme"] == scheme
 
 
 def test_nobody_else_is_believed() -> None:
-    environ = seen_through("203.0.113.1", HTTP_X_FORWARDED_FOR="127.0.0.1", HTTP_X_FORWARDED_PROTO="https")
+    environ = seen_through(
+        "203.0.113.1", HTTP_X_FORWARDED_FOR="127.0.0.1", HTTP_X_FORWARDED_PROTO="https"
+    )
     assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("203.0.113.1", "5555")
     assert environ["wsgi.url_scheme"] == "http"
 
 
 def test_the_host_is_never_the_proxys_to_say() -> None:
-    assert seen_through("127.0.0.1", HTTP_X_FORWARDED_HOST="evil.example")["HTTP_HOST"] == "files.example"
+    assert (
+        seen_through("127.0.0.1", HTTP_X_FORWARDED_HOST="evil.example")["HTTP_HOST"]
+        == "files.example"
+    )
 
 
 def test_an_entry_is_split_without_raising() -> None:

@@ -25,7 +25,9 @@ RUN = (sys.executable, "run_builtin.py")
 
 
 @contextmanager
-def running(*options: str, bind: Sequence[str] = ("127.0.0.1:0",), **environ: str) -> Iterator[LiveServer]:
+def running(
+    *options: str, bind: Sequence[str] = ("127.0.0.1:0",), **environ: str
+) -> Iterator[LiveServer]:
     binds = [part for one in bind for part in ("--bind", one)]
     with started([*RUN, *binds, *options], **environ) as server:
         wait_until(lambda: said(server, "Ctrl-C"), message="the banner")
@@ -71,7 +73,9 @@ def fetch_by_unix(path: Path | str, target: str = "/", **fields: str) -> bytes:
 def test_several_addresses_are_served_and_named(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with running(str(root), "-w", "2", bind=["127.0.0.1:0", "[::1]:0", f"unix:{path}"]) as server:
-        [v4, v6] = [found[1] for line in server.out if (found := re.fullmatch(r"\s*(http://\S+)", line))]
+        [v4, v6] = [
+            found[1] for line in server.out if (found := re.fullmatch(r"\s*(http://\S+)", line))
+        ]
         assert v4.startswith("http://127.0.0.1:")
         assert v6.startswith("http://[::1]:")
         assert said(server, f"unix:{path}")
@@ -108,13 +112,19 @@ def test_a_socket_left_by_a_killed_server_is_taken_over(root: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_systemd_hands_over_sockets_and_is_told_what_goes_on(workers: str, root: Path, tmp_path: Path) -> None:
+def test_systemd_hands_over_sockets_and_is_told_what_goes_on(
+    workers: str, root: Path, tmp_path: Path
+) -> None:
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(str(tmp_path / "notify"))
     manager.settimeout(10)
     # LISTEN_PID names the process itself, so a shell sets it and becomes the server.
     script = 'LISTEN_PID=$$ LISTEN_FDS=2 exec "$@" 3<&"$FIRST" 4<&"$SECOND"'
-    with manager, socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+    with (
+        manager,
+        socket.create_server(("127.0.0.1", 0)) as first,
+        socket.create_server(("127.0.0.1", 0)) as second,
+    ):
         # Numbers well above 3 and 4, where the shell puts them
         descriptors = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 100) for one in (first, second)]
         environ = {
@@ -166,7 +176,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("options", "status", "named"), REFUSED)
-def test_what_cannot_be_is_one_line(options: list[str], status: int, named: str, root: Path) -> None:
+def test_what_cannot_be_is_one_line(
+    options: list[str], status: int, named: str, root: Path
+) -> None:
     with started([*RUN, str(root), *options]) as server:
         assert server.wait() == status
     assert server.out == []
@@ -176,7 +188,9 @@ def test_what_cannot_be_is_one_line(options: list[str], status: int, named: str,
 
 def test_a_missing_root_is_told_before_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        with started([*RUN, "/does/not/exist", "-b", f"127.0.0.1:{taken.getsockname()[1]}"]) as server:
+        with started(
+            [*RUN, "/does/not/exist", "-b", f"127.0.0.1:{taken.getsockname()[1]}"]
+        ) as server:
             assert server.wait() == 2
         assert "/does/not/exist" in server.err[0]
 
@@ -184,7 +198,9 @@ def test_a_missing_root_is_told_before_a_port_in_use() -> None:
 def test_quiet_is_quiet(root: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        server = LiveServer([*RUN, str(root), "-q", "-b", f"fd://{listener.fileno()}"], {}, [listener.fileno()])
+        server = LiveServer(
+            [*RUN, str(root), "-q", "-b", f"fd://{listener.fileno()}"], {}, [listener.fileno()]
+        )
         try:
             assert fetch(port, "/a.txt").body == b"hello"
             assert server.stop() == 0
@@ -199,7 +215,9 @@ def test_output_that_nobody_reads_ends_nothing(root: Path) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         command = [*RUN, str(root), "-b", f"fd://{listener.fileno()}", "--access-logfile", "-"]
-        server = subprocess.Popen(command, stdout=writing, stderr=subprocess.DEVNULL, pass_fds=[listener.fileno()])
+        server = subprocess.Popen(
+            command, stdout=writing, stderr=subprocess.DEVNULL, pass_fds=[listener.fileno()]
+        )
         os.close(writing)
         try:
             for _ in range(5):
@@ -216,7 +234,9 @@ def test_the_access_log_tells_what_was_sent(root: Path, tmp_path: Path) -> None:
     (root / "large.bin").write_bytes(bytes(30 << 20))
     log = tmp_path / "log"
     with running(str(root), "--access-logfile", str(log), "--access-logformat", "json") as server:
-        assert fetch(server.port, "/a.txt", [("User-Agent", 'a "b"'), ("Referer", "/x")]).status == 200
+        assert (
+            fetch(server.port, "/a.txt", [("User-Agent", 'a "b"'), ("Referer", "/x")]).status == 200
+        )
         assert len(fetch(server.port, "/large.bin").body) == 30 << 20
         assert fetch(server.port, "/a.txt", method="HEAD").status == 200
         assert fetch(server.port, "/none").status == 404
@@ -228,10 +248,13 @@ def test_the_access_log_tells_what_was_sent(root: Path, tmp_path: Path) -> None:
             assert client.read().status == 400
         # The aborted one may be noticed last.
         read = wait_until(
-            lambda: len(found := [*map(json.loads, log.read_text().splitlines())]) == 6 and found, message="six lines"
+            lambda: len(found := [*map(json.loads, log.read_text().splitlines())]) == 6 and found,
+            message="six lines",
         )
         assert server.stop() == 0
-    by_status = {(line["status"], line["method"], line["target"], line["aborted"]): line for line in read}
+    by_status = {
+        (line["status"], line["method"], line["target"], line["aborted"]): line for line in read
+    }
     first = by_status[200, "GET", "/a.txt", False]
     assert (first["bytes"], first["user_agent"], first["referer"]) == (5, 'a "b"', "/x")
     assert by_status[200, "GET", "/large.bin", False]["bytes"] == 30 << 20
@@ -267,14 +290,25 @@ http {{
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Path]:
-    """A real nginx before `tmp_path/tally`; returns its own socket. Its client is what X-Test-Client says."""
+    """A real nginx before `tmp_path/tally`; returns its own socket. Its client is what
+    X-Test-Client says.
+    """
     (tmp_path / "nginx.conf").write_text(NGINX.format(home=tmp_path))
-    command = [program("nginx", "/usr/sbin/nginx"), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    command = [
+        program("nginx", "/usr/sbin/nginx"),
+        "-p",
+        str(tmp_path),
+        "-c",
+        str(tmp_path / "nginx.conf"),
+    ]
     # Started by root, its workers would be somebody who may not look into the test's directory.
     command += ["-e", "stderr", *(["-g", "user root;"] if os.geteuid() == 0 else [])]
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: (tmp_path / "front").is_socket() and (tmp_path / "pid").exists(), message="nginx")
+        wait_until(
+            lambda: (tmp_path / "front").is_socket() and (tmp_path / "pid").exists(),
+            message="nginx",
+        )
         yield tmp_path / "front"
     finally:
         server.terminate()
@@ -297,7 +331,11 @@ def test_behind_nginx_on_a_unix_socket_the_count_line_names_the_real_client(
             ("/a.txt", "2001:db8::7", "0", "3"),
         ]
         assert server.stop() == 0
-    assert [line.split()[0] for line in log.read_text().splitlines()] == ["203.0.113.9", "203.0.113.9", "2001:db8::7"]
+    assert [line.split()[0] for line in log.read_text().splitlines()] == [
+        "203.0.113.9",
+        "203.0.113.9",
+        "2001:db8::7",
+    ]
 
 
 def test_only_listed_proxies_are_believed() -> None:
@@ -326,7 +364,11 @@ def test_a_root_that_comes_back_in_time_ends_nothing(root: Path) -> None:
     away = root.parent / "away"
     with running(str(root), "--root-grace", "30") as server:
         root.rename(away)
-        wait_until(lambda: fetch(server.port, "/a.txt").status == 503, message="the loss to be noticed")
+        wait_until(
+            lambda: fetch(server.port, "/a.txt").status == 503, message="the loss to be noticed"
+        )
         away.rename(root)
-        wait_until(lambda: fetch(server.port, "/a.txt").status == 200, message="the files to be back")
+        wait_until(
+            lambda: fetch(server.port, "/a.txt").status == 200, message="the files to be back"
+        )
         assert server.stop() == 0

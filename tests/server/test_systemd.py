@@ -11,7 +11,12 @@ from app.server import systemd
 
 
 def test_sockets_for_this_process_are_taken_once() -> None:
-    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:web", "HOME": "/"}
+    environ = {
+        "LISTEN_PID": str(os.getpid()),
+        "LISTEN_FDS": "2",
+        "LISTEN_FDNAMES": "web:web",
+        "HOME": "/",
+    }
     assert systemd.take_listen_fds(environ) == [3, 4]
     assert environ == {"HOME": "/"}
     assert systemd.take_listen_fds(environ) == []

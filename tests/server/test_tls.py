@@ -65,7 +65,9 @@ def broken(name: str, certificate: Certificate, directory: Path) -> tuple[Path, 
         ("password", "protected by a password"),
     ],
 )
-def test_what_cannot_be_used_is_one_line(name: str, said: str, certificate: Certificate, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_one_line(
+    name: str, said: str, certificate: Certificate, tmp_path: Path
+) -> None:
     certfile, keyfile = broken(name, certificate, tmp_path)
     with pytest.raises(TlsError) as refused:
         load_context(str(certfile), str(keyfile or ""))
@@ -73,7 +75,9 @@ def test_what_cannot_be_used_is_one_line(name: str, said: str, certificate: Cert
     assert "\n" not in str(refused.value)
 
 
-def test_a_reload_changes_only_listeners_that_speak_tls(certificate: Certificate, tmp_path: Path) -> None:
+def test_a_reload_changes_only_listeners_that_speak_tls(
+    certificate: Certificate, tmp_path: Path
+) -> None:
     context = load_context(str(certificate.both))
     addresses = [parse_bind("127.0.0.1:0"), parse_bind(f"unix:{tmp_path}/socket")]
     secure, unix = listeners = open_listeners(addresses, backlog=1, tls=context)
@@ -99,14 +103,29 @@ def test_a_reload_changes_only_listeners_that_speak_tls(certificate: Certificate
 
 @contextmanager
 def running(certificate: Certificate, *options: str) -> Iterator[LiveServer]:
-    command = [sys.executable, "run_builtin.py", "-b", "127.0.0.1:0", "--app", "tests.server.small_apps:client"]
-    command += ["--certfile", str(certificate.certfile), "--keyfile", str(certificate.keyfile), *options]
+    command = [
+        sys.executable,
+        "run_builtin.py",
+        "-b",
+        "127.0.0.1:0",
+        "--app",
+        "tests.server.small_apps:client",
+    ]
+    command += [
+        "--certfile",
+        str(certificate.certfile),
+        "--keyfile",
+        str(certificate.keyfile),
+        *options,
+    ]
     with started(command) as server:
         server.port = wait_until(server.port_named, message="the server's address")
         yield server
 
 
-def ask(port: int, trusted: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> tuple[str | None, bytes]:
+def ask(
+    port: int, trusted: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> tuple[str | None, bytes]:
     """Return the protocol agreed on by ALPN, and the whole answer."""
     context = ssl.create_default_context(cafile=trusted)
     context.set_alpn_protocols(["h2", "http/1.1"])
@@ -132,12 +151,17 @@ def test_https_is_served(certificate: Certificate, version: ssl.TLSVersion) -> N
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_renewed_certificates_are_used_after_a_reload_and_broken_ones_are_not(workers: str, tmp_path: Path) -> None:
+def test_renewed_certificates_are_used_after_a_reload_and_broken_ones_are_not(
+    workers: str, tmp_path: Path
+) -> None:
     certificate = make_certificate(tmp_path / "live")
     with running(certificate, "-w", workers) as server:
         assert ask(server.port, certificate.certfile)[1].startswith(b"HTTP/1.1 200 ")
         renewed = make_certificate(tmp_path / "renewed")
-        for old, new in ((certificate.certfile, renewed.certfile), (certificate.keyfile, renewed.keyfile)):
+        for old, new in (
+            (certificate.certfile, renewed.certfile),
+            (certificate.keyfile, renewed.keyfile),
+        ):
             new.rename(old)
 
         def is_renewed() -> bool:
@@ -162,7 +186,14 @@ def test_renewed_certificates_are_used_after_a_reload_and_broken_ones_are_not(wo
 
 
 def test_a_broken_certificate_is_one_line_at_the_start(tmp_path: Path) -> None:
-    command = [sys.executable, "run_builtin.py", "-b", "127.0.0.1:0", "--certfile", str(tmp_path / "none.pem")]
+    command = [
+        sys.executable,
+        "run_builtin.py",
+        "-b",
+        "127.0.0.1:0",
+        "--certfile",
+        str(tmp_path / "none.pem"),
+    ]
     with started(command) as server:
         assert server.wait() == 2
     assert server.out == []

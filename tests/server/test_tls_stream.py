@@ -27,7 +27,9 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, 
 
 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-def connect(contexts: tuple[ssl.SSLContext, ssl.SSLContext], request: pytest.FixtureRequest) -> Connect:
+def connect(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], request: pytest.FixtureRequest
+) -> Connect:
     context = contexts[1]
 
     @contextmanager
@@ -36,7 +38,9 @@ def connect(contexts: tuple[ssl.SSLContext, ssl.SSLContext], request: pytest.Fix
         with (
             running.connect(receive_buffer=8192) as plain_socket,
             # An end without notice is an error: it could be an attacker's.
-            context.wrap_socket(plain_socket, server_hostname="localhost", suppress_ragged_eofs=False) as client,
+            context.wrap_socket(
+                plain_socket, server_hostname="localhost", suppress_ragged_eofs=False
+            ) as client,
         ):
             yield client
 
@@ -56,7 +60,9 @@ def test_answers_end_as_they_should(threads: int, contexts: Any, connect: Connec
 
 
 @MODELS
-def test_a_refusal_arrives_while_the_client_is_still_sending(threads: int, contexts: Any, connect: Connect) -> None:
+def test_a_refusal_arrives_while_the_client_is_still_sending(
+    threads: int, contexts: Any, connect: Connect
+) -> None:
     with serving(plain, threads=threads, tls=contexts[0]) as running, connect(running) as client:
         client.sendall(b"GET / HTTP/1.1\r\nNo host\r\n\r\n")
         for _ in range(20):
@@ -65,7 +71,9 @@ def test_a_refusal_arrives_while_the_client_is_still_sending(threads: int, conte
 
 
 @MODELS
-def test_large_bodies_pass_in_both_directions(threads: int, contexts: Any, connect: Connect) -> None:
+def test_large_bodies_pass_in_both_directions(
+    threads: int, contexts: Any, connect: Connect
+) -> None:
     body = bytes(range(256)) * (4 * MEBIBYTE // 256)
 
     def echo(environ: Environ, start_response: Any) -> Iterator[bytes]:
@@ -77,14 +85,21 @@ def test_large_bodies_pass_in_both_directions(threads: int, contexts: Any, conne
 
     with serving(echo, threads=threads, tls=contexts[0]) as running, connect(running) as client:
         for _ in range(2):
-            client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % len(body))
+            client.sendall(
+                b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % len(body)
+            )
             client.sendall(body)
             assert read_answer(client)[2] == body * 2
 
 
 @MODELS
-def test_handshakes_that_hang_hold_nobody_up_and_end(threads: int, contexts: Any, connect: Connect) -> None:
-    with serving(plain, threads=threads, tls=contexts[0], header_timeout=2.0) as running, ExitStack() as stack:
+def test_handshakes_that_hang_hold_nobody_up_and_end(
+    threads: int, contexts: Any, connect: Connect
+) -> None:
+    with (
+        serving(plain, threads=threads, tls=contexts[0], header_timeout=2.0) as running,
+        ExitStack() as stack,
+    ):
         hanging = [stack.enter_context(running.connect()) for _ in range(10)]
         for number, client in enumerate(hanging):
             client.sendall(b"\x16\x03\x01\x02\x00\x01"[:number])
@@ -96,7 +111,9 @@ def test_handshakes_that_hang_hold_nobody_up_and_end(threads: int, contexts: Any
 
 
 @MODELS
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", b"\x16\x03\x01\x00\x05rubbish"])
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", b"\x16\x03\x01\x00\x05rubbish"]
+)
 def test_what_is_no_handshake_ends_at_once(threads: int, data: bytes, contexts: Any) -> None:
     with serving(plain, threads=threads, tls=contexts[0]) as running, running.connect() as client:
         client.sendall(data)
@@ -117,7 +134,9 @@ def test_a_stop_does_not_wait_for_handshakes(threads: int, contexts: Any) -> Non
 
 
 @MODELS
-def test_a_reader_that_leaves_ends_its_answer(threads: int, contexts: Any, connect: Connect) -> None:
+def test_a_reader_that_leaves_ends_its_answer(
+    threads: int, contexts: Any, connect: Connect
+) -> None:
     closed = threading.Event()
 
     class Endless:

@@ -86,8 +86,13 @@ def open_for_writing(fifo: Path) -> int:
 
 @BOTH
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_is_in_flight_is_finished(workers: str, number: signal.Signals, tmp_path: Path) -> None:
-    with running("-w", workers, app="tests.server.small_apps:large") as server, Client(server.port) as client:
+def test_what_is_in_flight_is_finished(
+    workers: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    with (
+        running("-w", workers, app="tests.server.small_apps:large") as server,
+        Client(server.port) as client,
+    ):
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.send(request("GET", "/"))
         assert client.socket.recv(1, socket.MSG_PEEK)
@@ -116,7 +121,10 @@ def is_cut(client: Client) -> bool:
 
 @BOTH
 def test_a_second_interrupt_ends_at_once(workers: str) -> None:
-    with running("-w", workers, app="tests.server.small_apps:large") as server, Client(server.port) as client:
+    with (
+        running("-w", workers, app="tests.server.small_apps:large") as server,
+        Client(server.port) as client,
+    ):
         client.send(request("GET", "/"))
         assert client.socket.recv(1)
         server.send(signal.SIGINT)
@@ -129,20 +137,27 @@ def test_a_second_interrupt_ends_at_once(workers: str) -> None:
 @BOTH
 def test_what_is_not_finished_in_time_is_cut(workers: str) -> None:
     options = ("-w", workers, "--graceful-timeout", "0.2")
-    with running(*options, app="tests.server.small_apps:large") as server, Client(server.port) as client:
+    with (
+        running(*options, app="tests.server.small_apps:large") as server,
+        Client(server.port) as client,
+    ):
         client.send(request("GET", "/"))
         assert client.socket.recv(1)
         assert server.stop() == 0
 
 
 @BOTH
-def test_an_application_call_that_never_returns_does_not_hold_the_end(workers: str, tmp_path: Path) -> None:
+def test_an_application_call_that_never_returns_does_not_hold_the_end(
+    workers: str, tmp_path: Path
+) -> None:
     with running("-w", workers, "--graceful-timeout", "0.2") as server:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         with Client(server.port) as client:
             client.send(request("GET", f"/wait{fifo}"))
-            writer = wait_until(lambda: open_for_writing(fifo), message="the application to be called")
+            writer = wait_until(
+                lambda: open_for_writing(fifo), message="the application to be called"
+            )
             assert server.stop() == 0
             os.close(writer)
 
@@ -196,7 +211,9 @@ def test_an_idle_supervisor_takes_no_time() -> None:
 
         def switches() -> int:
             status = Path(f"/proc/{server.process.pid}/status").read_text()
-            return sum(int(line.split()[1]) for line in status.splitlines() if "ctxt_switches" in line)
+            return sum(
+                int(line.split()[1]) for line in status.splitlines() if "ctxt_switches" in line
+            )
 
         before = switches()
         for _ in range(50):
@@ -213,8 +230,13 @@ def test_a_reload_replaces_every_worker_and_answers_on_idle_connections() -> Non
         with Client(server.port) as idle:
             assert idle.ask("GET", "/").status == 200
             server.send(signal.SIGHUP)
-            wait_until(lambda: len(children(server.process.pid) - before) == 2, message="new workers")
-            wait_until(lambda: all(serving_pid(server.port) not in before for _ in range(8)), message="new answers")
+            wait_until(
+                lambda: len(children(server.process.pid) - before) == 2, message="new workers"
+            )
+            wait_until(
+                lambda: all(serving_pid(server.port) not in before for _ in range(8)),
+                message="new answers",
+            )
             last = idle.ask("GET", "/")
             assert int(last.body) in before
             assert last["connection"] == "close"
@@ -230,9 +252,13 @@ def test_a_stop_does_not_wait_for_idle_connections_of_retired_workers() -> None:
         with Client(server.port) as idle:
             assert idle.ask("GET", "/").status == 200
             server.send(signal.SIGHUP)
-            wait_until(lambda: sum(map(polls, children(server.process.pid) - before)) == 2, message="new workers")
             wait_until(
-                lambda: len(children(server.process.pid)) == 3, message="only the idle connection's worker to stay"
+                lambda: sum(map(polls, children(server.process.pid) - before)) == 2,
+                message="new workers",
+            )
+            wait_until(
+                lambda: len(children(server.process.pid)) == 3,
+                message="only the idle connection's worker to stay",
             )
             server.send(signal.SIGTERM)
             # Well below the graceful timeout of 30 s
@@ -243,23 +269,36 @@ def test_new_workers_run_new_code_and_broken_code_leaves_the_old_ones(tmp_path: 
     code = tmp_path / "changing.py"
 
     def write(text: str) -> None:
-        code.write_text(f"def app(environ, start_response):\n    start_response('200 OK', [])\n    return [{text}]\n")
+        code.write_text(
+            "def app(environ, start_response):\n    start_response('200 OK', [])\n    return"
+            f" [{text}]\n"
+        )
 
     write("b'first'")
-    with running("-w", "2", app="changing:app", PYTHONPATH=str(tmp_path), PYTHONDONTWRITEBYTECODE="1") as server:
+    with running(
+        "-w", "2", app="changing:app", PYTHONPATH=str(tmp_path), PYTHONDONTWRITEBYTECODE="1"
+    ) as server:
         assert fetch(server.port).body == b"first"
         # Not before both have loaded it.
-        wait_until(lambda: sum(map(polls, children(server.process.pid))) == 2, message="both workers")
+        wait_until(
+            lambda: sum(map(polls, children(server.process.pid))) == 2, message="both workers"
+        )
         workers = children(server.process.pid)
         write("syntax error")
         server.send(signal.SIGHUP)
-        wait_until(lambda: any("the old workers go on" in line for line in server.err), message="the refusal")
+        wait_until(
+            lambda: any("the old workers go on" in line for line in server.err),
+            message="the refusal",
+        )
         assert any("SyntaxError" in line for line in server.err)
         assert children(server.process.pid) == workers
         assert fetch(server.port).body == b"first"
         write("b'third'")
         server.send(signal.SIGHUP)
-        wait_until(lambda: all(fetch(server.port).body == b"third" for _ in range(8)), message="the new code")
+        wait_until(
+            lambda: all(fetch(server.port).body == b"third" for _ in range(8)),
+            message="the new code",
+        )
         assert server.stop() == 0
 
 
@@ -292,7 +331,9 @@ class Load:
         self._port = port
         self._end = threading.Event()
         self.answered: Counter[int] = Counter()
-        self.failed: list[tuple[bool, str]] = []  # whether the connection had answered before, and why
+        self.failed: list[
+            tuple[bool, str]
+        ] = []  # whether the connection had answered before, and why
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
         for thread in self._threads:
             thread.start()
@@ -325,7 +366,10 @@ def test_no_request_fails_while_workers_are_replaced_again_and_again() -> None:
             for _ in range(6):
                 before = pids_that_serve(server, 2)
                 server.send(signal.SIGHUP)
-                wait_until(lambda: not before & children(server.process.pid), message="other workers")  # noqa: B023
+                wait_until(
+                    lambda before=before: not before & children(server.process.pid),  # type: ignore[misc]
+                    message="other workers",
+                )
         finally:
             load.stop()
         assert load.failed == []
@@ -348,8 +392,11 @@ def test_only_requests_in_flight_fail_when_a_worker_is_killed() -> None:
         # A connection that waited in the backlog, or was made anew, found another worker.
         assert len(load.failed) <= 4 * clients
         assert [why for answered, why in load.failed if not answered and "refused" in why] == []
-        # A server that is stopped before it has heard of the last death would have nothing to replace.
-        wait_until(lambda: len([line for line in server.err if "was killed by SIGKILL" in line]) == 4)
+        # A server that is stopped before it has heard of the last death would have nothing to
+        # replace.
+        wait_until(
+            lambda: len([line for line in server.err if "was killed by SIGKILL" in line]) == 4
+        )
         assert server.stop() == 0
 
 
@@ -358,7 +405,9 @@ def test_a_connection_in_the_backlog_outlives_a_worker() -> None:
         workers = pids_that_serve(server, 2)
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda: {state(pid) for pid in workers} == {"T"}, message="the workers to stand still")
+        wait_until(
+            lambda: {state(pid) for pid in workers} == {"T"}, message="the workers to stand still"
+        )
         with Client(server.port) as waiting:
             waiting.send(request("GET", "/"))
             for pid in workers:
@@ -380,17 +429,24 @@ BROKEN = [
 
 
 def ended(*options: str, **environ: str) -> LiveServer:
-    with started([sys.executable, "run_builtin.py", "-b", "127.0.0.1:0", *options], **environ) as server:
+    with started(
+        [sys.executable, "run_builtin.py", "-b", "127.0.0.1:0", *options], **environ
+    ) as server:
         server.wait()
     return server
 
 
 @pytest.mark.parametrize(
-    ("app", "status", "said", "workers"), [*((*row, "1") for row in BROKEN), *((*row, "2") for row in BROKEN[:1])]
+    ("app", "status", "said", "workers"),
+    [*((*row, "1") for row in BROKEN), *((*row, "2") for row in BROKEN[:1])],
 )
-def test_an_application_that_is_not_there_is_one_line(app: str, status: int, said: str, workers: str) -> None:
+def test_an_application_that_is_not_there_is_one_line(
+    app: str, status: int, said: str, workers: str
+) -> None:
     server = ended("--app", app, "-w", workers)
-    assert (server.process.returncode, server.out, len(server.err)) == (status, [], 1), server.printed()
+    assert (server.process.returncode, server.out, len(server.err)) == (status, [], 1), (
+        server.printed()
+    )
     assert said in server.err[0]
 
 
@@ -444,9 +500,18 @@ def test_a_terminal_that_is_closed_ends_the_server(workers: str) -> None:
 
 def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command: Sequence[str] = [sys.executable, "run_builtin.py", "-b", "127.0.0.1:0", "--app", PROCESS]
+    command: Sequence[str] = [
+        sys.executable,
+        "run_builtin.py",
+        "-b",
+        "127.0.0.1:0",
+        "--app",
+        PROCESS,
+    ]
     with open(out, "wb") as stream:
-        server = subprocess.Popen(["nohup", *command], cwd=HOME, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            ["nohup", *command], cwd=HOME, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL
+        )
     try:
         wait_until(lambda: "Ctrl-C" in out.read_text(), message="the banner")
         server.send_signal(signal.SIGHUP)
@@ -484,6 +549,8 @@ def test_what_the_server_raises_ends_the_process_with_its_traceback(tmp_path: Pa
         "def run(): raise RuntimeError('broken')\n"
         "wait_for_signals_and(run)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=HOME, timeout=20, capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=HOME, timeout=20, capture_output=True, text=True
+    )
     assert ended.returncode == 1
     assert "RuntimeError: broken" in ended.stderr

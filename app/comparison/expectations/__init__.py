@@ -1,6 +1,18 @@
-"""What the RFCs require of an answer, as tables: each row a request, a section, and a check of the raw answer."""
+"""What the RFCs require of an answer, as tables: each row a request, a section, and a check of the
+raw answer.
+"""
 
-from . import codings, conditionals, connections, fields, framing, malformed, methods, ranges, targets
+from . import (
+    codings,
+    conditionals,
+    connections,
+    fields,
+    framing,
+    malformed,
+    methods,
+    ranges,
+    targets,
+)
 from .probe import Probe
 
 #: Every row, by topic, in the order of the report.

@@ -39,7 +39,9 @@ def _of_answer(judge: Callable[[Answer], str]) -> Check:
 
 def status(*wanted: int) -> Check:
     expected = " or ".join(map(str, wanted))
-    return _of_answer(lambda answer: "" if answer.status in wanted else f"{answer.status} instead of {expected}")
+    return _of_answer(
+        lambda answer: "" if answer.status in wanted else f"{answer.status} instead of {expected}"
+    )
 
 
 def not_status(*unwanted: int) -> Check:
@@ -50,7 +52,11 @@ def status_class(first: int, *others: int) -> Check:
     """The status begins with one of the digits: 4 for 4xx."""
     wanted = (first, *others)
     shown = " or ".join(f"{digit}xx" for digit in wanted)
-    return _of_answer(lambda answer: "" if answer.status // 100 in wanted else f"{answer.status} instead of {shown}")
+    return _of_answer(
+        lambda answer: (
+            "" if answer.status // 100 in wanted else f"{answer.status} instead of {shown}"
+        )
+    )
 
 
 def body(content: bytes) -> Check:
@@ -69,12 +75,16 @@ def no_content() -> Check:
 
 
 def has(name: str) -> Check:
-    return _of_answer(lambda answer: "" if answer.values(name) else f"{answer.status} without {name}")
+    return _of_answer(
+        lambda answer: "" if answer.values(name) else f"{answer.status} without {name}"
+    )
 
 
 def lacks(name: str) -> Check:
     return _of_answer(
-        lambda answer: f"{answer.status} with {name}: {answer.value(name)[:60]}" if answer.values(name) else ""
+        lambda answer: (
+            f"{answer.status} with {name}: {answer.value(name)[:60]}" if answer.values(name) else ""
+        )
     )
 
 
@@ -106,7 +116,9 @@ def matches(name: str, pattern: str, words: str) -> Check:
 
     def judge(answer: Answer) -> str:
         found = answer.value(name)
-        return "" if compiled.fullmatch(found) else f"{name}: {found or '(none)'} is not {words}"[:110]
+        return (
+            "" if compiled.fullmatch(found) else f"{name}: {found or '(none)'} is not {words}"[:110]
+        )
 
     return _of_answer(judge)
 
@@ -143,14 +155,22 @@ def well_formed_etag() -> Check:
         tags = answer.values("etag")
         if not tags:
             return NOT_OFFERED
-        return "" if len(tags) == 1 and _ETAG.match(tags[0]) else f"ETag: {', '.join(tags)} is no entity tag"
+        return (
+            ""
+            if len(tags) == 1 and _ETAG.match(tags[0])
+            else f"ETag: {', '.join(tags)} is no entity tag"
+        )
 
     return _of_answer(judge)
 
 
 def interim(wanted: bool) -> Check:
     def check(seen: Exchange, _facts: Facts) -> str:
-        return "" if (100 in seen.interim) == wanted else ("no 100 Continue" if wanted else "a 100 Continue")
+        return (
+            ""
+            if (100 in seen.interim) == wanted
+            else ("no 100 Continue" if wanted else "a 100 Continue")
+        )
 
     return check
 
@@ -160,7 +180,9 @@ def _announces_close(answer: Answer) -> bool:
 
 
 def answers(count: int) -> Check:
-    """There are that many final answers. A server that announces it will close need not give the later ones."""
+    """There are that many final answers. A server that announces it will close need not give the
+    later ones.
+    """
 
     def check(seen: Exchange, _facts: Facts) -> str:
         if len(seen.answers) == count:
@@ -181,7 +203,9 @@ def second(check_of_answer: Check) -> Check:
             return NOT_OFFERED
         if len(seen.answers) < 2:
             return f"no second answer ({seen.failure or 'closed'})"
-        complaint = check_of_answer(Exchange(seen.answers[1:], [], seen.closed, seen.failure), facts)
+        complaint = check_of_answer(
+            Exchange(seen.answers[1:], [], seen.closed, seen.failure), facts
+        )
         return f"second answer: {complaint}" if complaint else ""
 
     return check
@@ -212,7 +236,9 @@ def serves_no_more() -> Check:
 
 
 def closed() -> Check:
-    """The connection serves nothing more after the first answer; a late error before it ends is no service."""
+    """The connection serves nothing more after the first answer; a late error before it ends is no
+    service.
+    """
 
     def check(seen: Exchange, facts: Facts) -> str:
         if len(seen.answers) > 1:
@@ -252,7 +278,9 @@ def ends() -> Check:
 
 
 def offered(feature: Callable[[Answer], bool], then: Check) -> Check:
-    """*then* if the first answer uses the *feature*; a plain 200 without it is right, and shown as not offered."""
+    """*then* if the first answer uses the *feature*; a plain 200 without it is right, and shown as
+    not offered.
+    """
 
     def check(seen: Exchange, facts: Facts) -> str:
         if seen.answers and seen.answers[0].status == 200 and not feature(seen.answers[0]):
@@ -263,12 +291,16 @@ def offered(feature: Callable[[Answer], bool], then: Check) -> Check:
 
 
 def unless_ignored(then: Check) -> Check:
-    """*then*; but a 200 with the whole file is right too (RFC 9110 section 14.2), and shown as not offered."""
+    """*then*; but a 200 with the whole file is right too (RFC 9110 section 14.2), and shown as not
+    offered.
+    """
     return offered(lambda _answer: False, then)
 
 
 def with_validator(which: Collection[str], then: Check) -> Check:
-    """*then*, where the server sends the validators the request needs (`etag`, `modified`); else not offered."""
+    """*then*, where the server sends the validators the request needs (`etag`, `modified`); else
+    not offered.
+    """
 
     def check(seen: Exchange, facts: Facts) -> str:
         return then(seen, facts) if all(getattr(facts, name) for name in which) else NOT_OFFERED
@@ -282,6 +314,8 @@ def field_equals_fact(name: str, fact: str) -> Check:
     def check(seen: Exchange, facts: Facts) -> str:
         found = seen.answers[0].value(name) if seen.answers else ""
         expected = str(getattr(facts, fact))
-        return "" if found == expected else f"{name}: {found or '(none)'} instead of {expected}"[:110]
+        return (
+            "" if found == expected else f"{name}: {found or '(none)'} instead of {expected}"[:110]
+        )
 
     return check

@@ -1,4 +1,6 @@
-"""Content codings: RFC 9110 sections 8.4 and 12.5.3. /coded.txt lies beside itself as gzip; nobody has to offer it."""
+"""Content codings: RFC 9110 sections 8.4 and 12.5.3. /coded.txt lies beside itself as gzip; nobody
+has to offer it.
+"""
 
 import gzip
 
@@ -49,7 +51,14 @@ def _distinct_tags(seen: Exchange, _facts: Facts) -> str:
 
 
 PROBES = (
-    Probe("no Accept-Encoding", get("/coded.txt"), _SHOULD, "RFC 9110 12.5.3", "the plain file", _PLAIN),
+    Probe(
+        "no Accept-Encoding",
+        get("/coded.txt"),
+        _SHOULD,
+        "RFC 9110 12.5.3",
+        "the plain file",
+        _PLAIN,
+    ),
     _accepting("gzip", _MUST, "gzip that unpacks to the file, or the plain file", _GZIP),
     _accepting("GZIP", _MUST, "names of codings have no case", _GZIP),
     _accepting("gzip, deflate, br, zstd", _MUST, "gzip, or the plain file", _GZIP),

@@ -25,18 +25,31 @@ _FUTURE = "Sat, 01 Jan 2050 00:00:00 GMT"
 
 
 def _tag(
-    lines: str | tuple[str, ...], level: Level, requires: str, check: Check, section: str = "RFC 9110 13.1.2"
+    lines: str | tuple[str, ...],
+    level: Level,
+    requires: str,
+    check: Check,
+    section: str = "RFC 9110 13.1.2",
 ) -> Probe:
     """A row that needs the server to send entity tags."""
     chosen = (lines,) if isinstance(lines, str) else lines
     return Probe(
-        " and ".join(chosen), get("/text.txt", *chosen), level, section, requires, with_validator(("etag",), check)
+        " and ".join(chosen),
+        get("/text.txt", *chosen),
+        level,
+        section,
+        requires,
+        with_validator(("etag",), check),
     )
 
 
-def _date(line: str, level: Level, requires: str, check: Check, section: str = "RFC 9110 13.1.3") -> Probe:
+def _date(
+    line: str, level: Level, requires: str, check: Check, section: str = "RFC 9110 13.1.3"
+) -> Probe:
     """A row that needs the server to send Last-Modified."""
-    return Probe(line, get("/text.txt", line), level, section, requires, with_validator(("modified",), check))
+    return Probe(
+        line, get("/text.txt", line), level, section, requires, with_validator(("modified",), check)
+    )
 
 
 _IF_MATCH = "RFC 9110 13.1.1"
@@ -50,7 +63,13 @@ PROBES = (
     _tag('If-None-Match: "a", <etag>, "b"', _MUST, "304: one of the list matches", _UNMODIFIED),
     _tag('If-None-Match: "a,b", <etag>', _MUST, "304: a comma may stand in a tag", _UNMODIFIED),
     _tag('If-None-Match: "a","b"', _MUST, "200: none matches", _WHOLE),
-    _tag("If-None-Match: <weak-etag>", _MUST, "304: the comparison is weak", _UNMODIFIED, "RFC 9110 8.8.3.2"),
+    _tag(
+        "If-None-Match: <weak-etag>",
+        _MUST,
+        "304: the comparison is weak",
+        _UNMODIFIED,
+        "RFC 9110 8.8.3.2",
+    ),
     _tag(
         ('If-None-Match: "a"', "If-None-Match: <etag>"),
         _MUST,
@@ -58,7 +77,13 @@ PROBES = (
         _UNMODIFIED,
         "RFC 9110 5.3",
     ),
-    _tag("if-none-match:<etag>", _MUST, "304: case and blanks do not count", _UNMODIFIED, "RFC 9110 5.1"),
+    _tag(
+        "if-none-match:<etag>",
+        _MUST,
+        "304: case and blanks do not count",
+        _UNMODIFIED,
+        "RFC 9110 5.1",
+    ),
     _tag(
         ('If-None-Match: "other"', "If-Modified-Since: <modified>"),
         _MUST,
@@ -75,7 +100,12 @@ PROBES = (
     ),
     _date("If-Modified-Since: <modified>", _MUST, "304", _UNMODIFIED),
     _date(f"If-Modified-Since: {_PAST}", _MUST, "200", _WHOLE),
-    _date("If-Modified-Since: Wed, 01 Jan 2025 00:00:00 GMT", _SHOULD, "304: not modified since", _UNMODIFIED),
+    _date(
+        "If-Modified-Since: Wed, 01 Jan 2025 00:00:00 GMT",
+        _SHOULD,
+        "304: not modified since",
+        _UNMODIFIED,
+    ),
     _date(
         "If-Modified-Since: Tuesday, 14-Nov-23 22:13:20 GMT",
         _MUST,
@@ -109,8 +139,20 @@ PROBES = (
         _WHOLE,
         _ORDER,
     ),
-    _tag(('If-Match: "other"', "If-None-Match: <etag>"), _MUST, "412: If-Match comes first", status(412), _ORDER),
-    _tag(("If-Match: <etag>", "If-None-Match: <etag>"), _MUST, "304: both are looked at", _UNMODIFIED, _ORDER),
+    _tag(
+        ('If-Match: "other"', "If-None-Match: <etag>"),
+        _MUST,
+        "412: If-Match comes first",
+        status(412),
+        _ORDER,
+    ),
+    _tag(
+        ("If-Match: <etag>", "If-None-Match: <etag>"),
+        _MUST,
+        "304: both are looked at",
+        _UNMODIFIED,
+        _ORDER,
+    ),
     Probe(
         "304 has no content",
         get("/text.txt", "If-None-Match: <etag>") + get("/other.txt"),
@@ -143,7 +185,11 @@ PROBES = (
         "RFC 9110 8.6",
         "Content-Length is missing or the file's",
         with_validator(
-            ("etag",), all_of(status(304), either(lacks("Content-Length"), value("Content-Length", str(len(TEXT)))))
+            ("etag",),
+            all_of(
+                status(304),
+                either(lacks("Content-Length"), value("Content-Length", str(len(TEXT)))),
+            ),
         ),
     ),
     Probe(

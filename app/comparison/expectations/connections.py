@@ -203,7 +203,10 @@ PROBES = (
     ),
     Probe(
         "100-continue is not sent to HTTP/1.0",
-        raw("POST /text.txt HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\nx"),
+        raw(
+            "POST /text.txt HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nExpect:"
+            " 100-continue\r\n\r\nx"
+        ),
         _MUST,
         "RFC 9110 10.1.1",
         "no 1xx to a 1.0 client",

@@ -65,9 +65,21 @@ PROBES = (
         date_in("Date"),
         ("HEAD",),
     ),
-    Probe("Date on a redirect", get("/dir"), _MUST, "RFC 9110 6.6.1", "one valid date", date_in("Date")),
     Probe(
-        "Date on a refusal", request("DELETE", "/text.txt"), _MUST, "RFC 9110 6.6.1", "one valid date", date_in("Date")
+        "Date on a redirect",
+        get("/dir"),
+        _MUST,
+        "RFC 9110 6.6.1",
+        "one valid date",
+        date_in("Date"),
+    ),
+    Probe(
+        "Date on a refusal",
+        request("DELETE", "/text.txt"),
+        _MUST,
+        "RFC 9110 6.6.1",
+        "one valid date",
+        date_in("Date"),
     ),
     Probe(
         "Last-Modified",
@@ -83,10 +95,22 @@ PROBES = (
         _MUST,
         "RFC 9110 8.8.2",
         "14 November 2023, 22:13:20",
-        with_validator(("modified",), matches("Last-Modified", "Tue, 14 Nov 2023 22:13:20 GMT", "the file's time")),
+        with_validator(
+            ("modified",),
+            matches("Last-Modified", "Tue, 14 Nov 2023 22:13:20 GMT", "the file's time"),
+        ),
     ),
-    Probe("an entity tag", get("/text.txt"), _SHOULD, "RFC 9110 8.8.3", "ETag is sent", has("ETag")),
-    Probe("the entity tag's form", get("/text.txt"), _MUST, "RFC 9110 8.8.3", "a quoted tag", well_formed_etag()),
+    Probe(
+        "an entity tag", get("/text.txt"), _SHOULD, "RFC 9110 8.8.3", "ETag is sent", has("ETag")
+    ),
+    Probe(
+        "the entity tag's form",
+        get("/text.txt"),
+        _MUST,
+        "RFC 9110 8.8.3",
+        "a quoted tag",
+        well_formed_etag(),
+    ),
     Probe(
         "the same tag for HEAD",
         request("HEAD", "/text.txt"),
@@ -96,7 +120,14 @@ PROBES = (
         with_validator(("etag",), field_equals_fact("ETag", "etag")),
         ("HEAD",),
     ),
-    Probe("Accept-Ranges", get("/text.txt"), _SHOULD, "RFC 9110 14.3", "said either way", has("Accept-Ranges")),
+    Probe(
+        "Accept-Ranges",
+        get("/text.txt"),
+        _SHOULD,
+        "RFC 9110 14.3",
+        "said either way",
+        has("Accept-Ranges"),
+    ),
     Probe(
         "Content-Length is the file's",
         get("/text.txt"),
@@ -129,11 +160,20 @@ PROBES = (
         "one field at most",
         matches("Server", r"[^,]*", "a single field"),
     ),
-    Probe("one Content-Type", get("/text.txt"), _MUST, "RFC 9110 5.3", "not doubled", once("Content-Type")),
+    Probe(
+        "one Content-Type",
+        get("/text.txt"),
+        _MUST,
+        "RFC 9110 5.3",
+        "not doubled",
+        once("Content-Type"),
+    ),
     _media_type("/text.txt", r"text/plain(; ?charset=utf-8)?", "text/plain"),
     _media_type("/index.html", r"text/html(; ?charset=utf-8)?", "text/html"),
     _media_type("/style.css", r"text/css(; ?charset=utf-8)?", "text/css"),
-    _media_type("/code.js", r"(text|application)/(x-)?javascript(; ?charset=utf-8)?", "text/javascript"),
+    _media_type(
+        "/code.js", r"(text|application)/(x-)?javascript(; ?charset=utf-8)?", "text/javascript"
+    ),
     _media_type("/data.json", r"application/json(; ?charset=utf-8)?", "application/json"),
     _media_type("/picture.svg", r"image/svg\+xml(; ?charset=utf-8)?", "image/svg+xml"),
     Probe(
@@ -192,9 +232,21 @@ PROBES = (
         "200",
         status(200),
     ),
-    Probe("an empty field value", get("/text.txt", "X-Empty:"), _MUST, "RFC 9110 5.5", "200", status(200)),
     Probe(
-        "a field of 4,000 bytes", get("/text.txt", "X-Long: " + "x" * 4000), _SHOULD, "RFC 9110 5.4", "200", status(200)
+        "an empty field value",
+        get("/text.txt", "X-Empty:"),
+        _MUST,
+        "RFC 9110 5.5",
+        "200",
+        status(200),
+    ),
+    Probe(
+        "a field of 4,000 bytes",
+        get("/text.txt", "X-Long: " + "x" * 4000),
+        _SHOULD,
+        "RFC 9110 5.4",
+        "200",
+        status(200),
     ),
     Probe(
         "a field of 100,000 bytes",

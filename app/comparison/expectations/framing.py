@@ -1,4 +1,6 @@
-"""Message framing: RFC 9112 sections 6 and 7. What two parties may read differently is how requests are smuggled."""
+"""Message framing: RFC 9112 sections 6 and 7. What two parties may read differently is how requests
+are smuggled.
+"""
 
 from .checks import (
     all_of,
@@ -26,11 +28,23 @@ def _post(*lines: str, content: str) -> bytes:
 
 
 def _refusal(
-    name: str, lines: tuple[str, ...], content: str, section: str, requires: str, level: Level = _MUST, *also: int
+    name: str,
+    lines: tuple[str, ...],
+    content: str,
+    section: str,
+    requires: str,
+    level: Level = _MUST,
+    *also: int,
 ) -> Probe:
     """A request whose framing is not to be trusted: an error, and the connection ends."""
     return Probe(
-        name, _post(*lines, content=content), level, section, requires, refused_or_dropped(400, *also), then_closed=True
+        name,
+        _post(*lines, content=content),
+        level,
+        section,
+        requires,
+        refused_or_dropped(400, *also),
+        then_closed=True,
     )
 
 
@@ -121,7 +135,10 @@ PROBES = (
     ),
     Probe(
         "a request hidden in content",
-        _post("Content-Length: 45", content="GET /other.txt HTTP/1.1\r\nHost: smuggled\r\n\r\n ".ljust(45)),
+        _post(
+            "Content-Length: 45",
+            content="GET /other.txt HTTP/1.1\r\nHost: smuggled\r\n\r\n ".ljust(45),
+        ),
         _MUST,
         "RFC 9112 6.3",
         "one answer: content is no request",
@@ -145,7 +162,11 @@ PROBES = (
         "400, and the connection ends",
     ),
     _refusal(
-        "two lengths in one field", ("Content-Length: 5, 6",), "hello", "RFC 9112 6.3", "400, and the connection ends"
+        "two lengths in one field",
+        ("Content-Length: 5, 6",),
+        "hello",
+        "RFC 9112 6.3",
+        "400, and the connection ends",
     ),
     _length("+5"),
     _length("-5"),

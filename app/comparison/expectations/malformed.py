@@ -10,9 +10,15 @@ _HOST = "Host: 127.0.0.1\r\n"
 
 
 def _refusal(
-    name: str, text: str, section: str, level: Level = _MUST, requires: str = "400, and the connection ends"
+    name: str,
+    text: str,
+    section: str,
+    level: Level = _MUST,
+    requires: str = "400, and the connection ends",
 ) -> Probe:
-    return Probe(name, raw(text), level, section, requires, refused_or_dropped(400), then_closed=True)
+    return Probe(
+        name, raw(text), level, section, requires, refused_or_dropped(400), then_closed=True
+    )
 
 
 def _bad_request(name: str, text: str, section: str) -> Probe:
@@ -23,11 +29,17 @@ def _bad_request(name: str, text: str, section: str) -> Probe:
 PROBES = (
     _bad_request("no Host", _GET + "\r\n", "RFC 9112 3.2"),
     _bad_request("two Host lines", _GET + _HOST + _HOST + "\r\n", "RFC 9112 3.2"),
-    _bad_request("two Host lines that differ", _GET + _HOST + "Host: other.example\r\n\r\n", "RFC 9112 3.2"),
+    _bad_request(
+        "two Host lines that differ", _GET + _HOST + "Host: other.example\r\n\r\n", "RFC 9112 3.2"
+    ),
     _bad_request("Host with a space in it", _GET + "Host: a b\r\n\r\n", "RFC 9112 3.2"),
     _bad_request("Host with a path", _GET + "Host: 127.0.0.1/path\r\n\r\n", "RFC 9112 3.2"),
-    _bad_request("Host with a port that is no number", _GET + "Host: 127.0.0.1:http\r\n\r\n", "RFC 9112 3.2"),
-    _bad_request("Host with user information", _GET + "Host: user@127.0.0.1\r\n\r\n", "RFC 9110 4.2.4"),
+    _bad_request(
+        "Host with a port that is no number", _GET + "Host: 127.0.0.1:http\r\n\r\n", "RFC 9112 3.2"
+    ),
+    _bad_request(
+        "Host with user information", _GET + "Host: user@127.0.0.1\r\n\r\n", "RFC 9110 4.2.4"
+    ),
     _bad_request("a list as Host", _GET + "Host: a.example, b.example\r\n\r\n", "RFC 9112 3.2"),
     Probe(
         "an empty Host",
@@ -37,14 +49,35 @@ PROBES = (
         "allowed when the target has no authority, or refused",
         status(200, 400),
     ),
-    Probe("an IPv6 address as Host", raw(_GET + "Host: [::1]:80\r\n\r\n"), _MUST, "RFC 3986 3.2.2", "200", status(200)),
+    Probe(
+        "an IPv6 address as Host",
+        raw(_GET + "Host: [::1]:80\r\n\r\n"),
+        _MUST,
+        "RFC 3986 3.2.2",
+        "200",
+        status(200),
+    ),
     _refusal("a space before the colon", _GET + _HOST + "X-Field : 1\r\n\r\n", "RFC 9112 5.1"),
     _refusal("a tab before the colon", _GET + _HOST + "X-Field\t: 1\r\n\r\n", "RFC 9112 5.1"),
-    _refusal("a field line without a colon", _GET + _HOST + "nonsense\r\n\r\n", "RFC 9112 5", _SHOULD),
+    _refusal(
+        "a field line without a colon", _GET + _HOST + "nonsense\r\n\r\n", "RFC 9112 5", _SHOULD
+    ),
     _refusal("an empty field name", _GET + _HOST + ": 1\r\n\r\n", "RFC 9110 5.1", _SHOULD),
-    _refusal("a field name with a space", _GET + _HOST + "X Field: 1\r\n\r\n", "RFC 9110 5.1", _SHOULD),
-    _refusal("a field name with a parenthesis", _GET + _HOST + "X(Field): 1\r\n\r\n", "RFC 9110 5.1", _SHOULD),
-    _refusal("a field name with a byte above 127", _GET + _HOST + "X-F\xe9: 1\r\n\r\n", "RFC 9110 5.1", _SHOULD),
+    _refusal(
+        "a field name with a space", _GET + _HOST + "X Field: 1\r\n\r\n", "RFC 9110 5.1", _SHOULD
+    ),
+    _refusal(
+        "a field name with a parenthesis",
+        _GET + _HOST + "X(Field): 1\r\n\r\n",
+        "RFC 9110 5.1",
+        _SHOULD,
+    ),
+    _refusal(
+        "a field name with a byte above 127",
+        _GET + _HOST + "X-F\xe9: 1\r\n\r\n",
+        "RFC 9110 5.1",
+        _SHOULD,
+    ),
     Probe(
         "a folded field line",
         raw(_GET + _HOST + "X-Field: 1\r\n  2\r\n\r\n"),
@@ -54,7 +87,11 @@ PROBES = (
         either(refused_or_dropped(400), status(200)),
         then_closed=True,
     ),
-    _refusal("white space before the first field", _GET + " X-Field: 1\r\n" + _HOST + "\r\n", "RFC 9112 2.2"),
+    _refusal(
+        "white space before the first field",
+        _GET + " X-Field: 1\r\n" + _HOST + "\r\n",
+        "RFC 9112 2.2",
+    ),
     _refusal("NUL in a field value", _GET + _HOST + "X-Field: a\0b\r\n\r\n", "RFC 9110 5.5"),
     _refusal("CR in a field value", _GET + _HOST + "X-Field: a\rb\r\n\r\n", "RFC 9112 2.2"),
     _refusal("LF in a field value", _GET + _HOST + "X-Field: a\nb\r\n\r\n", "RFC 9110 5.5"),
@@ -76,13 +113,37 @@ PROBES = (
         either(status(200), refused_or_dropped(400)),
         then_closed=True,
     ),
-    _refusal("CR alone as a line end", "GET /text.txt HTTP/1.1\rHost: 127.0.0.1\r\r\n\r\n", "RFC 9112 2.2"),
+    _refusal(
+        "CR alone as a line end",
+        "GET /text.txt HTTP/1.1\rHost: 127.0.0.1\r\r\n\r\n",
+        "RFC 9112 2.2",
+    ),
     _refusal("no version", "GET /text.txt\r\n" + _HOST + "\r\n", "RFC 9112 3", _SHOULD),
-    _refusal("two spaces in the request line", "GET  /text.txt HTTP/1.1\r\n" + _HOST + "\r\n", "RFC 9112 3", _SHOULD),
-    _refusal("a tab in the request line", "GET\t/text.txt\tHTTP/1.1\r\n" + _HOST + "\r\n", "RFC 9112 3", _SHOULD),
-    _refusal("words after the version", "GET /text.txt HTTP/1.1 extra\r\n" + _HOST + "\r\n", "RFC 9112 3", _SHOULD),
+    _refusal(
+        "two spaces in the request line",
+        "GET  /text.txt HTTP/1.1\r\n" + _HOST + "\r\n",
+        "RFC 9112 3",
+        _SHOULD,
+    ),
+    _refusal(
+        "a tab in the request line",
+        "GET\t/text.txt\tHTTP/1.1\r\n" + _HOST + "\r\n",
+        "RFC 9112 3",
+        _SHOULD,
+    ),
+    _refusal(
+        "words after the version",
+        "GET /text.txt HTTP/1.1 extra\r\n" + _HOST + "\r\n",
+        "RFC 9112 3",
+        _SHOULD,
+    ),
     _refusal("no method", " /text.txt HTTP/1.1\r\n" + _HOST + "\r\n", "RFC 9112 3", _SHOULD),
-    _refusal("a method that is no token", "G(T /text.txt HTTP/1.1\r\n" + _HOST + "\r\n", "RFC 9110 9.1", _SHOULD),
+    _refusal(
+        "a method that is no token",
+        "G(T /text.txt HTTP/1.1\r\n" + _HOST + "\r\n",
+        "RFC 9110 9.1",
+        _SHOULD,
+    ),
     Probe(
         "http/1.1 in small letters",
         raw("GET /text.txt http/1.1\r\n" + _HOST + "\r\n"),

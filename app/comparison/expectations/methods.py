@@ -35,7 +35,12 @@ def _refusal(method: str, content: str = "") -> Probe:
 
 PROBES = (
     Probe(
-        "GET of a file", get("/text.txt"), _MUST, "RFC 9110 9.3.1", "200 with the file", all_of(status(200), body(TEXT))
+        "GET of a file",
+        get("/text.txt"),
+        _MUST,
+        "RFC 9110 9.3.1",
+        "200 with the file",
+        all_of(status(200), body(TEXT)),
     ),
     Probe(
         "GET of an empty file",
@@ -159,7 +164,14 @@ PROBES = (
         "2xx for the server as a whole, or a plain refusal",
         either(status(200, 204), status(405, 501)),
     ),
-    Probe("GET *", get("*"), _MUST, "RFC 9112 3.2.4", "the asterisk is for OPTIONS alone: an error", status_class(4)),
+    Probe(
+        "GET *",
+        get("*"),
+        _MUST,
+        "RFC 9112 3.2.4",
+        "the asterisk is for OPTIONS alone: an error",
+        status_class(4),
+    ),
     Probe(
         "GET with content",
         request("GET", "/text.txt", "Content-Length: 5", body="hello") + get("/other.txt"),

@@ -11,7 +11,9 @@ Level = Literal["MUST", "SHOULD"]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a server said about /text.txt before the list began. An empty text: it said no such thing."""
+    """What a server said about /text.txt before the list began. An empty text: it said no such
+    thing.
+    """
 
     etag: str = ""
     modified: str = ""
@@ -20,7 +22,12 @@ class Facts:
     def placeholders(self) -> Mapping[str, str]:
         """Return what may stand in a request between angle brackets."""
         weak = self.etag if self.etag.startswith("W/") else f"W/{self.etag}"
-        return {"<etag>": self.etag, "<weak-etag>": weak, "<modified>": self.modified, "<port>": str(self.port)}
+        return {
+            "<etag>": self.etag,
+            "<weak-etag>": weak,
+            "<modified>": self.modified,
+            "<port>": str(self.port),
+        }
 
 
 #: Returns what is wrong, in a few words; an empty text if the answer is right; or NOT_OFFERED.
@@ -33,8 +40,8 @@ NOT_OFFERED = "\0not offered"
 class Probe:
     """A request, and what is required of the answer.
 
-    *name* says what is sent, *requires* what the answer has to be. The follow-up that *then_closed* asks for is a
-    second request on the same connection, which must not be served.
+    *name* says what is sent, *requires* what the answer has to be. The follow-up that *then_closed*
+    asks for is a second request on the same connection, which must not be served.
     """
 
     name: str

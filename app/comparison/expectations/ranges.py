@@ -1,4 +1,6 @@
-"""Range requests: RFC 9110 section 14. A server may do without them: then it answers 200 with the whole file."""
+"""Range requests: RFC 9110 section 14. A server may do without them: then it answers 200 with the
+whole file.
+"""
 
 from ..documents import TEXT
 from ..exchange import Exchange
@@ -84,7 +86,8 @@ def _several(seen: Exchange, _facts: Facts) -> str:
     absent = [
         f"{first}-{last}"
         for first, last in ((0, 9), (100, 109))
-        if TEXT[first : last + 1] not in answer.body or f"bytes {first}-{last}/{_SIZE}".encode() not in answer.body
+        if TEXT[first : last + 1] not in answer.body
+        or f"bytes {first}-{last}/{_SIZE}".encode() not in answer.body
     ]
     return f"without {' and '.join(absent)}" if absent else ""
 
@@ -194,7 +197,9 @@ PROBES = (
         _MUST,
         "RFC 9110 15.3.7",
         "Date and ETag as on the 200",
-        unless_ignored(all_of(date_in("Date"), with_validator(("etag",), field_equals_fact("ETag", "etag")))),
+        unless_ignored(
+            all_of(date_in("Date"), with_validator(("etag",), field_equals_fact("ETag", "etag")))
+        ),
     ),
     Probe(
         "a 200 has no Content-Range",
@@ -210,7 +215,9 @@ PROBES = (
         _SHOULD,
         "RFC 9110 15.5.17",
         f"bytes */{_SIZE}",
-        unless_ignored(all_of(status(416), matches("Content-Range", rf"bytes \*/{_SIZE}", "the whole length"))),
+        unless_ignored(
+            all_of(status(416), matches("Content-Range", rf"bytes \*/{_SIZE}", "the whole length"))
+        ),
     ),
     Probe(
         "If-Range with the tag",

@@ -11,11 +11,15 @@ _INDEX = b"<!doctype html><title>A directory</title>\n"
 
 
 def _served(name: str, target: str, content: bytes, section: str = "RFC 3986 2.1") -> Probe:
-    return Probe(name, get(target), _MUST, section, "200 with that file", all_of(status(200), body(content)))
+    return Probe(
+        name, get(target), _MUST, section, "200 with that file", all_of(status(200), body(content))
+    )
 
 
 def _kept_inside(name: str, target: str) -> Probe:
-    return Probe(name, get(target), _MUST, "RFC 3986 5.2.4", "nothing from outside the root", _no_secret)
+    return Probe(
+        name, get(target), _MUST, "RFC 3986 5.2.4", "nothing from outside the root", _no_secret
+    )
 
 
 def _no_secret(seen: Exchange, _facts: Facts) -> str:
@@ -32,7 +36,9 @@ def _stays_on_host(seen: Exchange, _facts: Facts) -> str:
         return seen.failure
     target = seen.answers[0].value("location").replace("\\", "/")
     return (
-        f"redirects to {target}" if target.startswith("//") or "example.com/" in target.partition("//")[2][:12] else ""
+        f"redirects to {target}"
+        if target.startswith("//") or "example.com/" in target.partition("//")[2][:12]
+        else ""
     )
 
 
@@ -51,10 +57,19 @@ PROBES = (
     _served("UTF-8, encoded", "/gr%C3%BC%C3%9F.txt", b"umlauts\n"),
     _served("UTF-8 in lower-case hexadecimal", "/gr%c3%bc%c3%9f.txt", b"umlauts\n"),
     _served("kanji, encoded", "/%E6%97%A5%E6%9C%AC.txt", b"kanji\n"),
-    _served("an encoded letter is the letter", "/%6fther.txt", b"Another file.\n", "RFC 3986 6.2.2.2"),
-    _served("a query does not change the file", "/other.txt?a=1&b=2", b"Another file.\n", "RFC 3986 3.4"),
+    _served(
+        "an encoded letter is the letter", "/%6fther.txt", b"Another file.\n", "RFC 3986 6.2.2.2"
+    ),
+    _served(
+        "a query does not change the file", "/other.txt?a=1&b=2", b"Another file.\n", "RFC 3986 3.4"
+    ),
     _served("an empty query", "/other.txt?", b"Another file.\n", "RFC 3986 3.4"),
-    _served("a query with a slash and a question mark", "/other.txt?a=/../b?c", b"Another file.\n", "RFC 3986 3.4"),
+    _served(
+        "a query with a slash and a question mark",
+        "/other.txt?a=/../b?c",
+        b"Another file.\n",
+        "RFC 3986 3.4",
+    ),
     _served("a directory's index", "/dir/", _INDEX, "RFC 9110 9.3.1"),
     Probe(
         "/./ inside",
@@ -112,7 +127,14 @@ PROBES = (
         "a target has no fragment: 400",
         status_class(4),
     ),
-    Probe("a bare percent sign", get("/100%.txt"), _SHOULD, "RFC 3986 2.1", "an error, never a 5xx", status_class(4)),
+    Probe(
+        "a bare percent sign",
+        get("/100%.txt"),
+        _SHOULD,
+        "RFC 3986 2.1",
+        "an error, never a 5xx",
+        status_class(4),
+    ),
     Probe(
         "% with letters that are no digits",
         get("/%zz.txt"),
@@ -145,8 +167,17 @@ PROBES = (
         "the file or 4xx, never a 5xx",
         status_class(2, 3, 4),
     ),
-    Probe("a file taken for a directory", get("/text.txt/"), _SHOULD, "RFC 9110 15.5.5", "404", status(404)),
-    Probe("a path below a file", get("/text.txt/more"), _SHOULD, "RFC 9110 15.5.5", "404", status(404)),
+    Probe(
+        "a file taken for a directory",
+        get("/text.txt/"),
+        _SHOULD,
+        "RFC 9110 15.5.5",
+        "404",
+        status(404),
+    ),
+    Probe(
+        "a path below a file", get("/text.txt/more"), _SHOULD, "RFC 9110 15.5.5", "404", status(404)
+    ),
     Probe(
         "a directory without its slash",
         get("/dir"),
@@ -154,7 +185,8 @@ PROBES = (
         "RFC 9110 15.4",
         "a redirect to /dir/",
         all_of(
-            status(301, 302, 307, 308), matches("Location", r"(https?://[^/]+)?/?(\./)?(\.\./)?dir/", "the slash form")
+            status(301, 302, 307, 308),
+            matches("Location", r"(https?://[^/]+)?/?(\./)?(\.\./)?dir/", "the slash form"),
         ),
     ),
     Probe(
@@ -163,7 +195,10 @@ PROBES = (
         _SHOULD,
         "RFC 9110 15.4",
         "a redirect to /dir/?a=1",
-        all_of(status(301, 302, 307, 308), matches("Location", r".*dir/\?a=1", "the slash form with its query")),
+        all_of(
+            status(301, 302, 307, 308),
+            matches("Location", r".*dir/\?a=1", "the slash form with its query"),
+        ),
     ),
     Probe(
         "//example.com/.. is no way out",

@@ -1,4 +1,6 @@
-"""The behaviour matrix: how many rows each server passed by topic, every row, and every difference in a line."""
+"""The behaviour matrix: how many rows each server passed by topic, every row, and every difference
+in a line.
+"""
 
 from collections.abc import Sequence
 from html import escape
@@ -31,10 +33,12 @@ def behaviour_section(comparison: Comparison) -> str:
     details = "".join(_topic(topic, columns) for topic in topics)
     key = "".join(f"<span>{_mark(outcome)}{text}</span>" for outcome, text in _KEY.items())
     return (
-        f'<h2 id="behaviour">Behaviour</h2><p>{len(rows)} requests, each sent to every server on a raw '
+        f'<h2 id="behaviour">Behaviour</h2><p>{len(rows)} requests, each sent to every server on a'
+        " raw "
         "socket and judged by what RFC 9110, 9112 and 3986 require of the answer. "
         "The numbers are rows passed of those that apply.</p>"
-        f'<div class="card scroll">{_summary(topics, columns)}</div><p class="key">{key}</p>{details}'
+        f'<div class="card scroll">{_summary(topics, columns)}</div><p'
+        f' class="key">{key}</p>{details}'
     )
 
 
@@ -59,11 +63,15 @@ def _tally_cell(verdicts: Sequence[Verdict]) -> str:
 
 
 def _topic(topic: str, columns: Sequence[tuple[str, list[Verdict]]]) -> str:
-    chosen = [(title, [verdict for verdict in verdicts if verdict.topic == topic]) for title, verdicts in columns]
+    chosen = [
+        (title, [verdict for verdict in verdicts if verdict.topic == topic])
+        for title, verdicts in columns
+    ]
     rows = chosen[0][1]
     heads = "".join(f"<th>{escape(title)}</th>" for title, _verdicts in chosen)
     body = "".join(
-        f"<tr><td>{escape(row.name)}<small>{row.level}, {escape(row.section)}: {escape(row.requires)}</small></td>"
+        f"<tr><td>{escape(row.name)}<small>{row.level}, {escape(row.section)}:"
+        f" {escape(row.requires)}</small></td>"
         + "".join(
             f"<td>{_mark(verdicts[i].outcome, f'{title}: {verdicts[i].said}' if verdicts[i].said else '')}</td>"
             for title, verdicts in chosen
@@ -71,7 +79,9 @@ def _topic(topic: str, columns: Sequence[tuple[str, list[Verdict]]]) -> str:
         + "</tr>"
         for i, row in enumerate(rows)
     )
-    differing = sum(any(_wrong(verdicts[i]) for _title, verdicts in chosen) for i in range(len(rows)))
+    differing = sum(
+        any(_wrong(verdicts[i]) for _title, verdicts in chosen) for i in range(len(rows))
+    )
     return (
         f"<details><summary>{escape(topic.capitalize())}<span class=soft>{len(rows)} requests, "
         f"{differing or 'none'} answered otherwise by somebody</span></summary>"
@@ -91,7 +101,8 @@ def _differences(chosen: Sequence[tuple[str, list[Verdict]]]) -> str:
                 servers_by_answer.setdefault(verdicts[i].said, []).append(title)
         for said, titles in servers_by_answer.items():
             lines += (
-                f'<li><span class="level">{row.level}</span> <b>{escape(row.name)}</b>: {escape(said)} '
+                f'<li><span class="level">{row.level}</span> <b>{escape(row.name)}</b>:'
+                f" {escape(said)} "
                 f'<span class="soft">({escape(", ".join(titles))}; {escape(row.section)} requires: '
                 f"{escape(row.requires)})</span></li>"
             )

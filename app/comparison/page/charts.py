@@ -1,4 +1,6 @@
-"""The charts: bars with their spread, and latency by percentile. Each returns markup; texts are escaped here."""
+"""The charts: bars with their spread, and latency by percentile. Each returns markup; texts are
+escaped here.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,7 +15,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 10, 34
 
 @dataclass(frozen=True)
 class Bar:
-    """*tone* is a CSS colour; *note* stands behind the value, and in its place where there is no *figure*."""
+    """*tone* is a CSS colour; *note* stands behind the value, and in its place where there is no
+    *figure*.
+    """
 
     label: str
     tone: str
@@ -31,8 +35,13 @@ def bars(rows: Sequence[Bar], write: Callable[[float], str]) -> str:
 def _bar(row: Bar, most: float, write: Callable[[float], str]) -> str:
     label = f'<div class="row"><div>{escape(row.label)}</div>'
     if row.figure is None:
-        return f'{label}<div class="bar"></div><div class="value wrong">{escape(row.note)}</div></div>'
-    to, low, high = (f"{value / most * 100:.2f}%" for value in (row.figure.median, row.figure.low, row.figure.high))
+        return (
+            f'{label}<div class="bar"></div><div class="value wrong">{escape(row.note)}</div></div>'
+        )
+    to, low, high = (
+        f"{value / most * 100:.2f}%"
+        for value in (row.figure.median, row.figure.low, row.figure.high)
+    )
     title = f"{row.label}: {write(row.figure.median)} ({write(row.figure.low)} to {write(row.figure.high)})"
     return (
         f'{label}<div class="bar" title="{escape(title)}" '
@@ -71,12 +80,15 @@ def latency_curves(curves: Sequence[Curve]) -> str:
     drawn += [_percent_mark(percent, across(percent)) for percent in (10, 50, 90, 99, 99.9)]
     for curve in curves:
         path = "M" + "L".join(
-            f"{across(percent):.1f} {up(value):.1f}" for percent, value in curve.points if 0 < percent <= 99.9
+            f"{across(percent):.1f} {up(value):.1f}"
+            for percent, value in curve.points
+            if 0 < percent <= 99.9
         )
         dotted = ' stroke-dasharray="2 4"' if curve.dotted else ""
         drawn.append(
             f'<g class="curve" style="--tone:{curve.tone}"><title>{escape(curve.label)}</title>'
-            f'<path d="{path}"{dotted}/><path d="{path}" style="stroke:transparent;stroke-width:14"/></g>'
+            f'<path d="{path}"{dotted}/><path d="{path}"'
+            ' style="stroke:transparent;stroke-width:14"/></g>'
         )
     legend = "".join(
         f'<span><span class="dash{" other" * curve.dotted}" style="--tone:{curve.tone}"></span>'
@@ -84,7 +96,8 @@ def latency_curves(curves: Sequence[Curve]) -> str:
         for curve in curves
     )
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Latency in milliseconds by percentile">'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Latency in milliseconds by'
+        ' percentile">'
         f'{"".join(drawn)}</svg><div class="legend">{legend}</div>'
     )
 

@@ -13,7 +13,9 @@ _SHOWN = (50.0, 90.0, 99.0, 99.9)  # percentiles
 
 
 def tone(subject: Subject) -> str:
-    """The colour of a server, the same in every chart; WhiteNoise under it has the same, and dotted lines."""
+    """The colour of a server, the same in every chart; WhiteNoise under it has the same, and dotted
+    lines.
+    """
     names = list(dict.fromkeys(name.partition("+")[0] for name in SERVERS))
     own = subject.name.partition("+")[0].partition(" ")[0]
     index = names.index(own) if own in names else len(names)
@@ -26,31 +28,43 @@ def overview(comparison: Comparison) -> str:
     if not loads:
         return ""
     heads = "".join(
-        f'<th title="{escape(title)}"><a href="#{escape(name)}">{escape(name)}</a></th>' for name, title in loads
+        f'<th title="{escape(title)}"><a href="#{escape(name)}">{escape(name)}</a></th>'
+        for name, title in loads
     )
-    rows = "".join(_overview_row(comparison, subject, [name for name, _ in loads]) for subject in comparison.measured)
-    baseline = next((one.title for one in comparison.subjects if one.name == comparison.baseline), "")
+    rows = "".join(
+        _overview_row(comparison, subject, [name for name, _ in loads])
+        for subject in comparison.measured
+    )
+    baseline = next(
+        (one.title for one in comparison.subjects if one.name == comparison.baseline), ""
+    )
     return (
         '<h2 id="overview">CPU time for a request</h2>'
-        f"<p>User and system time of the whole process tree, divided by the requests that were answered rightly, in "
-        f"terms of <b>{escape(baseline)}</b> in the same round. Less is better. It is the steadiest figure on a shared "
+        "<p>User and system time of the whole process tree, divided by the requests that were"
+        " answered rightly, in "
+        f"terms of <b>{escape(baseline)}</b> in the same round. Less is better. It is the"
+        " steadiest figure on a shared "
         "machine, and what a busy site pays for.</p>"
-        f'<div class="card scroll"><table class="heat sticky"><thead><tr><th>server</th>{heads}<th>memory, MiB</th>'
+        '<div class="card scroll"><table class="heat'
+        f' sticky"><thead><tr><th>server</th>{heads}<th>memory, MiB</th>'
         f"<th>first 200, ms</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
 def _overview_row(comparison: Comparison, subject: Subject, names: list[str]) -> str:
     cells = "".join(
-        _ratio_cell(comparison.cell(subject.name, name), comparison.cell(comparison.baseline, name)) for name in names
+        _ratio_cell(comparison.cell(subject.name, name), comparison.cell(comparison.baseline, name))
+        for name in names
     )
     memory = max(
-        (cell.pss.median for cell in comparison.cells if cell.server == subject.name and cell.pss), default=0.0
+        (cell.pss.median for cell in comparison.cells if cell.server == subject.name and cell.pss),
+        default=0.0,
     )
     start = subject.start
     base = ' class="base"' if subject.name == comparison.baseline else ""
     return (
-        f'<tr{base}><th><span class="swatch" style="--tone:{tone(subject)}"></span>{escape(subject.title)}</th>{cells}'
+        f'<tr{base}><th><span class="swatch"'
+        f' style="--tone:{tone(subject)}"></span>{escape(subject.title)}</th>{cells}'
         f"<td>{mebibytes(memory) if memory else ''}</td><td>{count(start.median) if start else ''}</td></tr>"
     )
 
@@ -65,7 +79,11 @@ def _ratio_cell(cell: Cell | None, baseline: Cell | None) -> str:
         return f'<td class="wrong" title="{escape(example)}">{escape(", ".join(cell.faults))}</td>'
     figure = cell.cpu_ratio(baseline) if baseline else None
     if figure is None:
-        return f"<td>{microseconds(cell.cpu.median)} µs</td>" if cell.cpu else '<td class="none">\u2013</td>'
+        return (
+            f"<td>{microseconds(cell.cpu.median)} µs</td>"
+            if cell.cpu
+            else '<td class="none">\u2013</td>'
+        )
     # A third of the baseline is as green as three times it is red.
     more = figure.median > 1.05
     factor = figure.median if more else 1 / max(figure.median, 0.01)
@@ -74,7 +92,11 @@ def _ratio_cell(cell: Cell | None, baseline: Cell | None) -> str:
 
 
 def workload_section(comparison: Comparison, name: str, title: str) -> str:
-    entries = [(subject, cell) for subject in comparison.measured if (cell := comparison.cell(subject.name, name))]
+    entries = [
+        (subject, cell)
+        for subject in comparison.measured
+        if (cell := comparison.cell(subject.name, name))
+    ]
     crowd = name.startswith("crowd-")
     charts = _crowd_charts(entries) if crowd else _load_charts(comparison, name, entries)
     return f'<h2 id="{escape(name)}">{escape(name)}</h2><p>{escape(title)}.</p>{charts}{_faults(entries)}'
@@ -82,25 +104,35 @@ def workload_section(comparison: Comparison, name: str, title: str) -> str:
 
 def _load_charts(comparison: Comparison, name: str, entries: list[tuple[Subject, Cell]]) -> str:
     baseline = comparison.cell(comparison.baseline, name)
-    by_cpu = sorted(entries, key=lambda entry: entry[1].cpu.median if entry[1].cpu else float("inf"))
+    by_cpu = sorted(
+        entries, key=lambda entry: entry[1].cpu.median if entry[1].cpu else float("inf")
+    )
     cpu = [
-        Bar(s.title, tone(s), c.cpu, ratio(c.cpu_ratio(baseline)) if baseline else "") if c.cpu else _missing(s, c)
+        Bar(s.title, tone(s), c.cpu, ratio(c.cpu_ratio(baseline)) if baseline else "")
+        if c.cpu
+        else _missing(s, c)
         for s, c in by_cpu
     ]
     by_rate = sorted(entries, key=lambda entry: -entry[1].rate.median if entry[1].rate else 0.0)
     rate = [
-        Bar(s.title, tone(s), c.rate, spread(c.rate), ">" if c.generator_bound else "") if c.rate else _missing(s, c)
+        Bar(s.title, tone(s), c.rate, spread(c.rate), ">" if c.generator_bound else "")
+        if c.rate
+        else _missing(s, c)
         for s, c in by_rate
     ]
     return (
-        f'<div class="pair"><div class="card"><h3>CPU time, µs a request</h3>{bars(cpu, microseconds)}</div>'
-        f'<div class="card"><h3>Requests a second</h3>{bars(rate, count)}</div></div>{_latency(entries)}'
+        '<div class="pair"><div class="card"><h3>CPU time, µs a'
+        f" request</h3>{bars(cpu, microseconds)}</div>"
+        '<div class="card"><h3>Requests a'
+        f" second</h3>{bars(rate, count)}</div></div>{_latency(entries)}"
     )
 
 
 def _crowd_charts(entries: list[tuple[Subject, Cell]]) -> str:
     ordered = sorted(entries, key=lambda entry: _p99(entry[1]))
-    rows = [Bar(s.title, tone(s), c.latency(99.0)) if c.told else _missing(s, c) for s, c in ordered]
+    rows = [
+        Bar(s.title, tone(s), c.latency(99.0)) if c.told else _missing(s, c) for s, c in ordered
+    ]
     table = "".join(
         f"<tr>{_name(s)}<td>{c.held} of {c.crowd_size}</td>"
         f"<td>{f'{c.connection_bytes / 1024:.1f}' if c.held and c.workload == 'crowd-idle' else ''}</td>"
@@ -109,8 +141,10 @@ def _crowd_charts(entries: list[tuple[Subject, Cell]]) -> str:
         for s, c in ordered
     )
     return (
-        f'<div class="pair"><div class="card"><h3>p99 of the small GETs, ms</h3>{bars(rows, duration)}</div>'
-        '<div class="card scroll"><h3>The crowd</h3><table><thead><tr><th>server</th><th>in place</th><th>KiB each</th>'
+        '<div class="pair"><div class="card"><h3>p99 of the small GETs,'
+        f" ms</h3>{bars(rows, duration)}</div>"
+        '<div class="card scroll"><h3>The crowd</h3><table><thead><tr><th>server</th><th>in'
+        " place</th><th>KiB each</th>"
         f"<th>p50, ms</th><th>PSS, MiB</th></tr></thead><tbody>{table}</tbody></table></div></div>"
     )
 
@@ -130,13 +164,21 @@ def _missing(subject: Subject, cell: Cell) -> Bar:
 
 def _latency(entries: list[tuple[Subject, Cell]]) -> str:
     curves = [
-        Curve(s.title, tone(s), "+" in s.name, [(p, figure.median) for p in PERCENTILES if (figure := c.latency(p))])
+        Curve(
+            s.title,
+            tone(s),
+            "+" in s.name,
+            [(p, figure.median) for p in PERCENTILES if (figure := c.latency(p))],
+        )
         for s, c in entries
         if c.told
     ]
     rows = "".join(
         f"<tr>{_name(s)}"
-        + "".join(f"<td>{duration(figure.median) if (figure := c.latency(p)) else ''}</td>" for p in _SHOWN)
+        + "".join(
+            f"<td>{duration(figure.median) if (figure := c.latency(p)) else ''}</td>"
+            for p in _SHOWN
+        )
         + f"<td>{mebibytes(c.pss.median) if c.pss else ''}</td></tr>"
         for s, c in entries
         if c.told
@@ -159,6 +201,8 @@ def _faults(entries: list[tuple[Subject, Cell]]) -> str:
         for kind, example in c.examples.items()
     )
     lines += "".join(
-        f"<li><b>{escape(s.title)}</b>: not offered: {escape(c.not_offered)}</li>" for s, c in entries if c.not_offered
+        f"<li><b>{escape(s.title)}</b>: not offered: {escape(c.not_offered)}</li>"
+        for s, c in entries
+        if c.not_offered
     )
     return f'<ul class="said">{lines}</ul>' if lines else ""

@@ -14,7 +14,9 @@ def gives(body: bytes, *expected: Event, limits: Limits | None = None) -> Case:
     return case(chunked(body), POST, *expected, limits=limits)
 
 
-def breaks(body: bytes, status: int, reason: str, *before: bytes, limits: Limits | None = None) -> Case:
+def breaks(
+    body: bytes, status: int, reason: str, *before: bytes, limits: Limits | None = None
+) -> Case:
     return gives(body, *before, Refused(status, reason), limits=limits)
 
 
@@ -160,7 +162,8 @@ CASES = [
     gives(b"0\r\nA: b\r\nC: d\r\n\r\n", END, limits=SMALL_TRAILERS),
     breaks(b"0\r\nA: b\r\nC: d\r\nE: f\r\n\r\n", 431, "more trailer fields", limits=SMALL_TRAILERS),
     gives(b"0\r\nA: " + b"b" * 27 + b"\r\nC: " + b"d" * 25 + b"\r\n\r\n", END, limits=SMALL_TRAILERS),
-    breaks(b"0\r\nA: " + b"b" * 27 + b"\r\nC: " + b"d" * 27 + b"\r\n\r\n", 431, "trailer section is larger",
+    breaks(b"0\r\nA: " + b"b" * 27 + b"\r\nC: " + b"d" * 27 + b"\r\n\r\n", 431, "trailer section is"
+                                                                                " larger",
            limits=SMALL_TRAILERS),
     breaks(b"0\r\nA: " + b"b" * 28 + b"\r\n\r\n", 431, "trailer section is larger", limits=SMALL_TRAILERS),
     breaks(b"0\r\n" + b"A: b\r\n" * 101 + b"\r\n", 431, "more trailer fields"),

@@ -33,8 +33,12 @@ CASES = [
     case(head(b"Accept: a", b"Accept: b"), request(HTTP_ACCEPT="a, b")),
     case(head(b"Accept: a", b"Accept: a"), request(HTTP_ACCEPT="a, a")),
     case(head(b"Cookie: a=1", b"Cookie: b=2"), request(HTTP_COOKIE="a=1; b=2")),
-    refused(head(b"Content-Type: a/b", b"Content-Type: a/b"), 400, "Content-Type field is repeated"),
-    refused(head(b"Content-Type: a/b", b"content-type: c/d"), 400, "Content-Type field is repeated"),
+    refused(
+        head(b"Content-Type: a/b", b"Content-Type: a/b"), 400, "Content-Type field is repeated"
+    ),
+    refused(
+        head(b"Content-Type: a/b", b"content-type: c/d"), 400, "Content-Type field is repeated"
+    ),
     # Names with "_" could pose as another field
     case(head(b"X_A: b", b"X-A: c"), request(HTTP_X_A="c")),
     case(head(b"X_A: b", b"Y_A: c"), request()),

@@ -78,10 +78,14 @@ CASES = [
     refused(sized(b"6"), 413, "larger than allowed", SMALL),
     case(sized(b"9999999999999999999"), request(method="POST", length=9999999999999999999), b"12345",
          limits=Limits(body=0)),
-    refused(post(b"Content-Length: 5", b"Content-Length: 6"), 400, "Content-Length field is repeated"),
-    refused(post(b"Content-Length: 5", b"Content-Length: 5"), 400, "Content-Length field is repeated"),
-    refused(post(b"Content-Length: 5", b"content-length: 05"), 400, "Content-Length field is repeated"),
-    refused(post(b"Content-Length: 0", b"Content-Length: 0"), 400, "Content-Length field is repeated"),
+    refused(post(b"Content-Length: 5", b"Content-Length: 6"), 400, "Content-Length field is"
+                                                                   " repeated"),
+    refused(post(b"Content-Length: 5", b"Content-Length: 5"), 400, "Content-Length field is"
+                                                                   " repeated"),
+    refused(post(b"Content-Length: 5", b"content-length: 05"), 400, "Content-Length field is"
+                                                                    " repeated"),
+    refused(post(b"Content-Length: 0", b"Content-Length: 0"), 400, "Content-Length field is"
+                                                                   " repeated"),
     refused(post(b"Content-Length: 5", b"Content-Length:"), 400, NO_NUMBER),
     # Section 6.1: Transfer-Encoding
     case(coded(b"chunked"), POST_CHUNKED, END),
@@ -133,8 +137,10 @@ CASES = [
     refused(post(b"Transfer-Encoding:", b" chunked"), 400, "begins with white space"),
     refused(post(b"Transfer-Encoding : chunked"), 400, "white space before the colon"),
     refused(post(b"X: y\nTransfer-Encoding: chunked"), 400, "bare LF"),
-    refused(head(b"Transfer-Encoding: chunked", line=b"POST / HTTP/1.0"), 400, "not part of HTTP/1.0"),
-    refused(head(b"Transfer-Encoding: identity", line=b"POST / HTTP/1.0"), 400, "not part of HTTP/1.0"),
+    refused(head(b"Transfer-Encoding: chunked", line=b"POST / HTTP/1.0"), 400, "not part of"
+                                                                               " HTTP/1.0"),
+    refused(head(b"Transfer-Encoding: identity", line=b"POST / HTTP/1.0"), 400, "not part of"
+                                                                                " HTTP/1.0"),
     # Section 6.3: both
     refused(post(b"Content-Length: 5", b"Transfer-Encoding: chunked"), 400, "exclude each other"),
     refused(post(b"Transfer-Encoding: chunked", b"Content-Length: 5"), 400, "exclude each other"),

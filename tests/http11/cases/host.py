@@ -32,8 +32,14 @@ CASES = [
         )
     ),
     case(head(host=b"hOsT:\ta \t"), request()),
-    case(head(line=b"GET / HTTP/1.0", host=b""), request(version="HTTP/1.0", host=None, keep_alive=False)),
-    case(head(line=b"GET / HTTP/1.0", host=b"Host:"), request(version="HTTP/1.0", host="", keep_alive=False)),
+    case(
+        head(line=b"GET / HTTP/1.0", host=b""),
+        request(version="HTTP/1.0", host=None, keep_alive=False),
+    ),
+    case(
+        head(line=b"GET / HTTP/1.0", host=b"Host:"),
+        request(version="HTTP/1.0", host="", keep_alive=False),
+    ),
     refused(head(host=b""), 400, "Host field is missing"),
     refused(head(host=b"H0st: a"), 400, "Host field is missing"),
     refused(head(host=b"Host:"), 400, "Host field is empty"),

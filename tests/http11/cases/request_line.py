@@ -35,9 +35,13 @@ CASES = [
     refused(head(line=b'"GET" / HTTP/1.1'), 400, "does not begin with a method"),
     refused(head(line=b"\xff\xfe / HTTP/1.1"), 400, "does not begin with a method"),
     refused(b"\x00", 400, "does not begin with a method"),
-    refused(b"Extra lineGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "not a method, a target and a version"),
+    refused(
+        b"Extra lineGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "not a method, a target and a version"
+    ),
     # The PROXY protocol is not spoken
-    refused(b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", 400, "not a method, a target and a version"),
+    refused(
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", 400, "not a method, a target and a version"
+    ),
     refused(b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c", 400, "more than one empty line"),
     # Section 2.3: version
     case(head(line=b"GET / HTTP/1.0"), request(version="HTTP/1.0", keep_alive=False)),
@@ -101,7 +105,11 @@ CASES = [
     # Section 3: 414
     refused(b"GET /" + b"a" * 8190, 414, "request line is longer"),
     refused(b"A" * 8193, 414, "request line is longer"),
-    refused(head(line=b"GET /aaaaaaaa HTTP/1.1"), 414, "request line is longer", Limits(request_line=20)),
+    refused(
+        head(line=b"GET /aaaaaaaa HTTP/1.1"), 414, "request line is longer", Limits(request_line=20)
+    ),
     refused(head(line=b"GET /\naaaaaaaa HTTP/1.1"), 400, "bare LF", Limits(request_line=20)),
-    refused(b"GET /aaaaaaaaaaaaaaaaaaa\r\r\n", 414, "request line is longer", Limits(request_line=20)),
+    refused(
+        b"GET /aaaaaaaaaaaaaaaaaaa\r\r\n", 414, "request line is longer", Limits(request_line=20)
+    ),
 ]

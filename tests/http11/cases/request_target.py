@@ -60,19 +60,34 @@ CASES = [
     refused(get(b'/?"'), 400, NOT_ALLOWED),
     refused(get(b"/\\a"), 400, NOT_ALLOWED),
     # Section 3.2.2: absolute form; its authority replaces Host
-    case(get(b"http://b/c?d"), request("http://b/c?d", path="/c", query="d", scheme="http", host="b")),
+    case(
+        get(b"http://b/c?d"), request("http://b/c?d", path="/c", query="d", scheme="http", host="b")
+    ),
     case(get(b"HTTP://b/"), request("HTTP://b/", path="/", scheme="http", host="b")),
-    case(get(b"https://b:8443/c"), request("https://b:8443/c", path="/c", scheme="https", host="b:8443")),
+    case(
+        get(b"https://b:8443/c"),
+        request("https://b:8443/c", path="/c", scheme="https", host="b:8443"),
+    ),
     case(get(b"http://b"), request("http://b", path="/", scheme="http", host="b")),
     case(get(b"http://b?c"), request("http://b?c", path="/", query="c", scheme="http", host="b")),
-    case(get(b"http://[::1]:80/"), request("http://[::1]:80/", path="/", scheme="http", host="[::1]:80")),
+    case(
+        get(b"http://[::1]:80/"),
+        request("http://[::1]:80/", path="/", scheme="http", host="[::1]:80"),
+    ),
     case(
         head(line=b"GET http://b/ HTTP/1.0", host=b""),
-        request("http://b/", path="/", scheme="http", host="b", version="HTTP/1.0", keep_alive=False),
+        request(
+            "http://b/", path="/", scheme="http", host="b", version="HTTP/1.0", keep_alive=False
+        ),
     ),
-    case(head(line=b"GET http://b/ HTTP/1.1", host=b"Host:"), request("http://b/", path="/", scheme="http", host="b")),
+    case(
+        head(line=b"GET http://b/ HTTP/1.1", host=b"Host:"),
+        request("http://b/", path="/", scheme="http", host="b"),
+    ),
     refused(head(line=b"GET http://b/ HTTP/1.1", host=b""), 400, "Host field is missing"),
-    refused(head(line=b"GET http://b/ HTTP/1.1", host=b"Host: a/b"), 400, "Host field is malformed"),
+    refused(
+        head(line=b"GET http://b/ HTTP/1.1", host=b"Host: a/b"), 400, "Host field is malformed"
+    ),
     refused(get(b"http://"), 400, "host in the request target"),
     refused(get(b"http:///a"), 400, "host in the request target"),
     refused(get(b"http://:80/a"), 400, "host in the request target"),
@@ -106,9 +121,15 @@ CASES = [
     # Section 3.2.4: asterisk form, for OPTIONS only
     case(options(b"*"), request("*", "OPTIONS")),
     case(options(b"/"), request("/", "OPTIONS")),
-    case(options(b"http://b:1"), request("http://b:1", "OPTIONS", path="*", scheme="http", host="b:1")),
+    case(
+        options(b"http://b:1"),
+        request("http://b:1", "OPTIONS", path="*", scheme="http", host="b:1"),
+    ),
     case(options(b"http://b/"), request("http://b/", "OPTIONS", path="/", scheme="http", host="b")),
-    case(options(b"http://b?c"), request("http://b?c", "OPTIONS", path="/", query="c", scheme="http", host="b")),
+    case(
+        options(b"http://b?c"),
+        request("http://b?c", "OPTIONS", path="/", query="c", scheme="http", host="b"),
+    ),
     refused(get(b"*"), 400, "for OPTIONS only"),
     refused(options(b"**"), 400, "neither a path nor"),
     refused(options(b"*?a"), 400, "neither a path nor"),

@@ -1,4 +1,6 @@
-"""RFC 9112 section 11.2: what request smuggling was done with elsewhere. No second request may come out of these."""
+"""RFC 9112 section 11.2: what request smuggling was done with elsewhere. No second request may come
+out of these.
+"""
 
 from tests.http11.wire import END, Case, Event, Refused, case, chunked, head, post, refused, request
 
@@ -22,7 +24,8 @@ CASES = [
     refused(post(b"Content-Length: 5", b"X: X\r\n\rTransfer-Encoding: chunked"), 400, "bare CR"),
     refused(post(b"Content-Length: 5", b"X: X\x00Transfer-Encoding: chunked"), 400, "control character"),
     refused(post(b"Content-Length: 5", b"\x00Transfer-Encoding: chunked"), 400, "not a token"),
-    refused(post(b"Content-Length: 5", b" Transfer-Encoding: chunked"), 400, "begins with white space"),
+    refused(post(b"Content-Length: 5", b" Transfer-Encoding: chunked"), 400, "begins with white"
+                                                                             " space"),
     refused(post(b"Content-Length: 5", b"Transfer-Encoding\n: chunked"), 400, "bare LF"),
     refused(post(b"Content-Length: 5", b"Transfer-Encoding\r\n : chunked"), 400, "no colon"),
     refused(post(b"Content-Length: 5", b"Transfer-Encoding\x0b: chunked"), 400, "not a token"),
@@ -74,7 +77,8 @@ CASES = [
     ),
     # Obfuscated Expect (0.CL)
     refused(post(b"Content-Length: 5", b"Expect: y 100-continue"), 417, "100-continue"),
-    refused(post(b"Content-Length: 5", b"Expect : 100-continue"), 400, "white space before the colon"),
+    refused(post(b"Content-Length: 5", b"Expect : 100-continue"), 400, "white space before the"
+                                                                       " colon"),
     # A head that ends earlier for others
     refused(b"GET / HTTP/1.1\r\nHost: a\r\nX: y\n\r\n" + INNER, 400, "bare LF"),
     refused(b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\r\n" + INNER, 400, "bare CR"),
