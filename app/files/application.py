@@ -37,6 +37,7 @@ CountLine = Callable[[str, str, str, int | None], None]
 
 _log = logging.getLogger("tally.files")
 
+_METHODS = ("GET", "HEAD")
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 _NOT_FOUND_PAGE = "/404.html"
 _RETRY_AFTER = "5"
@@ -106,27 +107,32 @@ class FileApplication:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         date = date_header()
-        file = self._at_hand(environ, date)
-        if file is not None and file.content is not None:
-            fields = [*file.fields, ("Date", date)]
-            self._count(environ, file, Kind.FULL, fields)
+        head = environ["REQUEST_METHOD"] == "HEAD"
+        form = self._at_hand(environ, date)
+        if form is None:
+            answer = self._answer(environ, head)
+        elif form.content is not None and not head and environ.keys().isdisjoint(_SELECTING):
+            fields = [*form.fields, ("Date", date)]
+            self._count(environ, form, Kind.FULL, fields)
             start_response("200 OK", fields)
-            return [file.content]
-        answer = self._answer(environ)
+            return [form.content]
+        else:
+            try:
+                answer = self._answer_with(form, environ, head)
+            except (FileReplacedError, OSError):
+                answer = self._answer(environ, head)
         fields = [*answer.fields, ("Date", date_header())]
-        if answer.file is not None and answer.kind is not None:
-            self._count(environ, answer.file, answer.kind, fields)
-        if answer.file is None or answer.kind in (
-            None,
-            Kind.HEAD,
-        ):  # the other kinds tell their status
+        kind = answer.kind
+        if kind is not None and answer.file is not None:
+            self._count(environ, answer.file, kind, fields)
+        if kind is None or kind is Kind.HEAD:  # the other kinds tell their status
             self._counter.answered(answer.status)
         start_response(STATUS_LINES[answer.status], fields)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else answer.body
+        return [] if head else answer.body
 
     def _at_hand(self, environ: "WSGIEnvironment", date: str) -> StaticFile | None:
-        """Return what a GET asks for, when that is the whole of a form that is held."""
-        if environ["REQUEST_METHOD"] != "GET" or not environ.keys().isdisjoint(_SELECTING):
+        """Return the form of a file that a GET or HEAD is about, when it is held."""
+        if environ["REQUEST_METHOD"] not in _METHODS:
             return None
         file = self._catalog.held(environ.get("PATH_INFO", ""), date)
         if (
@@ -151,23 +157,23 @@ class FileApplication:
         if self._count_header and number is not None:
             fields.append(("Tally-Count", str(number)))
 
-    def _answer(self, environ: "WSGIEnvironment") -> _Answer:
+    def _answer(self, environ: "WSGIEnvironment", head: bool) -> _Answer:
         method = environ["REQUEST_METHOD"]
         if method == "OPTIONS":
             return _Answer(204, [_ALLOW], [])
-        if method not in ("GET", "HEAD"):
+        if method not in _METHODS:
             return _error(405, _ALLOW)
         url_path = environ.get("PATH_INFO", "") or ("" if environ.get("SCRIPT_NAME") else "/")
         for _ in range(ATTEMPTS):
             try:
-                return self._answer_from_file(environ, url_path, method == "HEAD")
+                return self._answer_from_file(environ, url_path, head)
             except FileReplacedError:
                 continue
             except SlashMissingError:
                 return self._redirect(environ, url_path)
             except OSError as error:
-                return self._failure(error, method == "HEAD")
-        return self._failure(BlockingIOError(url_path), method == "HEAD")
+                return self._failure(error, head)
+        return self._failure(BlockingIOError(url_path), head)
 
     def _answer_from_file(self, environ: "WSGIEnvironment", url_path: str, head: bool) -> _Answer:
         if not url_path:
@@ -231,11 +237,11 @@ class FileApplication:
             return _error(412, *file.vary)
         if outcome is Outcome.NOT_MODIFIED:
             return _Answer(
-                304, [*file.not_modified_fields], [], file, Kind.HEAD if head else Kind.NOT_MODIFIED
+                304, file.not_modified_fields, [], file, Kind.HEAD if head else Kind.NOT_MODIFIED
             )
         if head:
             # Range is for GET alone (RFC 9110 section 14.2).
-            return _Answer(200, [*file.fields], [], file, Kind.HEAD)
+            return _Answer(200, file.fields, [], file, Kind.HEAD)
         if "HTTP_RANGE" in environ:
             condition = environ.get("HTTP_IF_RANGE")
             if condition is None or if_range(condition, file.etag, file.modified, now):
@@ -244,7 +250,7 @@ class FileApplication:
 
     def _whole(self, file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
         body = self._body(file, environ.get("wsgi.file_wrapper"))
-        return _Answer(200, [*file.fields], body, file, Kind.FULL)
+        return _Answer(200, file.fields, body, file, Kind.FULL)
 
     def _ranged(self, file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
         try:

@@ -101,8 +101,11 @@ class Catalog:
         held_as = "/" + name.decode("latin-1")
         if held_as != url_path and (file := self.held(held_as, date)):
             return file
+        if not name or name.endswith(b"/"):
+            name += self._index
         try:
-            file = self._load(held_as, name if name and name[-1:] != b"/" else name + self._index)
+            os.stat(self._prefix + name)  # most of what is not there is known by this one call
+            file = self._load(held_as, name)
         except IsADirectoryError:
             if held_as.endswith("/"):
                 raise FileNotFoundError(url_path) from None

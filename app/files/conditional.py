@@ -128,6 +128,8 @@ def _if_match(text: str, etag: str) -> bool:
 
 
 def _if_none_match(text: str, etag: str) -> bool:
+    if text == etag:  # what most clients send
+        return False
     if text.strip(" \t") == "*":
         return False
     return etag not in (tag.removeprefix("W/") for tag in list_entity_tags(text))

@@ -47,10 +47,10 @@ def select_ranges(text: str, size: int) -> list[ByteRange] | None:
     """
     if size == 0:
         return None
-    unit, equals, range_set = text.strip(" \t").partition("=")
-    if not equals or unit.lower() != "bytes":
+    unit, _, range_set = text.strip(" \t").partition("=")
+    if unit.lower() != "bytes":
         return None
-    specs = [spec for spec in (part.strip(" \t") for part in range_set.split(",")) if spec]
+    specs = [spec for part in range_set.split(",") if (spec := part.strip(" \t"))]
     if not specs or len(specs) > MAX_RANGES:
         return None
     selected = []
@@ -59,31 +59,25 @@ def select_ranges(text: str, size: int) -> list[ByteRange] | None:
         if found is None:
             return None
         first, last, suffix = found.groups()
-        if last and _position(last) < _position(first):
-            return None
-        if resolved := _resolve(first, last, suffix, size):
-            selected.append(resolved)
+        if suffix:
+            start, end = size - min(_position(suffix), size), size - 1
+        else:
+            start, end = _position(first), _position(last) if last else size - 1
+            if last and end < start:
+                return None
+        if start < size:
+            selected.append(ByteRange(start, min(end, size - 1)))
     if not selected:
         raise UnsatisfiableRangeError
-    return coalesce(selected)
+    return coalesce(selected) if len(selected) > 1 else selected
 
 
 def _position(digits: str) -> int:
+    if len(digits) <= _MANY_DIGITS:
+        return int(digits)
     # int() refuses very long numbers; any number this long lies behind the end of every file.
     digits = digits.lstrip("0")
     return int(digits or "0") if len(digits) <= _MANY_DIGITS else 10**_MANY_DIGITS
-
-
-def _resolve(
-    first: str | None, last: str | None, suffix: str | None, size: int
-) -> ByteRange | None:
-    if first is None:
-        length = min(_position(suffix or "0"), size)
-        return ByteRange(size - length, size - 1) if length else None
-    start = _position(first)
-    if start >= size:
-        return None
-    return ByteRange(start, min(_position(last), size - 1) if last else size - 1)
 
 
 def coalesce(ranges: Iterable[ByteRange]) -> list[ByteRange]:
