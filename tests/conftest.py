@@ -7,6 +7,10 @@ import shutil
 import signal
 import tempfile
 
+import pytest
+
+from tests.programs import TAKES_LONG, is_thorough
+
 # Servers and tools under test start by the hundred. Where nothing may be written beside the
 # sources, each would compile the whole project anew: more than half of its start.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not in os.environ:
@@ -19,6 +23,16 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not i
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what takes whole seconds of computing to CI, and to whoever asks for it."""
+    if is_thorough():
+        return
+    skip = pytest.mark.skip(reason=TAKES_LONG)
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(skip)
 
 
 def pytest_collection_finish() -> None:

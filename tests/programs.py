@@ -5,6 +5,13 @@ import shutil
 
 import pytest
 
+TAKES_LONG = "takes long: runs in CI and with TALLY_SLOW=1"
+
+
+def is_thorough() -> bool:
+    """Return whether the tests that take whole seconds of computing run, too."""
+    return "1" in (os.environ.get("TALLY_CI"), os.environ.get("TALLY_SLOW"))
+
 
 def program(*names: str) -> str:
     """Return the path of the first of *names* that is installed; without any, skip the test

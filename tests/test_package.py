@@ -22,6 +22,7 @@ import pytest
 from app import __version__
 from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import HOME, LiveServer
+from tests.programs import TAKES_LONG, is_thorough
 from tests.test_architecture import imports, modules, within
 from tests.waiting import wait_until
 
@@ -42,6 +43,8 @@ class Installed:
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Installed:
     """Build the wheel and install it, once for all processes of the session."""
+    if not is_thorough():
+        pytest.skip(TAKES_LONG)
     for module in ("hatchling", "pip"):
         if find_spec(module) is None:
             pytest.fail(f"{module} is missing") if os.environ.get("TALLY_CI") else pytest.skip(

@@ -264,6 +264,7 @@ def _is_full(target: Path, limit: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared_output", [False, True], ids=["a file", "standard output"])
 def test_two_processes_on_a_full_disk_leave_whole_lines(target: Path, shared_output: bool) -> None:
     name = "-" if shared_output else str(target)

@@ -85,6 +85,7 @@ def test_who_was_let_in_beside_a_guest_says_whose_the_store_is(
     second.leave()
 
 
+@pytest.mark.slow
 def test_a_full_btrfs() -> None:
     program("mkfs.btrfs", "/usr/sbin/mkfs.btrfs")
     if reason := full_btrfs.missing():

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,13 @@ ROOTS = [b"r\xe9p", "größe".encode(), "日本".encode(), b"with space", b"new\
 STREAMS = ["ascii:strict", "latin-1:strict", "utf-8:strict", "cp437:strict"]
 
 
-@pytest.mark.parametrize("root", ROOTS)
-@pytest.mark.parametrize("streams", STREAMS)
+@pytest.mark.parametrize(
+    ("root", "streams"),
+    [
+        pytest.param(root, streams, marks=[pytest.mark.slow] if number % 5 else [])
+        for number, (root, streams) in enumerate(product(ROOTS, STREAMS))
+    ],
+)
 def test_whatever_is_printed_is_printable(tmp_path: Path, root: bytes, streams: str) -> None:
     directory = os.fsencode(tmp_path) + b"/" + root
     os.mkdir(directory)
