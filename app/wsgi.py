@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from . import failure_log, files
 from .counters import CounterError, CountLog, open_counter
-from .counters.deferred import DeferredCounter
-from .counters.private_directory import PrivateDirectory
+from .counters.lmdb.private_directory import PrivateDirectory
+from .counters.retrying import DeferredCounter
 from .files import FileApplication
 from .line_log import tell
 from .settings import Settings
@@ -36,7 +36,7 @@ _EACH_FOR_ITSELF = "tally: several processes serve and each counts for itself; T
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from .counters.counter import Counter
+    from .counters.contract import Counter
 
 
 class Application:
@@ -135,11 +135,11 @@ def import_store(settings: Settings) -> None:
     read the packages.
     """
     if settings.counts.startswith("lmdb:"):
-        from .counters import lmdb  # noqa: F401
+        from .counters.lmdb import counter
     elif settings.counts not in ("", "memory:"):
         with suppress(CounterError, ModuleNotFoundError):  # which the start check tells
-            from .counters import journaled  # noqa: F401
-            from .counters.redis import RedisStore
+            from .counters.redis import counter as _  # noqa: F401
+            from .counters.redis.store import RedisStore
 
             RedisStore(settings.counts).check(
                 quick=True

@@ -6,8 +6,8 @@ writes a line for each access, and `python -m app.counters` reads and moves coun
 files or sockets is known here.
 """
 
+from .contract import CounterError
 from .count_log import CountLog
 from .open_counter import open_counter
-from .record import CounterError
 
 __all__ = ["CountLog", "CounterError", "open_counter"]

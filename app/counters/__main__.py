@@ -10,10 +10,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .contract import CounterError, Counts, Store, day_number, day_text
 from .open_counter import open_store
-from .record import CounterError, Counts, day_number, day_text
 from .report import as_csv, as_day_json, as_json, as_table, from_json
-from .store import Store
 
 _STORES = ("lmdb:", "redis:", "rediss:", "unix:")
 

@@ -18,7 +18,7 @@ from threading import Event, Lock, Thread
 from time import monotonic
 
 from ..line_log import RenameWatch, append_whole_lines
-from .telling import tell
+from .outage import tell
 
 #: A pipe takes a write of up to this size (PIPE_BUF on Linux) whole; a larger one could mix with
 #: another process's.

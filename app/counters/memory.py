@@ -7,8 +7,7 @@ from copy import deepcopy
 from threading import Lock
 from time import time
 
-from .counter import Announce, Kind
-from .record import SECONDS_PER_DAY, Counts, FileRecord
+from .contract import SECONDS_PER_DAY, Announce, Counts, FileRecord, Kind
 
 FULL, PARTIAL, NOT_MODIFIED, RESUMED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED, Kind.RESUMED
 

@@ -3,12 +3,11 @@
 import os
 from typing import TYPE_CHECKING
 
+from .contract import CounterError, CountingStore, Store
 from .memory import MemoryCounter
-from .record import CounterError
-from .store import CountingStore, Store
 
 if TYPE_CHECKING:
-    from .redis import RedisStore
+    from .redis.store import RedisStore
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
@@ -25,12 +24,12 @@ def open_counter(url: str, *, journal: str = "") -> CountingStore:
         return MemoryCounter()
     # The packages that these need are loaded only when they are used.
     if scheme == "lmdb":
-        from .lmdb import LmdbCounter
+        from .lmdb.counter import LmdbCounter
 
         return LmdbCounter(rest)
     if scheme in _REDIS_SCHEMES:
         store = _redis_store(url)
-        from .journaled import JournaledCounter
+        from .redis.counter import JournaledCounter
 
         return JournaledCounter(store, journal or _default_journal())
     raise _unknown(url)
@@ -42,7 +41,7 @@ def open_store(url: str, *, create: bool) -> Store:
     """
     scheme, _, rest = url.partition(":")
     if scheme == "lmdb":
-        from .lmdb import LmdbCounter
+        from .lmdb.counter import LmdbCounter
 
         return LmdbCounter(rest, create=create, guest=True)
     if scheme in _REDIS_SCHEMES:
@@ -60,7 +59,7 @@ def open_store(url: str, *, create: bool) -> Store:
 
 def _redis_store(url: str) -> "RedisStore":
     try:
-        from .redis import RedisStore
+        from .redis.store import RedisStore
     except ModuleNotFoundError as error:
         if error.name != "redis":
             raise

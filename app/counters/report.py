@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
-from .record import CounterError, Counts, FileRecord, day_number, day_text
+from .contract import CounterError, Counts, FileRecord, day_number, day_text
 
 FORMAT = 1
 #: The end of the year 9999, after which no time can be written.

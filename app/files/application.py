@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from ..clock import date_header
-from ..counters.counter import Counter, Kind
+from ..counters.contract import Counter, Kind
 from .catalog import ATTEMPTS, HELD_TOTAL, Catalog, FileReplacedError, SlashMissingError
 from .codings import IDENTITY
 from .conditional import PRECONDITIONS, Outcome, evaluate, if_range

@@ -11,8 +11,7 @@ import tempfile
 import time
 
 from app.counters import open_counter
-from app.counters.counter import Kind
-from app.counters.store import CountingStore
+from app.counters.contract import CountingStore, Kind
 
 PATHS = [f"/pages/{number}.html" for number in range(20)]
 TIMES = 40_000

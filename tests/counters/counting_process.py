@@ -10,7 +10,7 @@ import sys
 from threading import Thread
 
 from app.counters import open_counter
-from app.counters.counter import Counter, Kind
+from app.counters.contract import Counter, Kind
 
 
 def _count(counter: Counter, times: int, paths: list[str]) -> None:

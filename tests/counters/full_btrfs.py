@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from app.counters.lmdb import LmdbCounter
+from app.counters.lmdb.counter import LmdbCounter
 from tests.end_to_end.client import Client
 from tests.end_to_end.servers import BUILTIN, LiveServer, running
 from tests.end_to_end.threads import meanwhile

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from app.counters import open_counter
-from app.counters import redis_script as script
 from app.counters.__main__ import main
-from app.counters.counter import Kind
-from app.counters.lmdb import LmdbCounter
-from app.counters.record import FileRecord
+from app.counters.contract import FileRecord, Kind
+from app.counters.lmdb.counter import LmdbCounter
+from app.counters.redis import scripts as script
 from tests.counters.conftest import Open
 from tests.counters.redis_server import RedisServer
 

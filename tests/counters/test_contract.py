@@ -11,9 +11,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from app.counters.counter import ACCESSES, Kind
-from app.counters.record import FileRecord
-from app.counters.store import CountingStore
+from app.counters.contract import ACCESSES, CountingStore, FileRecord, Kind
 from tests.counters.conftest import Open
 
 PATHS = ["/index.html", "/a%20b.txt", "/%C3%A4/index.html", "/" + "long/" * 200 + "name"]

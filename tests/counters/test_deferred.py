@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters.counter import Kind
-from app.counters.deferred import DeferredCounter
+from app.counters.contract import Kind
 from app.counters.memory import MemoryCounter
+from app.counters.retrying import DeferredCounter
 from tests.waiting import wait_until
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from app.counters import CounterError, journal
-from app.counters.counter import Kind
-from app.counters.journal import Entry, Journal, Writer
-from app.counters.journaled import JournaledCounter
-from app.counters.redis import RedisStore
+from app.counters import CounterError
+from app.counters.contract import Kind
+from app.counters.redis import journal
+from app.counters.redis.counter import JournaledCounter
+from app.counters.redis.journal import Entry, Journal, Writer
+from app.counters.redis.store import RedisStore
 from tests.counters.redis_server import RedisServer
 from tests.waiting import wait_until
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters.counter import Kind
-from app.counters.journal import Entry, Journal, Writer
-from app.counters.journaled import JournaledCounter
-from app.counters.redis import RedisStore, RemoteAwayError
-from app.counters.telling import Outage
+from app.counters.contract import Kind
+from app.counters.outage import Outage
+from app.counters.redis.counter import JournaledCounter
+from app.counters.redis.journal import Entry, Journal, Writer
+from app.counters.redis.store import RedisStore, RemoteAwayError
 from tests.counters.cutting_proxy import CuttingProxy
 from tests.counters.redis_server import RedisServer
 from tests.waiting import wait_until
@@ -48,7 +48,7 @@ class LeavingStore(RedisStore):
 
 @pytest.fixture
 def filling(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FillingJournal]]:
-    monkeypatch.setattr("app.counters.journaled.Journal", FillingJournal)
+    monkeypatch.setattr("app.counters.redis.counter.Journal", FillingJournal)
     yield FillingJournal
     FillingJournal.full = False
 
@@ -94,7 +94,9 @@ def test_it_is_delivered_when_redis_comes_after_the_start(
 def test_a_start_check_leaves_no_thread_and_delivers_nothing(
     redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.counters.journaled._BEGIN_SECONDS", 60.0)  # however slow the machine
+    monkeypatch.setattr(
+        "app.counters.redis.counter._BEGIN_SECONDS", 60.0
+    )  # however slow the machine
     journal_of_a_dead_process(redis_server.url, tmp_path)
     open_counter(redis_server.url, journal=str(tmp_path)).close()
     assert "count-courier" not in [thread.name for thread in threading.enumerate()]

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters import environment as environment_module
-from app.counters.counter import Kind
-from app.counters.data_file import verified_problem
-from app.counters.environment import FORMAT_KEY, Environment
-from app.counters.lmdb import LmdbCounter
+from app.counters.contract import Kind
+from app.counters.lmdb import environment as environment_module
+from app.counters.lmdb.counter import LmdbCounter
+from app.counters.lmdb.environment import FORMAT_KEY, Environment
+from app.counters.lmdb.file_check import verified_problem
 from tests.counters.test_contract import numbers_of
 from tests.waiting import wait_until
 

@@ -14,12 +14,11 @@ import lmdb
 import pytest
 
 from app.counters import CounterError
-from app.counters.counter import Kind
-from app.counters.environment import Environment
-from app.counters.file_system import reserves_space
-from app.counters.lmdb import RECORD, LmdbCounter
-from app.counters.record import Counts, FileRecord
-from app.counters.users_lock import UsersLock
+from app.counters.contract import Counts, FileRecord, Kind
+from app.counters.lmdb.counter import RECORD, LmdbCounter
+from app.counters.lmdb.environment import Environment
+from app.counters.lmdb.file_system import reserves_space
+from app.counters.lmdb.users_lock import UsersLock
 from tests.counters import full_btrfs, two_namespaces
 from tests.end_to_end.servers import HOME
 from tests.programs import program
@@ -64,7 +63,7 @@ def test_who_was_let_in_beside_a_guest_says_whose_the_store_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     namespace = [b"here"]
-    monkeypatch.setattr("app.counters.users_lock.process_namespace", lambda: namespace[0])
+    monkeypatch.setattr("app.counters.lmdb.users_lock.process_namespace", lambda: namespace[0])
 
     def lock(*, is_guest: bool = False) -> UsersLock:
         return UsersLock(str(tmp_path / "users.lock"), 0o644, is_guest=is_guest)
@@ -139,8 +138,8 @@ def test_where_room_can_be_reserved(
 
 GROWING = """
 import sys
-from app.counters.counter import Kind
-from app.counters.lmdb import LmdbCounter
+from app.counters.contract import Kind
+from app.counters.lmdb.counter import LmdbCounter
 counter = LmdbCounter(sys.argv[1], first_size=65536)
 for number in range(int(sys.argv[2])):
     counter.count(f"/grown/{number}", Kind.FULL)

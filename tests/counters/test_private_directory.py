@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.counters import open_counter
-from app.counters import private_directory as module
-from app.counters.counter import Kind
+from app.counters.contract import CounterError, Kind
+from app.counters.lmdb import private_directory as module
+from app.counters.lmdb.private_directory import PrivateDirectory
 from app.counters.open_counter import open_store
-from app.counters.private_directory import PrivateDirectory
-from app.counters.record import CounterError
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +72,7 @@ def test_a_forked_worker_leaves_it_to_its_master(parent: Path) -> None:
 
 def test_what_a_killed_server_left_is_swept_and_what_is_in_use_is_not(parent: Path) -> None:
     code = (
-        "import os, signal; from app.counters import private_directory as module;"
+        "import os, signal; from app.counters.lmdb import private_directory as module;"
         f"module._parent = lambda: {str(parent)!r};"
         "made = module.PrivateDirectory.make(); os.kill(os.getpid(), signal.SIGKILL)"
     )

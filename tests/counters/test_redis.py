@@ -11,11 +11,10 @@ from threading import Thread
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters import redis_script as script
-from app.counters.counter import Kind
-from app.counters.journaled import JournaledCounter
-from app.counters.redis import RedisStore
-from app.counters.store import CountingStore
+from app.counters.contract import CountingStore, Kind
+from app.counters.redis import scripts as script
+from app.counters.redis.counter import JournaledCounter
+from app.counters.redis.store import RedisStore
 from tests.counters.cutting_proxy import CuttingProxy
 from tests.counters.redis_server import RedisServer
 from tests.waiting import wait_until
@@ -26,7 +25,7 @@ Connect = Callable[..., JournaledCounter]
 @pytest.fixture
 def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Opens counters whose courier looks often, so that nobody waits."""
-    monkeypatch.setattr("app.counters.journaled._ADOPT_SECONDS", 0.1)
+    monkeypatch.setattr("app.counters.redis.counter._ADOPT_SECONDS", 0.1)
     opened: list[CountingStore] = []
 
     def connected(url: str, journal: str = "journal", **options: object) -> JournaledCounter:
@@ -167,7 +166,7 @@ def test_exactly_what_was_answered_is_delivered_after_a_kill(
     own_redis.stop()
     journal = tmp_path / "journal"
     code = (
-        "import os, signal, sys; from app.counters import open_counter; from app.counters.counter"
+        "import os, signal, sys; from app.counters import open_counter; from app.counters.contract"
         " import Kind\n"
         "counter = open_counter(sys.argv[1], journal=sys.argv[2])\n"
         "for number in range(1000): counter.count(f'/{number % 7}', Kind.FULL)\n"
@@ -231,9 +230,7 @@ def test_writers_leave_nothing_behind_for_good(redis_server: RedisServer, connec
     assert redis_server.ask("ZCARD", script.SEEN) == b":3\r\n"
     # An hour and a month later, as Redis sees it.
     for writer in redis_server.ask("ZRANGE", script.SEEN, "0", "-1").split()[2::2]:
-        redis_server.ask(
-            "ZINCRBY", script.SEEN, str(-script.FORGET_FINISHED_SECONDS - 60), writer.decode()
-        )
+        redis_server.ask("ZINCRBY", script.SEEN, str(-3600 - 60), writer.decode())
     store.apply("new", 1, [("full", "/f", "1", "0")])
     assert redis_server.ask("HLEN", script.WRITERS) == b":1\r\n"
     assert redis_server.ask("ZCARD", script.SEEN) == b":1\r\n"

@@ -9,11 +9,10 @@ from time import monotonic
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters import redis_script as script
-from app.counters.counter import Kind
-from app.counters.journaled import JournaledCounter
-from app.counters.record import Counts
-from app.counters.redis import Entry, RedisStore, RemoteAwayError, RemoteRefusedError
+from app.counters.contract import Counts, Kind
+from app.counters.redis import scripts as script
+from app.counters.redis.counter import JournaledCounter
+from app.counters.redis.store import Entry, RedisStore, RemoteAwayError, RemoteRefusedError
 from tests.counters.redis_server import RedisServer, redis_running
 from tests.waiting import wait_until
 
@@ -23,7 +22,7 @@ Connect = Callable[..., JournaledCounter]
 @pytest.fixture
 def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Opens counters whose courier looks often."""
-    monkeypatch.setattr("app.counters.journaled._ADOPT_SECONDS", 0.1)
+    monkeypatch.setattr("app.counters.redis.counter._ADOPT_SECONDS", 0.1)
     opened: list[JournaledCounter] = []
 
     def connected(url: str, *, timeout: float = 1.0) -> JournaledCounter:

@@ -7,9 +7,9 @@ from threading import Event, Thread
 import pytest
 
 from app.counters import CounterError
-from app.counters import redis_script as script
-from app.counters.record import Counts, FileRecord
-from app.counters.redis import Entry, RedisStore, RemoteAwayError
+from app.counters.contract import Counts, FileRecord
+from app.counters.redis import scripts as script
+from app.counters.redis.store import Entry, RedisStore, RemoteAwayError
 from app.counters.report import as_json, from_json
 from tests.counters.redis_server import RedisServer
 

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.counters.lmdb import LmdbCounter
+from app.counters.lmdb.counter import LmdbCounter
 from tests.end_to_end.client import Client
 from tests.end_to_end.servers import HOME
 from tests.waiting import wait_until

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from app.counters.contract import Store
 from app.counters.open_counter import open_store
-from app.counters.store import Store
 from tests.counters.redis_server import RedisServer
 from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import BUILTIN, GUNICORN, running

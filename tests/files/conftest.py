@@ -11,7 +11,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from app.counters.counter import ACCESSES, Announce, Kind
+from app.counters.contract import ACCESSES, Announce, Kind
 from app.files import FileApplication
 
 #: A moment long enough ago that a file of that age can be held, and its date is a strong validator.

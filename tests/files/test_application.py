@@ -14,7 +14,7 @@ from wsgiref.util import FileWrapper
 
 import pytest
 
-from app.counters.counter import Kind
+from app.counters.contract import Kind
 from app.files import FileApplication
 from app.files.conditional import parse_http_date
 

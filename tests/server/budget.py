@@ -19,7 +19,7 @@ from typing import Any
 
 from app.clock import date_header
 from app.counters import CountLog, open_counter
-from app.counters.counter import Kind
+from app.counters.contract import Kind
 from app.files import FileApplication
 from app.http11 import Receiver, Request
 from app.http11.response import Framing, ResponseHead, encode_head

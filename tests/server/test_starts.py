@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from app.counters import CounterError
+from app.counters.lmdb.private_directory import PrivateDirectory
 from app.counters.open_counter import open_counter
-from app.counters.private_directory import PrivateDirectory
 from app.failure_log import Repeats
 from app.server.tls import load_context
 from tests.end_to_end.client import fetch
@@ -120,7 +120,7 @@ def test_nowhere_to_count_in(monkeypatch: pytest.MonkeyPatch) -> None:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
-    monkeypatch.setattr("app.counters.private_directory.tempfile.gettempdir", nowhere)
+    monkeypatch.setattr("app.counters.lmdb.private_directory.tempfile.gettempdir", nowhere)
     with pytest.raises(CounterError, match="TMPDIR"):
         PrivateDirectory.make()
 

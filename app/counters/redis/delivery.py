@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from secrets import token_hex
 from threading import Event
 
+from ..contract import CounterError
+from ..outage import tell
 from .journal import Journal, Writer
-from .record import CounterError
-from .redis import RedisStore
-from .telling import tell
+from .store import RedisStore
 
 #: Entries that are sent at once. Redis takes about two microseconds for each, in which nobody else
 #: is served.

@@ -7,7 +7,7 @@ Who asks is `journaled.py`, which keeps what the server does not take. Each ques
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import sha1, sha256
+from hashlib import sha256
 from secrets import token_hex
 from time import monotonic
 from typing import Any, cast
@@ -18,8 +18,8 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from . import redis_script
-from .record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
+from ..contract import SECONDS_PER_DAY, CounterError, Counts, FileRecord
+from . import scripts
 
 Entry = tuple[str, str, str, str]
 
@@ -128,14 +128,12 @@ class RedisStore:
         RemoteRefusedError.
         """
         client = self._quick if quick else self._patient
-        if not self._ask(client, "SETNX", redis_script.FORMAT_KEY, redis_script.FORMAT):
+        if not self._ask(client, "SETNX", scripts.FORMAT_KEY, scripts.FORMAT):
             self._check_format(client)
-        self._ask(client, "SETNX", redis_script.ID_KEY, token_hex(16))
-        self.store_id = bytes(self._ask(client, "GET", redis_script.ID_KEY)).decode(
-            "ascii", "replace"
-        )
+        self._ask(client, "SETNX", scripts.ID_KEY, token_hex(16))
+        self.store_id = bytes(self._ask(client, "GET", scripts.ID_KEY)).decode("ascii", "replace")
         begun = monotonic()
-        self._run(client, redis_script.APPLY, ["check", "1"])
+        self._run(client, scripts.APPLY, ["check", "1"])
         return monotonic() - begun
 
     def check_format(self) -> None:
@@ -145,12 +143,12 @@ class RedisStore:
         self._check_format(self._patient)
 
     def _check_format(self, client: "redis.Redis") -> None:
-        kept = self._ask(client, "GET", redis_script.FORMAT_KEY)
-        if kept is not None and kept != redis_script.FORMAT.encode():
+        kept = self._ask(client, "GET", scripts.FORMAT_KEY)
+        if kept is not None and kept != scripts.FORMAT.encode():
             shown = bytes(kept)[:20].decode("ascii", "replace")
             raise RemoteRefusedError(
                 f"counts: {self.name}: kept in format {shown}, this program knows format"
-                f" {redis_script.FORMAT}"
+                f" {scripts.FORMAT}"
             )
 
     def apply(
@@ -165,21 +163,21 @@ class RedisStore:
         for entry in entries:
             arguments += entry
         client = self._patient if patient else self._quick
-        return cast(list[int], self._run(client, redis_script.APPLY, arguments))
+        return cast(list[int], self._run(client, scripts.APPLY, arguments))
 
     def finish(self, writers: Sequence[str]) -> None:
         """Tell that *writers* deliver nothing any more."""
-        self._run(self._patient, redis_script.FINISH, writers)
+        self._run(self._patient, scripts.FINISH, writers)
 
     # ------------------------------------------------------------------ reading and moving
 
     def counts(self) -> Counts:
         counts = Counts()
         days: dict[str, set[int]] = {}
-        for name, _ in self._scan(redis_script.DAYS):
+        for name, _ in self._scan(scripts.DAYS):
             day, _, path = name.partition(" ")
             days.setdefault(path, set()).add(int(day))
-        to_read = {path: days.get(path, set()) for path, _ in self._scan(redis_script.FILES)}
+        to_read = {path: days.get(path, set()) for path, _ in self._scan(scripts.FILES)}
         while to_read:
             incomplete = {}
             for path, record in self._read(to_read):
@@ -190,7 +188,7 @@ class RedisStore:
                 else:
                     counts.files[path] = record
             to_read = incomplete
-        for status, answers in self._scan(redis_script.STATUSES):
+        for status, answers in self._scan(scripts.STATUSES):
             counts.other_statuses[int(status)] = int(answers)
         return counts
 
@@ -206,7 +204,7 @@ class RedisStore:
             arguments = [
                 text for path, known in asked for text in (path, str(len(known)), *map(str, known))
             ]
-            answers = self._run(self._patient, redis_script.READ, arguments)
+            answers = self._run(self._patient, scripts.READ, arguments)
             for (path, known), (text, *accesses) in zip(asked, answers, strict=True):
                 if text is not None:  # else it was reset in between
                     full, partial, not_modified, resumed, head, first, last = map(int, text.split())
@@ -227,20 +225,19 @@ class RedisStore:
         """
         self.check()
         batches = list(_batches(counts))
-        writer = redis_script.IMPORT + sha256(json.dumps(batches).encode()).hexdigest()[:32]
+        writer = scripts.IMPORT + sha256(json.dumps(batches).encode()).hexdigest()[:32]
         total, arrived = sum(map(len, batches)), 0
         try:
             if not any(
-                self._ask(self._patient, "HLEN", key)
-                for key in (redis_script.FILES, redis_script.STATUSES)
+                self._ask(self._patient, "HLEN", key) for key in (scripts.FILES, scripts.STATUSES)
             ):
                 self._run(
-                    self._patient, redis_script.FORGET, [writer]
+                    self._patient, scripts.FORGET, [writer]
                 )  # whatever arrived before was reset since
             for batch in batches:
                 self.apply(writer, arrived + 1, batch, patient=True)
                 arrived += len(batch)
-            self._run(self._patient, redis_script.FORGET, [writer])
+            self._run(self._patient, scripts.FORGET, [writer])
         except RemoteAwayError as error:
             raise CounterError(
                 f"{error}; {arrived} of {total} parts arrived; repeat it with --add to finish"
@@ -248,10 +245,10 @@ class RedisStore:
 
     def reset(self, paths: Iterable[str] | None = None) -> None:
         if paths is None:
-            self._run(self._patient, redis_script.RESET, [])
+            self._run(self._patient, scripts.RESET, [scripts.IMPORT])
         else:
             for path in paths:  # not in one call, which would hold up those who count
-                self._run(self._patient, redis_script.RESET, [path])
+                self._run(self._patient, scripts.RESET, [scripts.IMPORT, path])
 
     def close(self) -> None:
         self._quick.close()
@@ -270,14 +267,13 @@ class RedisStore:
             if int(cursor) == 0:
                 return
 
-    def _run(self, client: "redis.Redis", script: str, arguments: Sequence[str]) -> Any:
-        digest = sha1(script.encode(), usedforsecurity=False).hexdigest()
-        keys = redis_script.KEYS
+    def _run(self, client: "redis.Redis", script: scripts.Script, arguments: Sequence[str]) -> Any:
+        keys = scripts.KEYS
         encoded = [argument.encode("utf-8", "surrogatepass") for argument in arguments]
         try:
-            return self._ask(client, "EVALSHA", digest, len(keys), *keys, *encoded)
+            return self._ask(client, "EVALSHA", script.digest, len(keys), *keys, *encoded)
         except redis.exceptions.NoScriptError:
-            return self._ask(client, "EVAL", script, len(keys), *keys, *encoded)
+            return self._ask(client, "EVAL", script.text, len(keys), *keys, *encoded)
 
     def _ask(self, client: "redis.Redis", *command: Any) -> Any:
         try:

@@ -13,10 +13,10 @@ from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import time
 
-from .data_file import has_meta_page
+from ..contract import CounterError
+from ..outage import tell
 from .environment import SNAPSHOT, WATCH_SECONDS, Environment
-from .record import CounterError
-from .telling import tell
+from .file_check import has_meta_page
 
 INTERVAL_SECONDS = 3.0
 _LOCK = "snapshot.lock"

@@ -22,8 +22,8 @@ from threading import Event, Lock, Thread
 from time import gmtime, strftime
 from zlib import crc32
 
-from .record import CounterError
-from .telling import tell
+from ..contract import CounterError
+from ..outage import tell
 
 Entry = tuple[str, str, str, str]
 

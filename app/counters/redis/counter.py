@@ -23,12 +23,11 @@ from collections.abc import Callable, Iterable
 from threading import Event, Lock, Thread
 from time import gmtime, monotonic, strftime, time
 
-from .counter import ACCESSES, Announce, Kind
+from ..contract import ACCESSES, Announce, CounterError, Counts, Kind
+from ..outage import Outage, tell
 from .delivery import Delivery
 from .journal import Entry, Journal, Writer
-from .record import CounterError, Counts
-from .redis import RedisStore, RemoteRefusedError
-from .telling import Outage, tell
+from .store import RedisStore, RemoteRefusedError
 
 _MOST_IN_BATCH = 128
 _STATUS_SECONDS = 0.1

@@ -13,7 +13,7 @@ import tempfile
 import weakref
 from time import monotonic, sleep
 
-from .record import CounterError
+from ..contract import CounterError
 
 _PREFIX = "tally-counts-"
 _MARK = "private"

@@ -5,7 +5,7 @@ from threading import Lock
 from time import monotonic
 
 from .. import line_log
-from .record import CounterError
+from .contract import CounterError
 
 RETRY_SECONDS = 1.0
 

@@ -33,11 +33,11 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple
 
 import lmdb
 
-from .data_file import copy_file, has_meta_page, newer_lmdb, verified_problem
+from ..contract import CounterError
+from ..outage import tell
+from .file_check import copy_file, has_meta_page, newer_lmdb, verified_problem
 from .file_system import reserves_space
 from .lock_file import put_in_memory
-from .record import CounterError
-from .telling import tell
 from .users_lock import UsersLock
 
 __all__ = ["Environment", "Transaction"]

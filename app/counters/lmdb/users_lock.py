@@ -10,8 +10,8 @@ come from elsewhere.
 import fcntl
 import os
 
+from ..contract import CounterError
 from .file_system import process_namespace
-from .record import CounterError
 
 _LONGEST = 200
 

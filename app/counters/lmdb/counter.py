@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from time import time
 
-from .counter import Announce, Kind
-from .data_file import rows_of_file
+from ..contract import SECONDS_PER_DAY, Announce, CounterError, Counts, FileRecord, Kind
+from ..outage import Outage, tell
 from .environment import DATA, FIRST_SIZE, SNAPSHOT, Environment, Transaction
+from .file_check import rows_of_file
 from .private_directory import is_private, remove_unused
-from .record import SECONDS_PER_DAY, CounterError, Counts, FileRecord
 from .snapshots import INTERVAL_SECONDS, Snapshots
-from .telling import Outage, tell
 
 # A member of an enumeration is ten times as far away as a name of the module.
 FULL, PARTIAL, NOT_MODIFIED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED

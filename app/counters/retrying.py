@@ -5,9 +5,8 @@ it opens.
 from collections.abc import Callable
 from threading import Lock
 
-from .counter import ACCESSES, Announce, Counter, Kind
-from .record import CounterError
-from .telling import Outage
+from .contract import ACCESSES, Announce, Counter, CounterError, Kind
+from .outage import Outage
 
 
 class DeferredCounter:

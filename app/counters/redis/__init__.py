@@ -1,0 +1,1 @@
+"""Counts in Redis: exact for many hosts, with a journal for the time when Redis is away."""
