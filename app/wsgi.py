@@ -135,7 +135,7 @@ def import_store(settings: Settings) -> None:
     read the packages.
     """
     if settings.counts.startswith("lmdb:"):
-        from .counters.lmdb import counter
+        pass
     elif settings.counts not in ("", "memory:"):
         with suppress(CounterError, ModuleNotFoundError):  # which the start check tells
             from .counters.redis import counter as _  # noqa: F401

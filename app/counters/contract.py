@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from operator import add
 from typing import Protocol
 
 
@@ -33,6 +34,9 @@ class Kind(Enum):
 #: The kinds that are an access, and so get a number.
 ACCESSES = frozenset({Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED})
 
+#: The names of the kinds, in the order in which every store keeps them.
+KINDS = tuple(kind.value for kind in Kind)
+
 #: Called with the access's number, or None when the number is not known yet (a remote store that is
 #: away).
 Announce = Callable[[int | None], None]
@@ -51,7 +55,10 @@ class CounterError(Exception):
 
 @dataclass(slots=True)
 class FileRecord:
-    """The counts of one file. Times are whole seconds since the epoch, 0 before the first access."""
+    """The counts of one file: of each of KINDS, then times, then accesses by day.
+
+    Times are whole seconds since the epoch, 0 before the first access.
+    """
 
     full: int = 0
     partial: int = 0
@@ -67,47 +74,39 @@ class FileRecord:
     def accesses(self) -> int:
         return self.full + self.partial + self.not_modified
 
+    @classmethod
+    def of(cls, numbers: Iterable[int], days: dict[int, int]) -> "FileRecord":
+        """Return the record with what `numbers` returned for it."""
+        *kinds, first, last = numbers
+        record = cls(first=first, last=last, days=days)
+        for kind, answers in zip(KINDS, kinds, strict=True):
+            setattr(record, kind, answers)
+        return record
+
+    def numbers(self) -> tuple[int, ...]:
+        """Return all but the days: the answers of each kind, in the order of KINDS, first, last."""
+        return (*(getattr(self, kind) for kind in KINDS), self.first, self.last)
+
     def add(self, other: "FileRecord") -> None:
         """Add what *other* counted, as if both had been one file all along."""
-        self.full += other.full
-        self.partial += other.partial
-        self.not_modified += other.not_modified
-        self.resumed += other.resumed
-        self.head += other.head
-        self.first = min(self.first or other.first, other.first or self.first)
-        self.last = max(self.last, other.last)
-        for day, accesses in other.days.items():
-            self.days[day] = self.days.get(day, 0) + accesses
+        self._merge(other, add)
 
     def raise_to(self, other: "FileRecord") -> bool:
-        """Raise what is lower than in *other*, an earlier state of the same file. Returns True if
-        anything was.
+        """Raise what is lower than in *other*, an earlier state of the same file.
+
+        Returns True if anything was.
         """
-        before = (
-            self.full,
-            self.partial,
-            self.not_modified,
-            self.resumed,
-            self.head,
-            dict(self.days),
-        )
-        self.full = max(self.full, other.full)
-        self.partial = max(self.partial, other.partial)
-        self.not_modified = max(self.not_modified, other.not_modified)
-        self.resumed = max(self.resumed, other.resumed)
-        self.head = max(self.head, other.head)
+        before = self.numbers(), dict(self.days)
+        self._merge(other, max)
+        return before != (self.numbers(), self.days)
+
+    def _merge(self, other: "FileRecord", merged: Callable[[int, int], int]) -> None:
+        for kind in KINDS:
+            setattr(self, kind, merged(getattr(self, kind), getattr(other, kind)))
         self.first = min(self.first or other.first, other.first or self.first)
         self.last = max(self.last, other.last)
         for day, accesses in other.days.items():
-            self.days[day] = max(self.days.get(day, 0), accesses)
-        return before != (
-            self.full,
-            self.partial,
-            self.not_modified,
-            self.resumed,
-            self.head,
-            self.days,
-        )
+            self.days[day] = merged(self.days.get(day, 0), accesses)
 
 
 @dataclass(slots=True)

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
-from .contract import CounterError, Counts, FileRecord, day_number, day_text
+from .contract import KINDS, CounterError, Counts, FileRecord, day_number, day_text
 
 FORMAT = 1
 #: The end of the year 9999, after which no time can be written.
 _LAST_SECOND = 253_402_300_799
-_KINDS = ("full", "partial", "not_modified", "resumed", "head")
-_HEADINGS = ("accesses", *_KINDS, "first", "last", "path")
+_HEADINGS = ("accesses", *KINDS, "first", "last", "path")
 _TEXT_HEADINGS = ("day", "first", "last", "path")
 
 
@@ -24,7 +23,7 @@ def _time_text(seconds: int) -> str:
 def _rows(counts: Counts, paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
     for path in paths:
         record = counts.files[path]
-        numbers = (record.accesses, *(getattr(record, kind) for kind in _KINDS))
+        numbers = (record.accesses, *(getattr(record, kind) for kind in KINDS))
         yield (*map(str, numbers), _time_text(record.first), _time_text(record.last), path)
 
 
@@ -95,7 +94,7 @@ def as_day_json(counts: Counts, paths: Sequence[str], day: int) -> str:
 def _file_document(record: FileRecord) -> dict[str, Any]:
     return {
         "accesses": record.accesses,
-        **{kind: getattr(record, kind) for kind in _KINDS},
+        **{kind: getattr(record, kind) for kind in KINDS},
         "first": record.first,
         "last": record.last,
         "days": {day_text(day): accesses for day, accesses in sorted(record.days.items())},
@@ -125,10 +124,9 @@ def from_json(text: bytes | str) -> Counts:
 
 
 def _record(kept: dict[str, Any]) -> FileRecord:
-    full, partial, not_modified, resumed, head = (_whole(kept[kind]) for kind in _KINDS)
-    first, last = _whole(kept["first"]), _whole(kept["last"])
+    *kinds, first, last = (_whole(kept[name]) for name in (*KINDS, "first", "last"))
     days = {day_number(day): _whole(accesses) for day, accesses in kept["days"].items()}
-    record = FileRecord(full, partial, not_modified, resumed, head, first, last, days)
+    record = FileRecord.of([*kinds, first, last], days)
     if (
         max(first, last) > _LAST_SECOND
         or min(days, default=0) < 0

@@ -284,10 +284,8 @@ def decoded(rows: Iterable[tuple[bytes, bytes]], unreadable: list[bytes] | None 
 
 
 def _record(value: bytes) -> FileRecord:
-    full, partial, not_modified, resumed, head, first, last, day, today = RECORD.unpack(value)
-    return FileRecord(
-        full, partial, not_modified, resumed, head, first, last, {day: today} if today else {}
-    )
+    *numbers, day, today = RECORD.unpack(value)
+    return FileRecord.of(numbers, {day: today} if today else {})
 
 
 def _read_record(transaction: Transaction, key: bytes) -> FileRecord:
@@ -321,8 +319,7 @@ def _write_record(transaction: Transaction, key: bytes, record: FileRecord) -> N
     for day, accesses in record.days.items():
         if day != on:
             transaction.put(_day_key(key, day), ONE.pack(accesses))
-    kinds = record.full, record.partial, record.not_modified, record.resumed, record.head
-    transaction.put(key, RECORD.pack(*kinds, record.first, record.last, on, record.days.get(on, 0)))
+    transaction.put(key, RECORD.pack(*record.numbers(), on, record.days.get(on, 0)))
 
 
 def _add_counts(transaction: Transaction, counts: Counts) -> None:

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from ..contract import SECONDS_PER_DAY, CounterError, Counts, FileRecord
+from ..contract import KINDS, SECONDS_PER_DAY, CounterError, Counts, FileRecord
 from . import scripts
 
 Entry = tuple[str, str, str, str]
@@ -57,7 +57,6 @@ _REFUSALS = (
     "no permissions",
     "user executing",
 )
-_KINDS = ("full", "partial", "not_modified", "resumed", "head")
 
 
 class RemoteAwayError(CounterError):
@@ -207,7 +206,6 @@ class RedisStore:
             answers = self._run(self._patient, scripts.READ, arguments)
             for (path, known), (text, *accesses) in zip(asked, answers, strict=True):
                 if text is not None:  # else it was reset in between
-                    full, partial, not_modified, resumed, head, first, last = map(int, text.split())
                     on_day = {
                         day: int(kept)
                         for day, kept in zip(known, accesses, strict=True)
@@ -215,7 +213,7 @@ class RedisStore:
                     }
                     yield (
                         path,
-                        FileRecord(full, partial, not_modified, resumed, head, first, last, on_day),
+                        FileRecord.of(map(int, text.split()), on_day),
                     )
             asked, values = [], 0
 
@@ -376,7 +374,7 @@ def _entries(path: str, record: FileRecord) -> Iterator[Entry]:
             first = earliest * SECONDS_PER_DAY
         if latest > last // SECONDS_PER_DAY:
             last = latest * SECONDS_PER_DAY
-    kinds = " ".join(str(getattr(record, kind)) for kind in _KINDS)
+    kinds = " ".join(str(getattr(record, kind)) for kind in KINDS)
     yield "record", path, f"{kinds} {first} {last}", "0"
     for day, accesses in sorted(record.days.items()):
         yield "day", f"{day} {path}", str(accesses), "0"
