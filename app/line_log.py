@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
 
+from . import after_fork
+
 #: A pipe takes a write of up to this size whole (PIPE_BUF on Linux), so lines of several processes
 #: do not mix.
 _PIECE = 4096
@@ -62,6 +64,7 @@ class LineLog:
         self._lost = 0  # lines, not told yet
         self._target: _Target | None = None
         self.begin_in_child()
+        after_fork.register(self)
 
     def begin_in_child(self) -> None:
         """Forget what waits, which is the parent's to write, and a lock that another thread of the
@@ -365,16 +368,10 @@ def replace_standard_streams() -> None:
         setattr(sys, name, stream)
 
 
-def _begin_in_child() -> None:
-    for log in (standard_output, standard_error):
-        log.begin_in_child()
-
-
 def _finish() -> None:
     deadline = monotonic() + _END_SECONDS
     for log in (standard_error, standard_output):
         log.wait_until_written(deadline - monotonic())
 
 
-os.register_at_fork(after_in_child=_begin_in_child)
 atexit.register(_finish)

@@ -29,18 +29,25 @@ ARROWS: dict[str, set[str]] = {
     "app.wsgi": {"app.settings", "app.files", "app.counters", "app.line_log", "app.failure_log"},
     "app.settings": {"app"},  # for the version
     "app.clock": set(),
-    "app.line_log": set(),
+    "app.after_fork": set(),
+    "app.line_log": {"app.after_fork"},
     "app.failure_log": {"app.line_log"},
-    "app.files": {"app.counters.contract", "app.clock", "app.failure_log"},
-    "app.counters": {"app.line_log"},
+    "app.files": {"app.counters.contract", "app.clock", "app.failure_log", "app.after_fork"},
+    "app.counters": {"app.line_log", "app.after_fork"},
     "app.counters.contract": set(),
-    "app.counters.memory": {"app.counters.contract"},
-    "app.counters.outage": {"app.counters.contract", "app.line_log"},
+    "app.counters.memory": {"app.counters.contract", "app.after_fork"},
+    "app.counters.outage": {"app.counters.contract", "app.line_log", "app.after_fork"},
     # Two wings that know nothing of each other
-    "app.counters.lmdb": {"app.counters.contract", "app.counters.outage"},
-    "app.counters.redis": {"app.counters.contract", "app.counters.outage"},
+    "app.counters.lmdb": {"app.counters.contract", "app.counters.outage", "app.after_fork"},
+    "app.counters.redis": {"app.counters.contract", "app.counters.outage", "app.after_fork"},
     "app.http11": set(),
-    "app.server": {"app.http11", "app.clock", "app.line_log", "app.failure_log"},
+    "app.server": {
+        "app.http11",
+        "app.clock",
+        "app.line_log",
+        "app.failure_log",
+        "app.after_fork",
+    },
     "app.comparison": set(),
 }
 

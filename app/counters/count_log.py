@@ -12,11 +12,11 @@ import os
 import select
 import stat
 import sys
-import weakref
 from collections import deque
 from threading import Event, Lock, Thread
 from time import monotonic
 
+from .. import after_fork
 from ..line_log import RenameWatch, append_whole_lines
 from .outage import tell
 
@@ -30,8 +30,6 @@ MOST_WAITING_LINES = 100_000
 BATCH_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
-
-_logs: "weakref.WeakSet[CountLog]" = weakref.WeakSet()
 
 
 class CountLog:
@@ -48,7 +46,7 @@ class CountLog:
         self._waiting: deque[str] = deque()
         self._dropped = 0
         self._begin()
-        _logs.add(self)
+        after_fork.register(self)
 
     def _begin(self) -> None:
         """Set what belongs to one process."""
@@ -64,9 +62,8 @@ class CountLog:
         self._renames = RenameWatch(self.target)
         self._unwritten = b""  # whole lines or, where a pipe took a part, the rest of one first
         self._complained = False
-        self._pid = os.getpid()
 
-    def _begin_in_child(self) -> None:
+    def begin_in_child(self) -> None:
         # What still waits here is the parent's to write.
         self._close_descriptor()
         self._waiting.clear()
@@ -260,11 +257,3 @@ def _standard_output() -> int:
         ValueError,
     ):  # None, replaced by an object without one, or closed
         return 1
-
-
-def _begin_all_in_child() -> None:
-    for log in _logs:
-        log._begin_in_child()
-
-
-os.register_at_fork(after_in_child=_begin_all_in_child)

@@ -1,17 +1,14 @@
 """Counts of one process, in a dict under a lock: the readable definition of the contract."""
 
-import os
-import weakref
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from threading import Lock
 from time import time
 
+from .. import after_fork
 from .contract import SECONDS_PER_DAY, Announce, Counts, FileRecord, Kind
 
 FULL, PARTIAL, NOT_MODIFIED, RESUMED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED, Kind.RESUMED
-
-_counters: "weakref.WeakSet[MemoryCounter]" = weakref.WeakSet()
 
 
 class MemoryCounter:
@@ -20,8 +17,11 @@ class MemoryCounter:
     def __init__(self, *, clock: Callable[[], float] = time) -> None:
         self._clock = clock
         self._counts = Counts()
+        self.begin_in_child()
+        after_fork.register(self)
+
+    def begin_in_child(self) -> None:
         self._lock = Lock()
-        _counters.add(self)
 
     def count(self, path: str, kind: Kind, announce: Announce | None = None) -> int | None:
         with self._lock:
@@ -75,12 +75,3 @@ class MemoryCounter:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def _renew_locks() -> None:
-    # A lock that another thread held during the fork would stay locked in the child for good.
-    for counter in _counters:
-        counter._lock = Lock()
-
-
-os.register_at_fork(after_in_child=_renew_locks)

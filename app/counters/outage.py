@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 
-from .. import line_log
+from .. import after_fork, line_log
 from .contract import CounterError
 
 RETRY_SECONDS = 1.0
@@ -26,6 +26,7 @@ class Outage:
         self._uncounted = 0
         #: No attempt is due before this moment; 0.0 while the store works.
         self.retry_at = 0.0
+        after_fork.register(self)
 
     def begin_in_child(self) -> None:
         self._lock = Lock()

@@ -14,6 +14,8 @@ from contextlib import suppress
 from queue import Full, Queue
 from threading import Lock, Thread, get_native_id
 
+from .. import after_fork
+
 #: Levels for a form that is made while people wait for it. On 2.5 MB of HTML, script and JSON
 #: (milliseconds a file of 32 KB on an old core; share of the bytes): gzip 6 1.1, 29 %; gzip 9 2.5,
 #: 29 %; br 6 1.3, 27 %; br 11 64, 24 %; zstd 12 2.6, 28.6 %; zstd 19 17, 27.8 %.
@@ -101,18 +103,16 @@ class Compressor:
 
     def __init__(self, most_waiting: int = _MOST_WAITING) -> None:
         self._most_waiting = most_waiting
-        self._begin()
+        self.begin_in_child()
+        after_fork.register(self)
 
-    def _begin(self) -> None:
-        self._process = os.getpid()
+    def begin_in_child(self) -> None:
         self._lock = Lock()
         self._jobs: Queue[Callable[[], object]] = Queue(self._most_waiting)
         self._thread: Thread | None = None
 
     def submit(self, job: Callable[[], object]) -> bool:
         """Have *job* run once, soon. Returns False when too many wait already."""
-        if self._process != os.getpid():
-            self._begin()
         try:
             self._jobs.put_nowait(job)
         except Full:

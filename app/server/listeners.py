@@ -15,11 +15,12 @@ import re
 import select
 import socket
 import stat
-import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from .. import after_fork
 
 if TYPE_CHECKING:
     import ssl
@@ -108,7 +109,10 @@ class Listener:
         """Let no child that this process forks have the socket: clients would wait there after our
         end.
         """
-        _kept.add(self)
+        after_fork.register(self)
+
+    def begin_in_child(self) -> None:
+        self.socket.close()
 
     def close(self) -> None:
         """Stop listening in this process, or if it `is_last` for all that have the socket.
@@ -125,17 +129,6 @@ class Listener:
             with suppress(OSError):  # closed already
                 self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
-
-
-_kept: "weakref.WeakSet[Listener]" = weakref.WeakSet()
-
-
-def _close_kept_in_child() -> None:
-    for listener in list(_kept):
-        listener.socket.close()
-
-
-os.register_at_fork(after_in_child=_close_kept_in_child)
 
 
 def parse_bind(text: str) -> Address:

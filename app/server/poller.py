@@ -22,6 +22,7 @@ from contextlib import suppress
 from itertools import islice
 from time import monotonic
 
+from .. import after_fork
 from .access_log import AccessLog
 from .admission import admit, idle_first
 from .channel import LOOKS
@@ -128,8 +129,9 @@ class Poller(LeadingPool):
         self._connections.pop(descriptor, None)
         # A forked child that has the socket too would keep it in the epoll, under a number that is
         # given away.
-        with suppress(OSError, ValueError):  # not registered yet, or the loop has ended
-            self._epoll.unregister(descriptor)
+        if after_fork.has_forked():
+            with suppress(OSError, ValueError):  # not registered yet, or the loop has ended
+                self._epoll.unregister(descriptor)
 
     def _give_back(self, connection: Connection) -> None:
         self._returned.append(connection)

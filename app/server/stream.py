@@ -12,6 +12,7 @@ import struct
 import termios
 from contextlib import suppress
 
+from .. import after_fork
 from .sendfile import FileSpan
 
 _READ_SIZE = 65536
@@ -195,6 +196,8 @@ def end_connection(sock: socket.socket) -> None:
 
     A child process that the application has forked may hold it for as long as it lives.
     """
+    if not after_fork.has_forked():
+        return  # closing is enough
     with suppress(OSError):
         # Not the TLS layer's own, which would take itself off under a thread that still sends.
         socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -11,7 +11,6 @@ How LMDB is opened, grown and recovered is `environment.py`'s affair.
 
 import os
 import struct
-import weakref
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from time import time
@@ -41,8 +40,6 @@ _DIGEST, _PATH_OF_DIGEST, _DAYS, _STATUS = b"#", b"@", b"d", b"s"
 #: What could not be read, kept for whoever looks into it: this, and as much of its key as there is
 #: room for.
 _ASIDE = b"x"
-
-_counters: "weakref.WeakSet[LmdbCounter]" = weakref.WeakSet()
 
 
 class LmdbCounter:
@@ -75,7 +72,6 @@ class LmdbCounter:
             raise
         if create and not self._private:
             self._snapshots.watch()
-        _counters.add(self)
 
     # ------------------------------------------------------------------ counting
 
@@ -358,12 +354,3 @@ def _reset(transaction: Transaction, paths: list[str] | None) -> None:
         transaction.delete(key)
         if key.startswith(_DIGEST):
             transaction.delete(_PATH_OF_DIGEST + key[1:])
-
-
-def _begin_all_in_child() -> None:
-    for counter in _counters:
-        counter._outage.begin_in_child()
-        counter._snapshots.begin_in_child()
-
-
-os.register_at_fork(after_in_child=_begin_all_in_child)

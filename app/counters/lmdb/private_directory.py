@@ -10,9 +10,9 @@ import fcntl
 import os
 import shutil
 import tempfile
-import weakref
 from time import monotonic, sleep
 
+from ... import after_fork
 from ..contract import CounterError
 
 _PREFIX = "tally-counts-"
@@ -20,8 +20,6 @@ _MARK = "private"
 _OWNERS_LOCK, _USERS_LOCK = "owners.lock", "users.lock"
 #: How long a master that leaves waits for the last processes that count there.
 _LEAVE_SECONDS = 1.0
-
-_held: "weakref.WeakSet[PrivateDirectory]" = weakref.WeakSet()
 
 
 class PrivateDirectory:
@@ -68,7 +66,7 @@ class PrivateDirectory:
     def __init__(self, path: str, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
-        _held.add(self)
+        after_fork.register(self)
 
     @property
     def url(self) -> str:
@@ -84,6 +82,10 @@ class PrivateDirectory:
             deadline = monotonic() + _LEAVE_SECONDS
             while not remove_unused(self.path) and monotonic() < deadline:
                 sleep(0.02)
+
+    def begin_in_child(self) -> None:
+        # A worker that outlives its master must not hold for it what it then could not remove.
+        self._let_go()
 
     def _let_go(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -148,12 +150,3 @@ def _sweep(parent: str) -> None:
     for name in os.listdir(parent):
         if name.startswith(_PREFIX):
             remove_unused(os.path.join(parent, name))
-
-
-def _let_go_in_child() -> None:
-    # A worker that outlives its master must not hold for it what it then could not remove.
-    for directory in _held:
-        directory._let_go()
-
-
-os.register_at_fork(after_in_child=_let_go_in_child)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import time
 
+from ... import after_fork
 from ..contract import CounterError
 from ..outage import tell
 from .environment import SNAPSHOT, WATCH_SECONDS, Environment
@@ -31,6 +32,7 @@ class Snapshots:
         self._interval = interval
         self._complained = False
         self.begin_in_child()
+        after_fork.register(self)
 
     def begin_in_child(self) -> None:
         """Set what belongs to one process."""

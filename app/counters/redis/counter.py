@@ -17,12 +17,12 @@ What is sent to the remote store, and how, is `redis.py`'s affair.
 """
 
 import os
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from threading import Event, Lock, Thread
 from time import gmtime, monotonic, strftime, time
 
+from ... import after_fork
 from ..contract import ACCESSES, Announce, CounterError, Counts, Kind
 from ..outage import Outage, tell
 from .delivery import Delivery
@@ -37,8 +37,6 @@ _ADOPT_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
 #: A store that takes a larger part of the time that a request waits is slow.
 _QUICK = 0.5
-
-_counters: "weakref.WeakSet[JournaledCounter]" = weakref.WeakSet()
 
 
 class _Waiting:
@@ -93,7 +91,7 @@ class JournaledCounter:
         except CounterError as error:
             self._away = True
             tell(f"{error}; accesses wait in {directory} until it is there")
-        _counters.add(self)
+        after_fork.register(self)
         # What dead processes left is delivered without waiting for the first request.
         with self._lock:
             self._start_courier()
@@ -116,11 +114,8 @@ class JournaledCounter:
         self._wake = Event()
         self._end = Event()
 
-    def _begin_in_child(self) -> None:
+    def begin_in_child(self) -> None:
         self._begin()
-        self._outage.begin_in_child()
-        self._remote.begin_in_child()
-        self._delivery.begin_in_child()
 
     # ------------------------------------------------------------------ counting
 
@@ -403,11 +398,3 @@ def _release(settled: Iterable[_Waiting]) -> None:
         )  # the next leader is released twice: to lead, and with its batch
         if done is not None:
             done.release()
-
-
-def _begin_all_in_child() -> None:
-    for counter in _counters:
-        counter._begin_in_child()
-
-
-os.register_at_fork(after_in_child=_begin_all_in_child)

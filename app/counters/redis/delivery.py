@@ -33,10 +33,6 @@ class Delivery:
         self._beside: dict[str, Journal] = {}
         self._store_id = ""
 
-    def begin_in_child(self) -> None:
-        for journal in (self._journal, *self._beside.values()):
-            journal.begin_in_child()
-
     def deliver_all(self, end: Event) -> None:
         """Deliver what nobody holds any more, until *end* is set or something fails; that is left
         to another time.

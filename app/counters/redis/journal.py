@@ -22,6 +22,7 @@ from threading import Event, Lock, Thread
 from time import gmtime, strftime
 from zlib import crc32
 
+from ... import after_fork
 from ..contract import CounterError
 from ..outage import tell
 
@@ -89,6 +90,7 @@ class Journal:
         if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
         self._begin()
+        after_fork.register(self)
 
     def _begin(self) -> None:
         """Set what belongs to one process."""

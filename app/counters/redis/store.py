@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
+from ... import after_fork
 from ..contract import KINDS, SECONDS_PER_DAY, CounterError, Counts, FileRecord
 from . import scripts
 
@@ -92,6 +93,7 @@ class RedisStore:
         #: Names the store itself, under whatever name it is reached; "" until a check has passed.
         self.store_id = ""
         self.begin_in_child()
+        after_fork.register(self)
         try:
             # not connected; redis-py looks at the options only here
             self._quick.connection_pool.make_connection()
