@@ -2,17 +2,18 @@
 body, and `write()`.
 
 Only here does anything wait for a client inside of a thread, and then aside of those that run calls
-(host.aside).
+(Runner.aside).
 """
 
 import select
 from collections import deque
 from time import monotonic
+from typing import Any
 
 from ..http11 import EndOfMessage, ProtocolError, Receiver, Request
 from ..http11.response import CONTINUE
 from .gateway import Call, ClientError
-from .host import Host
+from .runner import Runner
 from .stream import Stream
 
 #: A body is collected up to this size before the application is called: a slow upload needs no
@@ -86,25 +87,28 @@ class Upload:
 
 
 class CallChannel:
-    """The part of a connection that its call knows (gateway.Channel)."""
+    """What a call knows of its connection (gateway.Channel), and the state that both change.
 
-    __slots__ = ("call", "host", "receiver", "sends_files", "stream", "upload")
+    For the connection's thread, or during a call for the thread that runs it.
+    """
 
-    def __init__(self, host: Host, stream: Stream) -> None:
-        self.host = host
+    __slots__ = ("_runner", "call", "receiver", "sends_files", "stream", "upload")
+
+    def __init__(self, runner: Runner[Any], stream: Stream) -> None:
+        self._runner = runner
         self.stream = stream
         self.sends_files = stream.sends_files
-        self.receiver = Receiver(host.options.limits)
+        self.receiver = Receiver(runner.options.limits)
         self.upload: Upload | None = None  # of the present request
         self.call: Call | None = None
 
     def may_persist(self) -> bool:
         """Tell whether the connection can go on after the answer that is about to begin."""
-        host, call, upload = self.host, self.call, self.upload
+        runner, call, upload = self._runner, self.call, self.upload
         if (
-            host.stopping
-            or host.crowded
-            or not host.options.keep_alive
+            runner.stopping
+            or runner.crowded
+            or not runner.options.keep_alive
             or call is None
             or not call.request.keep_alive
         ):
@@ -133,7 +137,7 @@ class CallChannel:
             if event is None:
                 self.receiver.feed(self._await_body(upload))
             elif not isinstance(event, Request):
-                upload.take(event, self.host.now)
+                upload.take(event, self._runner.now)
         return upload.pieces.popleft() if upload.pieces else b""
 
     def transmit(self, data: bytes) -> None:
@@ -182,7 +186,7 @@ class CallChannel:
                     self.receiver.feed(data)
                     taken = True
                 elif not isinstance(event, Request):
-                    upload.take(event, self.host.now)
+                    upload.take(event, self._runner.now)
             except (ProtocolError, OSError):
                 break  # who reads on finds it again
             if not upload.asked and upload.kept >= _KEPT:
@@ -193,7 +197,7 @@ class CallChannel:
     def _await_room(self) -> None:
         """Wait until the client takes more. Raises ClientError."""
         self.stream.taken_since()
-        patience = self.host.options.write_timeout
+        patience = self._runner.options.write_timeout
         since = monotonic()
         while True:
             taken = self.take_unread()
@@ -229,11 +233,11 @@ class CallChannel:
             if data is not None:
                 self.stream.hung_up = True
                 raise ClientError(400, "The request's body is shorter than it was declared to be.")
-            if not self.host.may_upload() and upload.is_slow(self.host.now):
+            if not self._runner.may_upload() and upload.is_slow(self._runner.now):
                 raise ClientError(408, "The request's body came too slowly, while others waited.")
-            if not self._wait(select.POLLIN, self.host.options.body_timeout):
+            if not self._wait(select.POLLIN, self._runner.options.body_timeout):
                 raise ClientError(408, "The client took too long.")
 
     def _wait(self, events: int, seconds: float) -> bool:
-        with self.host.aside(self.call):
+        with self._runner.aside(self.call):
             return self.stream.wait(events, seconds)

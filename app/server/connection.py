@@ -1,12 +1,12 @@
 """One client's connection: from bytes to requests, calls and answers, without ever waiting.
 
-    advance ─► read a request ─► host.run_call ─► perform: application, pieces, send ─► the next request
+    advance ─► read a request ─► runner.run_call ─► perform: application, pieces, send ─► the next request
                     │ nothing to read: return          │ client takes no more: return
-                    └──────────── the host calls again when the socket is ready, or at `deadline`: expire
+                    └──────────── the runner calls again when the socket is ready, or at `deadline`: expire
 
-The connection holds the state that lies between two calls of its host. `busy` is True while an
+The connection holds the state that lies between two calls of its runner. `busy` is True while an
 application call owns it: then nobody else touches it, apart from noting what epoll says. Times are
-the host's, in monotonic seconds.
+the runner's, in monotonic seconds.
 """
 
 import errno
@@ -22,7 +22,7 @@ from ..http11.response import Framing
 from .access_log import Exchange
 from .channel import COLLECTED, DRAINED, LOOKS, CallChannel, Upload
 from .gateway import Call, CutShortError, Environ, make_environ, refusal
-from .host import Host
+from .runner import Runner
 from .stream import PlainTextError, Stream, StreamChangedError
 
 log = logging.getLogger("tally.server")
@@ -81,11 +81,10 @@ RESTING = (Phase.FIRST, Phase.IDLE)
 UNASKED = (*RESTING, Phase.HANDSHAKE, Phase.HEAD)
 
 
-class Connection(CallChannel):
-    """For the host's thread, or while `busy` for the thread that runs its call."""
+class Connection:
+    """For the runner's thread, or while `busy` for the thread that runs its call."""
 
     __slots__ = (
-        "_fed",
         "_linger_until",
         "_request",
         "_started",
@@ -93,22 +92,35 @@ class Connection(CallChannel):
         "address",
         "base",
         "busy",
+        "channel",
         "deadline",
         "due",
         "phase",
         "port",
+        "receiver",
+        "runner",
+        "stream",
     )
 
-    def __init__(self, host: Host, stream: Stream, address: str, port: str, base: Environ) -> None:
-        super().__init__(host, stream)
+    def __init__(
+        self,
+        runner: "Runner[Connection]",
+        stream: Stream,
+        address: str,
+        port: str,
+        base: Environ,
+    ) -> None:
+        self.runner = runner
+        self.stream = stream
+        self.channel = CallChannel(runner, stream)
+        self.receiver = self.channel.receiver
         self.address = address
         self.port = port
         self.base = base  # the listener's part of each environ
         self.phase = Phase.FIRST if stream.established else Phase.HANDSHAKE
-        self.deadline = host.now + host.options.header_timeout
+        self.deadline = runner.now + runner.options.header_timeout
         self.busy = False
-        self.due = False  # the host has been asked for `again`; the host's
-        self._fed = False  # the receiver may have another event
+        self.due = False  # the runner has been asked for `again`; the runner's
         self._linger_until = 0.0
         self._taken = 0.0  # when the client took some of its answer last, as far as was seen
         # For the request
@@ -118,12 +130,12 @@ class Connection(CallChannel):
     @property
     def idle_since(self) -> float:
         """When the connection came to rest. For one of RESTING."""
-        options = self.host.options
+        options = self.runner.options
         return self.deadline - (
             options.keep_alive if self.phase is _IDLE else options.header_timeout
         )
 
-    # What the host calls
+    # What the runner calls
 
     def ready(self, events: int) -> None:
         """Note what epoll says, and go on."""
@@ -146,9 +158,9 @@ class Connection(CallChannel):
                     return
                 elif phase is _CLOSED or not self._read_request() or not self._begin_call():
                     return
-                if not self._fed and not self.stream.readable:
+                if self.receiver.idle and not self.stream.readable:
                     return  # as after nearly every answer
-            self.host.again(self)
+            self.runner.again(self)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this connection and no other
             self._fail(error)
 
@@ -163,7 +175,7 @@ class Connection(CallChannel):
         """Run the application's call, and send, until the answer is complete or the client takes no
         more.
         """
-        call, stream = self.call, self.stream
+        call, stream = self.channel.call, self.stream
         assert call is not None
         try:
             while self._flush(call) and not call.complete:
@@ -173,7 +185,7 @@ class Connection(CallChannel):
                 call.wire += stream.begin(output, MSG_MORE if call.span is not None else 0)
             if not stream.flushed:
                 self.phase = _ANSWER
-                self.take_unread()
+                self.channel.take_unread()
                 self._await_reader()
                 return
             self._answered(call)
@@ -183,23 +195,23 @@ class Connection(CallChannel):
             self._fail(error)
 
     def settle(self) -> bool:
-        """Give the connection up after `perform` in a thread not the host's; False when it needs
-        the host now.
+        """Give the connection up after `perform` in a thread not the runner's; False when it needs
+        the runner now.
         """
-        if self.phase is not _IDLE or self.receiver.buffered or self.host.stopping:
+        if self.phase is not _IDLE or self.receiver.buffered or self.runner.stopping:
             return False
         self.busy = False
-        # From here on the host may go on with it. It notes what epoll says before it looks at
+        # From here on the runner may go on with it. It notes what epoll says before it looks at
         # `busy`, so what arrives now is seen by one side or by both; `again` is for both.
         if self.stream.readable:
-            self.host.again(self)
+            self.runner.again(self)
         return True
 
     def cut(self) -> None:
         """End the connection under a call that outlives the server: the call closes it later. From
         any thread.
         """
-        call = self.call
+        call = self.channel.call
         is_whole = call is None or (call.complete and self.stream.flushed)
         self.stream.cut(
             reset=not is_whole and call is not None and call.framing is Framing.UNTIL_CLOSE
@@ -207,7 +219,7 @@ class Connection(CallChannel):
 
     def close(self) -> None:
         """Close at once, without a word; an answer under way is cut short."""
-        if self.call is not None:
+        if self.channel.call is not None:
             self._abort()
         else:
             self._close()
@@ -222,7 +234,7 @@ class Connection(CallChannel):
         except PlainTextError as error:
             if _repeats.is_first(_PLAIN_TEXT):
                 log.warning("%s, from %s", _PLAIN_TEXT, self.address)
-            self.stream = error.stream
+            self.stream = self.channel.stream = error.stream
             self._refuse(ProtocolError(400, "This port speaks HTTPS, not plain HTTP."))
             return False
         except OSError:
@@ -237,17 +249,16 @@ class Connection(CallChannel):
         receiver = self.receiver
         try:
             for _ in range(_EVENTS_IN_A_TURN):
-                event = receiver.next_event() if self._fed else None
+                event = receiver.next_event()
                 if event is None:
-                    if (self.upload is not None and self._is_held()) or not self._feed():
+                    if (self.channel.upload is not None and self._is_held()) or not self._feed():
                         return False
                 elif isinstance(event, Request):
-                    self._fed = receiver.buffered > 0
                     self._request = event
                     if not event.has_body:
                         return True
                     self._expect_body()
-                    if event.expects_continue and self.host.may_upload():
+                    if event.expects_continue and self.runner.may_upload():
                         return True
                 elif self._take_body(event):
                     return True
@@ -259,23 +270,21 @@ class Connection(CallChannel):
             else:
                 self._refuse(error)
             return False
-        self.host.again(self)
+        self.runner.again(self)
         return False
 
     def _is_held(self) -> bool:
         """Tell whether enough of a body is here already, and no call may begin yet that would take
         more of it.
         """
-        upload = self.upload
+        upload = self.channel.upload
         return upload is not None and upload.size >= COLLECTED and self.phase is _BODY
 
     def _feed(self) -> bool:
         """Give the receiver what has arrived; False when there is nothing now, or never again."""
-        self._fed = False
         data = self.stream.receive() if self.stream.readable else None
         if data:
             self.receiver.feed(data)
-            self._fed = True
             return True
         if data is not None:
             self._close()
@@ -283,22 +292,21 @@ class Connection(CallChannel):
             # From the first byte on, the whole head has to come in time, however often a byte
             # arrives.
             self.phase = _HEAD
-            self.deadline = self.host.now + self.host.options.header_timeout
+            self.deadline = self.runner.now + self.runner.options.header_timeout
         return False
 
     def _expect_body(self) -> None:
         self.phase = _BODY
-        self._fed = True  # at least its end is to be asked for
-        self.upload = Upload(self.host.now)
-        self.deadline = self.host.now + min(_PATIENCE, self.host.options.body_timeout)
+        self.channel.upload = Upload(self.runner.now)
+        self.deadline = self.runner.now + min(_PATIENCE, self.runner.options.body_timeout)
 
     def _take_body(self, event: bytes | EndOfMessage) -> bool:
         """Collect or drain a piece of the body; True when the application may be called."""
-        upload = self.upload
+        upload = self.channel.upload
         assert upload is not None
-        upload.take(event, self.host.now)
+        upload.take(event, self.runner.now)
         if self.phase is _BODY:
-            return upload.ended or (upload.size >= COLLECTED and self.host.may_upload())
+            return upload.ended or (upload.size >= COLLECTED and self.runner.may_upload())
         upload.pieces.clear()
         if upload.ended:
             self._rest()
@@ -307,36 +315,35 @@ class Connection(CallChannel):
         return False
 
     def _rest(self) -> None:
-        if self.upload is not None:
-            self.upload = None
-            self._fed = True  # the call may have read beyond the body
+        if self.channel.upload is not None:
+            self.channel.upload = None
         self.phase = _IDLE
-        self.deadline = self.host.now + self.host.options.keep_alive
+        self.deadline = self.runner.now + self.runner.options.keep_alive
 
     # Answering
 
     def _begin_call(self) -> bool:
-        host, request, upload = self.host, self._request, self.upload
+        runner, request, upload = self.runner, self._request, self.channel.upload
         assert request is not None
         self._request = None
         self.phase = _ANSWER
         if upload is not None and not upload.ended:
             upload.counted = True
-            host.uploading(1)
+            runner.uploading(1)
         environ = make_environ(self.base, request, self.address, self.port)
         if request.chunked:
             # Decoded as it is read, the body has this coding no more (RFC 9112 section 7.1.3).
             del environ["HTTP_TRANSFER_ENCODING"]
             if upload is not None and upload.ended:
                 environ["CONTENT_LENGTH"] = str(upload.size)
-        self.call = Call(host.gateway, request, environ, self)
-        if host.access_log is not None:
+        self.channel.call = Call(runner.gateway, request, environ, self.channel)
+        if runner.access_log is not None:
             self._started = monotonic()
-        return host.run_call(self) and self.phase is not _ANSWER
+        return runner.run_call(self) and self.phase is not _ANSWER
 
     def _resume_answer(self) -> bool:
         """Return True when the answer is complete and the connection can go on."""
-        call = self.call
+        call = self.channel.call
         assert call is not None
         before = call.wire
         try:
@@ -344,12 +351,12 @@ class Connection(CallChannel):
         except StreamChangedError:
             self._abort()
             return False
-        if call.wire != before or (not flushed and self.take_unread()):
+        if call.wire != before or (not flushed and self.channel.take_unread()):
             self._await_reader()
-            if not flushed and self.stream.readable and self.takes_unread:
-                self.host.again(self)
+            if not flushed and self.stream.readable and self.channel.takes_unread:
+                self.runner.again(self)
         # Also when it is complete: the application's close() may take as long as any call.
-        return flushed and self.host.run_call(self) and self.phase is not _ANSWER
+        return flushed and self.runner.run_call(self) and self.phase is not _ANSWER
 
     def _flush(self, call: Call) -> bool:
         """Send what is pending; False when the client takes no more for now, or others should have
@@ -363,18 +370,18 @@ class Connection(CallChannel):
         except BlockingIOError:
             return False
         if not stream.flushed:
-            self.host.again(self)
+            self.runner.again(self)
         return stream.flushed
 
     def _await_reader(self) -> None:
-        self._taken = self.host.now
+        self._taken = self.runner.now
         self.stream.taken_since()
         self._look_again()
 
     def _look_again(self) -> None:
         # Often enough for a client that took something just after a look to be cut at its time, not
         # at twice of it.
-        self.deadline = self.host.now + self.host.options.write_timeout / LOOKS
+        self.deadline = self.runner.now + self.runner.options.write_timeout / LOOKS
 
     def _answered(self, call: Call) -> None:
         """Go on to the next request, or close, after a complete answer."""
@@ -382,12 +389,12 @@ class Connection(CallChannel):
             # It may be the last word on what was sent, such as a file that has changed.
             self._abort()
             return
-        upload = self.upload
+        upload = self.channel.upload
         ended = upload is None or upload.ended
         if upload is not None:
             self._count_out(upload)
         self._record(call, aborted=False)
-        self.call = None
+        self.channel.call = None
         # Also while the server stops: a client that was promised another answer may be asking for
         # it already.
         if call.keep_alive and ended:
@@ -395,9 +402,8 @@ class Connection(CallChannel):
         elif call.keep_alive and upload is not None:
             upload.size = 0
             upload.pieces.clear()
-            self._fed = True
             self.phase = _DRAIN
-            self.deadline = self.host.now + min(_DRAIN_TIME, self.host.options.body_timeout)
+            self.deadline = self.runner.now + min(_DRAIN_TIME, self.runner.options.body_timeout)
         elif (
             ended
             and not call.request.keep_alive
@@ -411,10 +417,10 @@ class Connection(CallChannel):
     def _count_out(self, upload: Upload) -> None:
         if upload.counted:
             upload.counted = False
-            self.host.uploading(-1)
+            self.runner.uploading(-1)
 
     def _record(self, call: Call, *, aborted: bool) -> None:
-        access_log = self.host.access_log
+        access_log = self.runner.access_log
         if access_log is None:
             return
         environ, request = call.environ, call.request
@@ -438,7 +444,7 @@ class Connection(CallChannel):
     # Ending
 
     def _do_what_is_due(self) -> None:
-        host, phase, upload = self.host, self.phase, self.upload
+        runner, phase, upload = self.runner, self.phase, self.channel.upload
         if phase is _HEAD:
             self._refuse(ProtocolError(408, "The request's head took too long."))
         elif phase is _BODY and upload is not None:
@@ -446,16 +452,16 @@ class Connection(CallChannel):
             held = self._is_held() or (
                 self._request is not None and self._request.expects_continue and not upload.size
             )
-            if not held and host.now - upload.progress >= host.options.body_timeout:
+            if not held and runner.now - upload.progress >= runner.options.body_timeout:
                 self._refuse(ProtocolError(408, "The request's body took too long."))
-            elif not host.may_upload():
-                self.deadline = host.now + _PATIENCE
+            elif not runner.may_upload():
+                self.deadline = runner.now + _PATIENCE
             elif self._begin_call():
                 self.advance()
         elif phase is _ANSWER:
             if self.stream.taken_since():
-                self._taken = host.now
-            if host.now - self._taken < host.options.write_timeout:
+                self._taken = runner.now
+            if runner.now - self._taken < runner.options.write_timeout:
                 self._look_again()
             else:
                 self._abort()
@@ -469,8 +475,8 @@ class Connection(CallChannel):
         head, page = refusal(error, to_head=self.receiver.refused_head)
         with suppress(OSError):
             self.stream.send(head + page)  # into an empty send buffer: it fits
-        if self.host.access_log is not None:
-            self.host.access_log.write(
+        if self.runner.access_log is not None:
+            self.runner.access_log.write(
                 Exchange(
                     self.address, "", time(), "", error.status, len(page), 0.0, "", "", False, ""
                 )
@@ -488,11 +494,11 @@ class Connection(CallChannel):
             self._close()
             return
         self.phase = _LINGER
-        self._linger_until = self.host.now + patience
+        self._linger_until = self.runner.now + patience
         self._linger()
 
     def _linger(self) -> None:
-        self.deadline = min(self.host.now + _LINGER_PAUSE, self._linger_until)
+        self.deadline = min(self.runner.now + _LINGER_PAUSE, self._linger_until)
         for _ in range(_LINGER_READS):
             try:
                 data = self.stream.receive()
@@ -503,7 +509,7 @@ class Connection(CallChannel):
             if not data:
                 self._close()
                 return
-        self.host.again(self)
+        self.runner.again(self)
 
     def _fail(self, error: Exception) -> None:
         if not (isinstance(error, OSError) and error.errno in _GONE):
@@ -512,9 +518,9 @@ class Connection(CallChannel):
 
     def _abort(self) -> None:
         """Cut the connection in the middle of an answer."""
-        call, self.call = self.call, None
-        if self.upload is not None:
-            self._count_out(self.upload)
+        call, self.channel.call = self.channel.call, None
+        if self.channel.upload is not None:
+            self._count_out(self.channel.upload)
         if call is not None:
             call.close()
             self._record(call, aborted=True)
@@ -524,5 +530,5 @@ class Connection(CallChannel):
     def _close(self, *, reset: bool = False) -> None:
         if self.phase is not _CLOSED:
             self.phase = _CLOSED
-            self.host.forget(self)
+            self.runner.forget(self)
             self.stream.shut(reset=reset)

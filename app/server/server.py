@@ -1,6 +1,6 @@
 """The server: listeners and an application in, served connections out.
 
-`Server` decides who runs the connections (one shared poller, or a thread for each) and how many
+`Server` decides who runs the connections (one shared loop, or a thread for each) and how many
 there may be; it knows nothing of processes and signals (workers.py), nor of what the application
 answers.
 """
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from .access_log import AccessLog
 from .gateway import Application, Gateway
 from .listeners import Listener
+from .loop import Loop
 from .options import ServerOptions
-from .poller import Poller
-from .threads import ThreadPerConnection
+from .thread_per_connection import ThreadPerConnection
 
 #: Descriptors that are not connections: listeners, logs, counters, files that are being sent. Where
 #: there are few, at the most half of them, but the least that a server needs.
@@ -31,14 +31,14 @@ class Server:
         access_log: AccessLog | None = None,
     ) -> None:
         gateway = Gateway(application, multithread=True, multiprocess=options.multiprocess)
-        host = Poller if options.threads else ThreadPerConnection
+        runner = Loop if options.threads else ThreadPerConnection
         most = options.max_connections or _room_for_connections()
-        self._host = host(listeners, gateway, options, access_log, most)
+        self._runner = runner(listeners, gateway, options, access_log, most)
         self._status = 0
 
     def run(self) -> int:
         """Serve until stopped, and return the exit status. The calling thread only waits."""
-        self._host.run()
+        self._runner.run()
         return self._status
 
     def stop(self, status: int = 0, linger: float = 0.5) -> None:
@@ -49,14 +49,14 @@ class Server:
         any thread.
         """
         self._status = status
-        self._host.stop(linger)
+        self._runner.stop(linger)
 
     def stop_now(self, status: int = 0) -> None:
         """Close everything at once and have `run` return *status*. Safe in a signal handler and
         from any thread.
         """
         self._status = status
-        self._host.stop_now()
+        self._runner.stop_now()
 
 
 def _room_for_connections() -> int:

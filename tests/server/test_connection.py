@@ -17,12 +17,13 @@ from typing import Any, cast
 import pytest
 
 from app.http11 import Limits
-from app.server import channel, connection, poller, pool
+from app.server import channel, connection, crew, loop
+from app.server.thread_per_connection import ThreadPerConnection
 from tests.server.serving import get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
 
 Environ = dict[str, Any]
-MODELS = pytest.mark.parametrize("threads", [2, 0], ids=["poller", "thread-per-connection"])
+MODELS = pytest.mark.parametrize("threads", [2, 0], ids=["loop", "thread-per-connection"])
 MEBIBYTE = 1 << 20
 
 
@@ -332,7 +333,7 @@ def test_while_others_wait_answers_end_their_connections() -> None:
         wait_until(lambda: gate.inside == 2)
         waiting = stack.enter_context(running.connect())
         waiting.sendall(get("/later"))
-        wait_until(lambda: running.server._host.crowded)
+        wait_until(lambda: running.server._runner.crowded)
         gate.opened.set()
         with working[0]:
             assert b"\r\nConnection: close\r\n" in read_all(working[0])
@@ -377,7 +378,7 @@ def test_calls_that_wait_for_bodies_do_not_hold_up_the_deadlines_of_others(
 def test_an_upload_that_dribbles_gives_way_when_others_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pool, "_UPLOADS", 1)
+    monkeypatch.setattr(crew, "_UPLOADS", 1)
     monkeypatch.setattr(channel, "_GRACE", 0.2)
     monkeypatch.setattr(channel, "_LEAST_RATE", 1_000_000)
     inside = threading.Event()
@@ -568,7 +569,7 @@ def test_write_waits_for_a_slow_reader_without_holding_the_others() -> None:
 def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pool, "_UPLOADS", 1)
+    monkeypatch.setattr(crew, "_UPLOADS", 1)
 
     def application(environ: Environ, start_response: Any) -> list[bytes]:
         environ["PATH_INFO"] = f"/{len(environ['wsgi.input'].read())}"
@@ -582,7 +583,7 @@ def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(
         running.connect() as second,
     ):
         first.sendall(head % 100_000 + b"x" * 90_000)
-        host = cast("poller.Poller", running.server._host)
+        host = cast("loop.Loop", running.server._runner)
         wait_until(lambda: not host.may_upload())
         sent = second.send(head % size)
         second.settimeout(0.3)
@@ -659,9 +660,10 @@ class Exhausted:
 @MODELS
 def test_running_out_of_descriptors_neither_spins_nor_ends_it(threads: int) -> None:
     with serving(plain, threads=threads) as running:
-        host = running.server._host
-        wait_until(lambda: threads == 0 or getattr(host, "_accepting", False))
-        [listener] = host._listeners.values()
+        runner = running.server._runner
+        doors = runner._doors if isinstance(runner, loop.Loop) else None
+        wait_until(lambda: doors is None or doors.are_open)
+        [listener] = (doors or cast("ThreadPerConnection", runner))._listeners.values()
         exhausted = Exhausted(listener.socket, times=2)
         listener.socket = cast("socket.socket", exhausted)
         assert running.exchange(get("/late", close=True)).endswith(b"/late")

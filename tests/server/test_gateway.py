@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 Environ = dict[str, Any]
 
-MODELS = pytest.mark.parametrize("threads", [8, 0], ids=["poller", "thread-per-connection"])
+MODELS = pytest.mark.parametrize("threads", [8, 0], ids=["loop", "thread-per-connection"])
 
 
 def answering(body: Callable[[Environ, Any], Any]) -> Application:

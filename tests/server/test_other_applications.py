@@ -39,7 +39,7 @@ def flask_application() -> Any:
     return flask
 
 
-@pytest.fixture(params=[8, 0], ids=["poller", "thread-per-connection"])
+@pytest.fixture(params=[8, 0], ids=["loop", "thread-per-connection"])
 def threads(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 

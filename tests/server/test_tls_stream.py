@@ -15,7 +15,7 @@ from tests.waiting import wait_until
 
 Environ = dict[str, Any]
 Connect = Callable[[Running], Any]
-MODELS = pytest.mark.parametrize("threads", [2, 0], ids=["poller", "thread-per-connection"])
+MODELS = pytest.mark.parametrize("threads", [2, 0], ids=["loop", "thread-per-connection"])
 MEBIBYTE = 1 << 20
 
 

@@ -2,22 +2,23 @@
 wait.
 
     leader:     the loop ─► run_call ─► the application's call, in the same thread ─► the loop ...
-    watchdog:   looks every few milliseconds; a call that it sees twice is taken off the leader: another thread of the
-                pool leads from there on, and the first returns to the pool when its call ends.
+    watchdog:   looks every few milliseconds; a call that it sees twice is taken off the leader:
+                another thread of the crew leads from there on, and the first returns to the crew
+                when its call ends.
 
-`_term` is the leader's token and at once the cell that holds the call it is inside of; whoever
-takes the entry out (the leader when the call ends, or, under the lock, the watchdog) decides who
-goes on leading. Locks are taken only where a hand-over happens, never in signal handlers. At most
-`threads` calls run at a time, not counting those that wait for their client's bytes (and, for as
-long as the leader's call takes, one that has just got them). What the loop does is not known here.
+A `Term` is one thread's turn as leader, and at once the place that holds the call it is inside of.
+Whoever takes the call out (the leader when the call ends or, under the lock, the watchdog) decides
+who goes on leading. Locks are taken only where a hand-over happens, never in signal handlers. At
+most `threads` calls run at a time, not counting those that wait for their client's bytes (and, for
+as long as the leader's call takes, one that has just got them). What the loop does is not known
+here.
 """
 
 import logging
 import sys
 import threading
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
@@ -34,22 +35,105 @@ _WATCH = 0.004
 #: How many looks without a call make the watchdog sleep until the next one.
 _WATCH_IDLE = 100
 _SLOW_FOR = 1.0
-#: How many calls may wait for their clients' bodies; each holds a thread, but none of the pool's.
+#: How many calls may wait for their clients' bodies; each holds a thread, but none of the crew's.
 _UPLOADS = 64
 
 
-class LeadingPool(ABC):
-    """Threads that take turns in leading what a subclass does in `_lead`."""
+class Term:
+    """One thread's turn as leader, and the call that it is inside of.
 
-    def __init__(self, threads: int) -> None:
-        self.now = monotonic()  # as of the last readiness
+    Taking the call out is one step for all threads, so just one of them gets it.
+    """
+
+    __slots__ = ("_inside", "enter")
+
+    def __init__(self) -> None:
+        self._inside: list[Call | None] = []
+        #: `enter(call)`: the leader begins a call.
+        self.enter = self._inside.append
+
+    @property
+    def call(self) -> Call | None:
+        """The call that the leader is inside of."""
+        try:
+            return self._inside[-1]
+        except IndexError:
+            return None
+
+    def leave(self) -> bool:
+        """Take the call out. Returns False if another thread has done so."""
+        try:
+            self._inside.pop()
+        except IndexError:
+            return False
+        return True
+
+
+class Watchdog:
+    """A thread that has *take_off* called with each term whose call it sees twice in a row."""
+
+    def __init__(self, term: Callable[[], Term | None], take_off: Callable[[Term], None]) -> None:
+        self._term = term
+        self._take_off = take_off
+        self._ended = threading.Event()
+        #: Whether the thread sleeps until `wake`. Looked at before each call.
+        self.is_parked = False
+        self._call = threading.Semaphore(0)
+
+    def start(self) -> None:
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def wake(self) -> None:
+        self.is_parked = False
+        self._call.release()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._call.release()
+
+    def _watch(self) -> None:
+        seen: Call | None = None
+        quiet = 0
+        while not self._ended.wait(_WATCH):
+            term = self._term()
+            call = term.call if term is not None else None
+            if call is not None and call is seen and term is not None:
+                self._take_off(term)
+            seen = call
+            quiet = 0 if call is not None else quiet + 1
+            if quiet > _WATCH_IDLE:
+                self._park()
+                quiet = 0
+
+    def _park(self) -> None:
+        self.is_parked = True
+        # Either the leader sees the flag after it entered its call, or this sees the call.
+        term = self._term()
+        if term is None or term.call is None:
+            self._call.acquire()
+        self.is_parked = False
+
+
+class Crew:
+    """Threads that take turns in *lead*, which runs the loop until its term or the server ends.
+
+    *give_back* lets the loop go on with a connection whose call ran outside of it.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        lead: Callable[[Term], None],
+        give_back: Callable[[Connection], None],
+    ) -> None:
+        self._lead = lead
+        self._give_back = give_back
         self._most_running = threads
         self._slow_until = 0.0
         # Shared by the threads, under the lock
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._permit = threading.Condition(self._lock)
-        self._term: list[object] | None = None  # None: nobody leads
         self._queue: deque[Connection] = deque()
         self._running = 0  # calls that run outside of the leader
         self._aside = 0
@@ -57,55 +141,47 @@ class LeadingPool(ABC):
         self._uploads = 0
         self._threads = 0
         self._idle = 0  # threads that wait for work, less those that were woken for it
-        # For the end
-        self._finished = threading.Event()
-        self._watchdog_parked = False
-        self._watchdog_call = threading.Semaphore(0)
+        #: The leader's; None while nobody leads.
+        self.term: Term | None = None
+        self.finished = threading.Event()
+        self._watchdog = Watchdog(lambda: self.term, self._take_off)
 
-    @abstractmethod
-    def _lead(self, term: list[object]) -> None:
-        """Run the loop for as long as `_term` is *term*, or until the end."""
-
-    @abstractmethod
-    def _give_back(self, connection: Connection) -> None:
-        """Let the loop go on with *connection*, whose call ran outside of it."""
-
-    def start_threads(self) -> None:
+    def start(self) -> None:
         sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        self._watchdog.start()
         with self._lock:
             # All of them from the start, so that the number of threads says nothing about the
             # traffic so far.
             for _ in range(self._most_running + 1):
                 self._add_thread()
 
-    def end_threads(self) -> None:
-        """Have each thread end once it is outside of a call."""
+    def end(self) -> deque[Connection]:
+        """Have each thread end once it is outside of a call; return what waits for one."""
         with self._lock:
-            self._finished.set()
+            self.finished.set()
             self._work.notify_all()
-        self._watchdog_call.release()
+        self._watchdog.end()
+        return self._queue
 
-    # What connections ask (connection.Host)
+    # What connections ask (runner.Runner)
 
     def run_call(self, connection: Connection) -> bool:
         connection.busy = True
-        if self.now < self._slow_until or self._running >= self._most_running:
+        if self._running >= self._most_running or (
+            self._slow_until and monotonic() < self._slow_until
+        ):
             with self._lock:
                 self._queue.append(connection)
                 if self._may_run():  # else whoever ends a call looks at the queue
                     self._call_a_thread()
             return False
-        term = self._term
+        term = self.term
         assert term is not None
-        term.append(connection.call)
-        if self._watchdog_parked:
-            self._watchdog_parked = False
-            self._watchdog_call.release()
+        term.enter(connection.channel.call)
+        if self._watchdog.is_parked:
+            self._watchdog.wake()
         connection.perform()
-        try:
-            term.pop()
-        except IndexError:
+        if not term.leave():
             self._return(connection)
             return False
         connection.busy = False
@@ -115,10 +191,10 @@ class LeadingPool(ABC):
     def aside(self, call: Call | None) -> Iterator[None]:
         with self._lock:
             self._aside += 1
-            term = self._term
-            # In one step: another thread may lead, and end its call at this very moment.
-            if term is not None and term[-1:] == [call]:
-                term.pop()
+            term = self.term
+            # Only this thread takes this call out but for the watchdog, who needs the lock.
+            if term is not None and call is not None and term.call is call:
+                term.leave()
                 self._new_leader()
             else:
                 self._running -= 1
@@ -180,25 +256,25 @@ class LeadingPool(ABC):
 
     def _new_leader(self) -> None:
         """With the lock held: the present leader stays inside its call."""
-        self._term = None
+        self.term = None
         self._call_a_thread()
 
     def _serve(self) -> None:
         """The life of a pool thread: lead, or run a queued call, or wait for either."""
         while True:
             with self._lock:
-                while not (self._term is None or self._may_run()):
-                    if self._finished.is_set() or self._threads > self._threads_wanted():
+                while not (self.term is None or self._may_run()):
+                    if self.finished.is_set() or self._threads > self._threads_wanted():
                         self._threads -= 1
                         return
                     self._idle += 1
                     self._work.wait()
-                if self._finished.is_set():
+                if self.finished.is_set():
                     self._threads -= 1
                     return
-                term: list[object] | None = None
-                if self._term is None:
-                    self._term = term = []
+                term: Term | None = None
+                if self.term is None:
+                    self.term = term = Term()
                     if self._may_run():
                         self._call_a_thread()  # the one that was called for the queue may be this
                 else:
@@ -212,7 +288,7 @@ class LeadingPool(ABC):
                 finally:
                     self._return(connection)
 
-    def _lead_safely(self, term: list[object]) -> None:
+    def _lead_safely(self, term: Term) -> None:
         try:
             self._lead(term)
         except BaseException:
@@ -220,8 +296,8 @@ class LeadingPool(ABC):
             # the server.
             log.critical("the loop failed, and goes on", exc_info=True)
             with self._lock:
-                if self._term is term:
-                    self._term = None
+                if self.term is term:
+                    self.term = None
 
     def _return(self, connection: Connection) -> None:
         """After a call outside of the leader: its place is free, and the connection is the leader's
@@ -235,45 +311,11 @@ class LeadingPool(ABC):
         if not connection.settle():
             self._give_back(connection)
 
-    def _watch(self) -> None:
-        seen: object = None
-        quiet = 0
-        pause = threading.Lock()
-        pause.acquire()
-        while not self._finished.is_set():
-            pause.acquire(timeout=_WATCH)
-            term = self._term
-            try:
-                call = term[-1] if term else None
-            except IndexError:
-                call = None
-            if call is None:
-                seen = None
-                quiet += 1
-                if quiet > _WATCH_IDLE:
-                    self._watchdog_parked = True
-                    # Either the leader sees the flag after it entered its call, or this sees the
-                    # call.
-                    if not self._term:
-                        self._watchdog_call.acquire()
-                    self._watchdog_parked = False
-                    quiet = 0
-                continue
-            quiet = 0
-            if call is seen:
-                self._take_over(term)
-            seen = call
-
-    def _take_over(self, term: list[object] | None) -> None:
+    def _take_off(self, term: Term) -> None:
+        """Have another thread lead in place of the one whose call takes long."""
         with self._lock:
-            if term is None or self._term is not term:
-                return
-            try:
-                # should the call have just ended and another begun, then that one is taken off: no
-                # harm
-                term.pop()
-            except IndexError:
-                return
-            self._running += 1
-            self._slow_until = monotonic() + _SLOW_FOR
-            self._new_leader()
+            # Should the call have just ended and another begun, then that one is taken off: no harm
+            if self.term is term and term.leave():
+                self._running += 1
+                self._slow_until = monotonic() + _SLOW_FOR
+                self._new_leader()

@@ -4,16 +4,16 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any, cast
 
 import pytest
 
 from app.server.connection import Connection, Phase
+from app.server.crew import Crew, Term
 from app.server.gateway import Call, Gateway
+from app.server.loop import Loop
 from app.server.options import ServerOptions
-from app.server.poller import Poller
 from app.server.stream import Stream
 from tests.server.serving import get, plain, read_answer, serving
 from tests.waiting import wait_until
@@ -21,11 +21,16 @@ from tests.waiting import wait_until
 Environ = dict[str, Any]
 
 
-@contextmanager
-def a_poller(threads: int) -> Iterator[Poller]:
-    """A poller that does not run."""
+def a_loop(threads: int) -> Loop:
+    """A loop that does not run."""
     gateway = Gateway(plain, multithread=True, multiprocess=False)
-    yield Poller([], gateway, ServerOptions(threads=threads), None, 10)
+    return Loop([], gateway, ServerOptions(threads=threads), None, 10)
+
+
+@pytest.fixture
+def crew() -> Crew:
+    """Two threads that have not started."""
+    return a_loop(2)._crew
 
 
 def test_what_arrives_while_a_read_goes_on_stays_noted() -> None:
@@ -54,52 +59,56 @@ def test_what_arrives_while_a_read_goes_on_stays_noted() -> None:
 
 
 def test_connections_that_end_elsewhere_do_not_stop_the_leader() -> None:
-    with a_poller(2) as poller:
+    loop = a_loop(2)
 
-        class Ending:
-            busy = False
-            deadline = 0.0
+    class Ending:
+        busy = False
+        deadline = 0.0
 
-            def __init__(self, number: int) -> None:
-                self.number = number
+        def __init__(self, number: int) -> None:
+            self.number = number
 
-            @property
-            def phase(self) -> Phase:
-                poller._connections.pop(self.number, None)  # a thread of the pool has closed it
-                return Phase.ANSWER
+        @property
+        def phase(self) -> Phase:
+            loop._connections.pop(self.number, None)  # a thread of the crew has closed it
+            return Phase.ANSWER
 
-        for number in range(10):
-            poller._connections[number] = cast("Connection", Ending(number))
-        assert not poller._make_room()
-
-
-def test_a_wait_aside_meets_a_leader_whose_call_ends() -> None:
-    class Ending(list[object]):
-        """The leader's term, whose entry is taken out right after it was seen."""
-
-        def __bool__(self) -> bool:
-            return True
-
-    with a_poller(2) as poller:
-        poller._running = 1
-        poller._term = Ending()
-        with poller.aside(cast("Call", object())):
-            assert poller._running == 0
-        assert poller._running == 1
+    for number in range(10):
+        loop._connections[number] = cast("Connection", Ending(number))
+    assert not loop._make_room()
 
 
-def test_two_calls_at_once_wake_two_threads() -> None:
-    with a_poller(2) as poller, poller._lock:
-        poller._threads = 3
-        poller._idle = 2
+def test_a_wait_aside_meets_a_leader_whose_call_ends(crew: Crew) -> None:
+    crew._running = 1
+    crew.term = Term()
+    crew.term.enter(cast("Call", object()))
+    crew.term.leave()
+    with crew.aside(cast("Call", object())):
+        assert crew._running == 0
+    assert crew._running == 1
+
+
+def test_a_call_is_taken_out_once() -> None:
+    term, call = Term(), cast("Call", object())
+    assert (term.call, term.leave()) == (None, False)
+    term.enter(call)
+    assert term.call is call
+    assert [term.leave(), term.leave()] == [True, False]
+    assert term._inside == []
+
+
+def test_two_calls_at_once_wake_two_threads(crew: Crew) -> None:
+    with crew._lock:
+        crew._threads = 3
+        crew._idle = 2
         woken: list[None] = []
-        poller._work.notify = lambda n=1: woken.append(None)  # type: ignore[method-assign]
-        poller._call_a_thread()
-        poller._call_a_thread()
-        assert (len(woken), poller._idle) == (2, 0)
-        poller._add_thread = lambda: woken.append(None)  # type: ignore[method-assign]
-        poller._aside = 1
-        poller._call_a_thread()  # none is left to be woken: it takes a new one
+        crew._work.notify = lambda n=1: woken.append(None)  # type: ignore[method-assign]
+        crew._call_a_thread()
+        crew._call_a_thread()
+        assert (len(woken), crew._idle) == (2, 0)
+        crew._add_thread = lambda: woken.append(None)  # type: ignore[method-assign]
+        crew._aside = 1
+        crew._call_a_thread()  # none is left to be woken: it takes a new one
         assert len(woken) == 3
 
 
@@ -125,16 +134,16 @@ def test_there_is_always_one_to_lead() -> None:
         upload.sendall(
             b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n" + b"x" * 90_000
         )
-        poller = cast("Poller", running.server._host)
-        wait_until(lambda: poller._aside == 1)
+        loop = cast("Loop", running.server._runner)
+        wait_until(lambda: loop._crew._aside == 1)
         slow.sendall(get("/slow"))
         assert inside.acquire(timeout=10)
         upload.sendall(b"x" * 10_000)
         # Whether the upload's call runs beside or has to wait: the loop goes on, and takes new
         # clients in.
-        before = len(poller._connections)
+        before = len(loop._connections)
         more = [stack.enter_context(running.connect()) for _ in range(5)]
-        wait_until(lambda: len(poller._connections) >= before + 5)
+        wait_until(lambda: len(loop._connections) >= before + 5)
         opened.set()
         late.sendall(get("/late"))
         for client in (upload, slow, late):
@@ -145,41 +154,41 @@ def test_there_is_always_one_to_lead() -> None:
 
 
 def test_the_leader_has_a_thread_beyond_those_that_run() -> None:
-    with a_poller(1) as poller, poller._lock:
+    crew = a_loop(1)._crew
+    with crew._lock:
         added: list[None] = []
-        poller._add_thread = lambda: added.append(None)  # type: ignore[method-assign]
-        poller._threads = 2
-        poller._running = (
-            2  # the one that waited for its client has its place back, beside the leader's own
-        )
-        poller._new_leader()
+        crew._add_thread = lambda: added.append(None)  # type: ignore[method-assign]
+        crew._threads = 2
+        # The one that waited for its client has its place back, beside the leader's own.
+        crew._running = 2
+        crew._new_leader()
         assert added
 
 
-def test_calls_that_were_begun_come_before_those_in_the_queue() -> None:
-    with a_poller(2) as poller, poller._lock:
-        poller._queue.append(cast("Connection", object()))
-        poller._running = 1
-        assert poller._may_run()
-        poller._resuming = 1
-        assert not poller._may_run()
+def test_calls_that_were_begun_come_before_those_in_the_queue(crew: Crew) -> None:
+    with crew._lock:
+        crew._queue.append(cast("Connection", object()))
+        crew._running = 1
+        assert crew._may_run()
+        crew._resuming = 1
+        assert not crew._may_run()
 
 
 def test_a_failure_of_the_loop_is_survived(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(plain, threads=2) as running, running.connect() as client:
-        poller = cast("Poller", running.server._host)
+        loop = cast("Loop", running.server._runner)
         client.sendall(get())
         assert read_answer(client)[0] == 200
         ticks: list[None] = []
 
-        def failing(term: list[object]) -> bool:
+        def failing(term: Term) -> bool:
             ticks.append(None)
             monkeypatch.undo()
             raise GeneratorExit("cannot be")
 
-        monkeypatch.setattr(poller, "_tick", failing)
+        monkeypatch.setattr(loop, "_tick", failing)
         wait_until(lambda: ticks)
         client.sendall(get("/after"))
         assert read_answer(client)[2] == b"/after"

@@ -1,10 +1,9 @@
 """The simple model, for comparison (`--threads 0`): each accepted connection gets a thread, which
 waits for it alone.
 
-The connections are the same as the poller's; only who waits is different.
+The connections are the same as the loop's; only who waits is different.
 """
 
-import errno
 import os
 import select
 import socket
@@ -13,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
 
+from .accept import EXHAUSTED, SETTLED, admit, base_environs, idle_first
 from .access_log import AccessLog
-from .admission import SETTLED, admit, idle_first
 from .connection import UNASKED, Connection, Phase
 from .gateway import Call, Environ, Gateway
 from .listeners import Listener
@@ -41,12 +40,7 @@ class ThreadPerConnection:
         self.options = options
         self.access_log = access_log
         self._listeners = {listener.socket.fileno(): listener for listener in listeners}
-        self._bases = {
-            descriptor: gateway.base_environ(
-                listener.server_name, listener.server_port, tls=listener.tls is not None
-            )
-            for descriptor, listener in self._listeners.items()
-        }
+        self._bases = base_environs(listeners, gateway)
         self._places = threading.Semaphore(max_connections)
         self._lock = threading.Lock()
         self._owners: set[OwnThread] = set()
@@ -107,7 +101,7 @@ class ThreadPerConnection:
             sock, address = listener.socket.accept()
         except OSError as error:
             self._places.release()
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            if error.errno in EXHAUSTED:
                 # Until a connection has ended; the listener stays ready, so only a wait keeps this
                 # from spinning.
                 select.select([self._wake], [], [], _TICK)
@@ -143,7 +137,7 @@ class ThreadPerConnection:
 
 
 class OwnThread:
-    """The host of one connection: the thread that waits for it."""
+    """The runner of one connection: the thread that waits for it."""
 
     def __init__(
         self,
@@ -195,7 +189,7 @@ class OwnThread:
     def _wait(self, connection: Connection, poll: select.poll) -> bool:
         """Wait until the connection can go on; False when the server ends."""
         events = select.POLLOUT if connection.phase is Phase.ANSWER else select.POLLIN
-        if connection.phase is Phase.ANSWER and connection.takes_unread:
+        if connection.phase is Phase.ANSWER and connection.channel.takes_unread:
             events |= select.POLLIN
         poll.modify(connection.stream.descriptor, events)
         due, connection.due = connection.due, False
@@ -222,7 +216,7 @@ class OwnThread:
                 connection.expire()
                 return True  # what it waits for may be another thing now
 
-    # What connections ask (connection.Host)
+    # What connections ask (runner.Runner)
 
     def run_call(self, connection: Connection) -> bool:
         connection.perform()

@@ -1,0 +1,118 @@
+"""Who is let in: from an accepted socket to a connection, plain or TLS; and who gives way at the
+limit.
+"""
+
+import errno
+import select
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from .connection import RESTING, Connection, Phase
+from .gateway import Environ, Gateway
+from .listeners import Listener
+from .runner import Runner
+from .stream import Stream
+
+#: A connection accepted or answered this recently may have a request on its way: it is not idle.
+SETTLED = 0.05
+#: Accepting failed for want of something that connections use, too.
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+def idle_first(connections: Iterable[Connection], now: float) -> Iterator[Connection]:
+    """Yield the connections that may be closed: the longest idle first, then the silent ones."""
+    settled = now - SETTLED
+    resting = [
+        c for c in connections if c.phase in RESTING and not c.busy and c.idle_since <= settled
+    ]
+    resting.sort(key=lambda c: (c.phase is Phase.FIRST, c.deadline))
+    # Of some a request has arrived that was not read yet.
+    return (connection for connection in resting if not connection.stream.has_input())
+
+
+def base_environs(listeners: Sequence[Listener], gateway: Gateway) -> dict[int, Environ]:
+    """Return each listener's part of the environs, by the listener's descriptor."""
+    return {
+        listener.socket.fileno(): gateway.base_environ(
+            listener.server_name, listener.server_port, tls=listener.tls is not None
+        )
+        for listener in listeners
+    }
+
+
+def admit(
+    runner: Runner[Any], sock: socket.socket, address: object, listener: Listener, base: Environ
+) -> Connection:
+    """Return the connection of a client that *listener* has accepted.
+
+    Raises OSError when the client is gone already.
+    """
+    name, port = (str(address[0]), str(address[1])) if isinstance(address, tuple) else ("", "")
+    # An IPv4 client of a socket for both versions
+    name = name.removeprefix("::ffff:")
+    sock.setblocking(False)
+    if listener.tls is None:
+        return Connection(runner, Stream(sock), name, port, base)
+    # Imported where it is used: ssl takes as long to load as all the rest of a plain server.
+    from .tls_stream import TLSStream
+
+    return Connection(runner, TLSStream(sock, listener.tls), name, port, base)
+
+
+class Doors:
+    """The listeners of a loop, in its epoll while clients are let in. For the leader."""
+
+    def __init__(
+        self, listeners: Sequence[Listener], gateway: Gateway, epoll: select.epoll, *, shared: bool
+    ) -> None:
+        self._listeners = {listener.socket.fileno(): listener for listener in listeners}
+        self._bases = base_environs(listeners, gateway)
+        self._epoll = epoll
+        # With several processes each is woken alone, so that they share a burst.
+        self._events = select.EPOLLIN | (select.EPOLLEXCLUSIVE if shared else 0)
+        self.are_open = False
+
+    def __contains__(self, descriptor: int) -> bool:
+        return descriptor in self._listeners
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(self._listeners))
+
+    def open(self) -> None:
+        """Hear of clients that knock."""
+        for descriptor in self._listeners:
+            self._epoll.register(descriptor, self._events)
+        self.are_open = True
+
+    def shut(self) -> None:
+        """Leave clients in the backlog.
+
+        A listener that nobody accepts from stays ready, and would make the loop spin.
+        """
+        for descriptor in self._listeners:
+            with suppress(OSError):
+                self._epoll.unregister(descriptor)
+        self.are_open = False
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.shut()
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+
+    def is_waited_at(self, descriptor: int) -> bool:
+        """Return whether a client waits to be let in."""
+        return self._listeners[descriptor].has_client()
+
+    def accept(self, descriptor: int) -> tuple[socket.socket, object]:
+        """Return the next client's socket and address. Raises OSError."""
+        return self._listeners[descriptor].socket.accept()
+
+    def admit(
+        self, runner: Runner[Any], descriptor: int, sock: socket.socket, address: object
+    ) -> Connection:
+        """Return the connection of a client from `accept`. Raises OSError."""
+        return admit(runner, sock, address, self._listeners[descriptor], self._bases[descriptor])
