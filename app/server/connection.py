@@ -249,7 +249,7 @@ class Connection:
         receiver = self.receiver
         try:
             for _ in range(_EVENTS_IN_A_TURN):
-                event = receiver.next_event()
+                event = None if receiver.idle else receiver.next_event()
                 if event is None:
                     if (self.channel.upload is not None and self._is_held()) or not self._feed():
                         return False
