@@ -35,6 +35,8 @@ class Server:
         most = options.max_connections or _room_for_connections()
         self._runner = runner(listeners, gateway, options, access_log, most)
         self._status = 0
+        #: Where it can be reached: http://..., https://... or unix:PATH.
+        self.urls = [url for listener in listeners for url in listener.urls]
 
     def run(self) -> int:
         """Serve until stopped, and return the exit status. The calling thread only waits."""
