@@ -187,88 +187,285 @@ def _switch(text: str) -> bool:
     return text == "1"
 
 
-_Option = tuple[tuple[str, ...], dict[str, Any]]
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: all that is said of it, in the form in which it is given."""
 
+    flags: tuple[str, ...]  # the long one last
+    help: str
+    metavar: str  # "" for a switch
+    convert: Callable[[str], Any]  # raises argparse.ArgumentTypeError
+    default: str  # as text; "" where `unset` says in words what holds without it
+    unset: str
+    absent: Any  # the value in that case
+    is_repeatable: bool
 
-def _option(*flags: str, **keywords: Any) -> _Option:
-    return flags, keywords
+    @property
+    def variable(self) -> str:
+        """The environment variable: `--max-age` is `TALLY_MAX_AGE`."""
+        return variable_of(self.flags[-1])
 
-
-_GROUPS: tuple[tuple[str, tuple[_Option, ...]], ...] = (
-    ("what is served", (
-        _option("--root", default=DEFAULT_ROOT, metavar="DIR", type=_present,
-            help="the directory to serve; the same as the positional DIR"),
-        _option("--index", default="index.html", metavar="NAME", type=_file_name,
-            help="the file served for a directory"),
-        _option("--max-age", default="0", metavar="SECONDS", type=_whole_number(0, 2**31),
-            help="how long clients may use a file without asking again; 0: not at all, so that every use counts"),
-        _option("--no-compression", action="store_true",
-            help="send text as it is, also to clients that accept it compressed"),
-        _option("--root-grace", default="10", metavar="SECONDS|never", type=_grace,
-            help="how long the directory may be gone before the built-in server shuts down with status 2; 0: at once"),
-    )),
-    ("counting", (
-        _option("--counts", default="", metavar="URL",
-            help="where counts are kept: memory:, lmdb:DIR, redis://HOST/DB, rediss://..., unix://PATH "
-                 "(default: memory: for one process, a private lmdb: for several)"),
-        _option("--counts-journal", default="", metavar="DIR",
-            help="where accesses wait while Redis is away (default: below the user's state directory)"),
-        _option("--count-log", default="-", metavar="FILE|-|off", type=_present,
-            help="where each access's line path|client address|client port|number goes; -: standard output"),
-        _option("--count-header", action="store_true", help="add the access's number to the answer as Tally-Count"),
-        _option("-q", "--quiet", action="store_true", help="no banner and no count lines"),
-    )),
-    ("the built-in server", (
-        _option("--app", default="", metavar="MODULE:CALLABLE",
-            help="run this WSGI application instead of the files"),
-        _option("-b", "--bind", action=_Gather, default=":0", metavar="ADDRESS", type=_list,
-            help="HOST:PORT, :PORT (IPv4 and IPv6), [::1]:PORT, unix:PATH or fd://N; repeatable, in the variable "
-                 "separated by commas; port 0: the system picks one"),
-        _option("--unix-mode", default="666", metavar="OCTAL", type=_file_mode, help="the file mode of a Unix socket"),
-        _option("--backlog", default="2048", metavar="N", type=_whole_number(1, 2**31 - 1),
-            help="how many connections may wait to be accepted"),
-        _option("--threads", default="8", metavar="N", type=_whole_number(0, 4096),
-            help="how many application calls run at the same time in a process; 0: a new thread for each connection"),
-        _option("-w", "--workers", default="1", metavar="N|auto", type=_worker_count,
-            help="how many processes serve; auto: one for each core"),
-        _option("--certfile", default="", metavar="FILE", help="serve TLS with this certificate chain (PEM)"),
-        _option("--keyfile", default="", metavar="FILE", help="its private key (default: in the certificate's file)"),
-        _option("--forwarded-allow-ips", default=(), metavar="IP,...", type=_list,
-            help="proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, unix, or *"),
-    )),
-    ("limits", (
-        _option("--header-timeout", default="10", metavar="SECONDS", type=_seconds, help="for a whole request head"),
-        _option("--body-timeout", default="30", metavar="SECONDS", type=_seconds,
-            help="for a request body to make progress"),
-        _option("--write-timeout", default="60", metavar="SECONDS", type=_seconds,
-            help="for a client to take more of its answer"),
-        _option("--keep-alive", default="75", metavar="SECONDS", type=_seconds_or_zero,
-            help="for the next request on a connection; 0: close after each answer"),
-        _option("--graceful-timeout", default="30", metavar="SECONDS", type=_seconds_or_zero,
-            help="for answers under way when the server is told to stop"),
-        _option("--max-connections", default="0", metavar="N", type=_whole_number(0, 2**31 - 1),
-            help="per process; idle ones are closed first (0: as many as the limit on open files allows)"),
-        _option("--limit-request-line", default="8190", metavar="BYTES", type=_whole_number(64, 2**20),
-            help="the longest request line"),
-        _option("--limit-request-fields", default="100", metavar="N", type=_whole_number(1, 10_000),
-            help="the most header fields in a request"),
-        _option("--limit-request-field-size", default="8190", metavar="BYTES", type=_whole_number(64, 2**20),
-            help="the longest header field line"),
-        _option("--limit-request-head", default="65536", metavar="BYTES", type=_whole_number(128, 2**24),
-            help="the largest request head"),
-        _option("--limit-request-body", default="1073741824", metavar="BYTES", type=_whole_number(0),
-            help="the largest request body; 0: no limit"),
-    )),
-    ("the server's access log", (
-        _option("--access-logfile", default="", metavar="FILE|-", help="log every request there; -: standard output"),
-        _option("--access-logformat", default="combined", metavar="combined|json", type=_log_format, help="its format"),
-    )),
-)  # fmt: skip
+    @property
+    def is_switch(self) -> bool:
+        return not self.metavar
 
 
 def variable_of(flag: str) -> str:
-    """Return the environment variable that goes with a long *flag*: `--max-age` is `TALLY_MAX_AGE`."""
+    """Return the environment variable that goes with a long *flag*."""
     return "TALLY_" + flag.removeprefix("--").replace("-", "_").upper()
+
+
+def _option(
+    flags: str,
+    *,
+    help: str,
+    metavar: str = "",
+    convert: Callable[[str], Any] = str,
+    default: str = "",
+    unset: str = "off",
+    absent: Any = "",
+    repeatable: bool = False,
+) -> Option:
+    return Option(tuple(flags.split()), help, metavar, convert, default, unset, absent, repeatable)
+
+
+GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
+    (
+        "what is served",
+        (
+            _option(
+                "--root",
+                metavar="DIR",
+                convert=_present,
+                default=DEFAULT_ROOT,
+                help="the directory to serve; the same as the positional DIR",
+            ),
+            _option(
+                "--index",
+                metavar="NAME",
+                convert=_file_name,
+                default="index.html",
+                help="the file served for a directory",
+            ),
+            _option(
+                "--max-age",
+                metavar="SECONDS",
+                convert=_whole_number(0, 2**31),
+                default="0",
+                help="how long clients may use a file without asking again; 0: not at all, so that every use counts",
+            ),
+            _option(
+                "--no-compression",
+                convert=_switch,
+                help="send text as it is, also to clients that accept it compressed",
+            ),
+            _option(
+                "--root-grace",
+                metavar="SECONDS|never",
+                convert=_grace,
+                default="10",
+                help="how long the directory may be gone before the built-in server shuts down with status 2; 0: at once",
+            ),
+        ),
+    ),
+    (
+        "counting",
+        (
+            _option(
+                "--counts",
+                metavar="URL",
+                unset="automatic",
+                help="where counts are kept: memory:, lmdb:DIR, redis://HOST/DB, rediss://..., unix://PATH (default: memory: for one process, a private lmdb: for several)",
+            ),
+            _option(
+                "--counts-journal",
+                metavar="DIR",
+                unset="automatic",
+                help="where accesses wait while Redis is away (default: below the user's state directory)",
+            ),
+            _option(
+                "--count-log",
+                metavar="FILE|-|off",
+                convert=_present,
+                default="-",
+                help="where each access's line path|client address|client port|number goes; -: standard output",
+            ),
+            _option(
+                "--count-header",
+                convert=_switch,
+                help="add the access's number to the answer as Tally-Count",
+            ),
+            _option("-q --quiet", convert=_switch, help="no banner and no count lines"),
+        ),
+    ),
+    (
+        "the built-in server",
+        (
+            _option(
+                "--app",
+                metavar="MODULE:CALLABLE",
+                unset="the files",
+                help="run this WSGI application instead of the files",
+            ),
+            _option(
+                "-b --bind",
+                metavar="ADDRESS",
+                convert=_list,
+                default=":0",
+                repeatable=True,
+                help="HOST:PORT, :PORT (IPv4 and IPv6), [::1]:PORT, unix:PATH or fd://N; repeatable, in the variable separated by commas; port 0: the system picks one",
+            ),
+            _option(
+                "--unix-mode",
+                metavar="OCTAL",
+                convert=_file_mode,
+                default="666",
+                help="the file mode of a Unix socket",
+            ),
+            _option(
+                "--backlog",
+                metavar="N",
+                convert=_whole_number(1, 2**31 - 1),
+                default="2048",
+                help="how many connections may wait to be accepted",
+            ),
+            _option(
+                "--threads",
+                metavar="N",
+                convert=_whole_number(0, 4096),
+                default="8",
+                help="how many application calls run at the same time in a process; 0: a new thread for each connection",
+            ),
+            _option(
+                "-w --workers",
+                metavar="N|auto",
+                convert=_worker_count,
+                default="1",
+                help="how many processes serve; auto: one for each core",
+            ),
+            _option(
+                "--certfile",
+                metavar="FILE",
+                unset="none",
+                help="serve TLS with this certificate chain (PEM)",
+            ),
+            _option(
+                "--keyfile",
+                metavar="FILE",
+                unset="in the certificate",
+                help="its private key (default: in the certificate's file)",
+            ),
+            _option(
+                "--forwarded-allow-ips",
+                metavar="IP,...",
+                convert=_list,
+                unset="none",
+                absent=(),
+                help="proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, unix, or *",
+            ),
+        ),
+    ),
+    (
+        "limits",
+        (
+            _option(
+                "--header-timeout",
+                metavar="SECONDS",
+                convert=_seconds,
+                default="10",
+                help="for a whole request head",
+            ),
+            _option(
+                "--body-timeout",
+                metavar="SECONDS",
+                convert=_seconds,
+                default="30",
+                help="for a request body to make progress",
+            ),
+            _option(
+                "--write-timeout",
+                metavar="SECONDS",
+                convert=_seconds,
+                default="60",
+                help="for a client to take more of its answer",
+            ),
+            _option(
+                "--keep-alive",
+                metavar="SECONDS",
+                convert=_seconds_or_zero,
+                default="75",
+                help="for the next request on a connection; 0: close after each answer",
+            ),
+            _option(
+                "--graceful-timeout",
+                metavar="SECONDS",
+                convert=_seconds_or_zero,
+                default="30",
+                help="for answers under way when the server is told to stop",
+            ),
+            _option(
+                "--max-connections",
+                metavar="N",
+                convert=_whole_number(0, 2**31 - 1),
+                default="0",
+                help="per process; idle ones are closed first (0: as many as the limit on open files allows)",
+            ),
+            _option(
+                "--limit-request-line",
+                metavar="BYTES",
+                convert=_whole_number(64, 2**20),
+                default="8190",
+                help="the longest request line",
+            ),
+            _option(
+                "--limit-request-fields",
+                metavar="N",
+                convert=_whole_number(1, 10000),
+                default="100",
+                help="the most header fields in a request",
+            ),
+            _option(
+                "--limit-request-field-size",
+                metavar="BYTES",
+                convert=_whole_number(64, 2**20),
+                default="8190",
+                help="the longest header field line",
+            ),
+            _option(
+                "--limit-request-head",
+                metavar="BYTES",
+                convert=_whole_number(128, 2**24),
+                default="65536",
+                help="the largest request head",
+            ),
+            _option(
+                "--limit-request-body",
+                metavar="BYTES",
+                convert=_whole_number(0),
+                default="1073741824",
+                help="the largest request body; 0: no limit",
+            ),
+        ),
+    ),
+    (
+        "the server's access log",
+        (
+            _option(
+                "--access-logfile",
+                metavar="FILE|-",
+                unset="none",
+                help="log every request there; -: standard output",
+            ),
+            _option(
+                "--access-logformat",
+                metavar="combined|json",
+                convert=_log_format,
+                default="combined",
+                help="its format",
+            ),
+        ),
+    ),
+)
 
 
 def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str], program: str) -> _Parser:
@@ -279,32 +476,38 @@ def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str], progr
         prog=program,
         usage=f"%(prog)s [DIR] [options]{subcommand}",
         description="Serve the files under a directory and count every access exactly.",
-        epilog="Each option is also the environment variable in brackets: 1 or 0 for a switch, empty for not set.",
+        epilog="Each option is also the environment variable in brackets: 1 or 0 for a switch,"
+        " empty for not set.",
         allow_abbrev=False,
     )
     parser.add_argument("directory", nargs="?", metavar="DIR", type=_present,
                         help="the directory to serve (default: Tally's guide)")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"Tally {__version__}")
-    for title, options in _GROUPS:
+    for title, options in GROUPS:
         group = parser.add_argument_group(title)
-        for flags, keywords in options:
-            variable = variable_of(flags[-1])
-            option = group.add_argument(*flags, **keywords | {"help": _help_of(keywords, variable)})
-            if environ.get(variable):
-                convert = (
-                    _switch if keywords.get("action") == "store_true" else keywords.get("type", str)
-                )
+        for option in options:
+            action = group.add_argument(*option.flags, help=_help_of(option), **_arguments(option))
+            if text := environ.get(option.variable):
                 try:
-                    option.default = convert(environ[variable])
+                    action.default = option.convert(text)
                 except argparse.ArgumentTypeError as error:
-                    parser.error(f"{variable}: {error}")
+                    parser.error(f"{option.variable}: {error}")
     return parser
 
 
-def _help_of(keywords: Mapping[str, Any], variable: str) -> str:
-    default = keywords.get("default", "off")
+def _arguments(option: Option) -> dict[str, Any]:
+    """Return what `add_argument` is told of *option*."""
+    if option.is_switch:
+        return {"action": "store_true"}
+    arguments: dict[str, Any] = {"metavar": option.metavar, "type": option.convert}
+    arguments["default"] = option.default or option.absent
+    return arguments | ({"action": _Gather} if option.is_repeatable else {})
+
+
+def _help_of(option: Option) -> str:
+    default = "off" if option.is_switch else option.default
     shown = f"; default {default}" if default and default != DEFAULT_ROOT else ""
-    return f"{keywords['help']} [{variable}{shown}]".replace("%", "%%")
+    return f"{option.help} [{option.variable}{shown}]".replace("%", "%%")
 
 
 def _read(

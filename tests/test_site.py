@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from app.settings import Settings, variable_of
+from app.settings import GROUPS, Settings
+from tests import options_table
 
 PROJECT = Path(__file__).resolve().parent.parent
 SITE = PROJECT / "www"
@@ -158,12 +159,20 @@ def test_the_404_page_works_at_any_depth() -> None:
         assert reference.startswith("/"), reference
 
 
-@pytest.mark.parametrize("document", ["README.md", "www/guide/running.html"])
-def test_every_option_is_documented(document: str) -> None:
-    text = (PROJECT / document).read_text(encoding="utf-8")
-    flags = ["--" + name.replace("_", "-") for name in OPTIONS]
-    assert [flag for flag in flags if flag not in text] == []
-    assert [variable_of(flag) for flag in flags if variable_of(flag) not in text] == []
+def test_the_guide_has_the_options_that_there_are() -> None:
+    page = options_table.PAGE.read_text("utf-8")
+    assert options_table.page_with_tables(page) == page, "python -m tests.options_table mends it"
+    assert [name for name in OPTIONS if f"--{name.replace('_', '-')}" not in page] == []
+
+
+def test_the_readme_names_options_that_there_are() -> None:
+    text = (PROJECT / "README.md").read_text("utf-8")
+    options = [option for _, group in GROUPS for option in group]
+    named = set(re.findall(r"`(--[a-z-]+)[^`]*` \| `TALLY", text))
+    assert len(named) >= 10
+    assert named <= {option.flags[-1] for option in options}
+    variables = set(re.findall(r"`(TALLY_[A-Z_]+)`", text))
+    assert variables <= {option.variable for option in options} | {"TALLY_CI", "TALLY_SLOW"}
 
 
 def test_every_module_that_the_documents_run_exists() -> None:
