@@ -18,6 +18,8 @@ from .counters import CounterError, CountLog, open_counter
 from .counters.lmdb.private_directory import PrivateDirectory
 from .counters.retrying import DeferredCounter
 from .files import FileApplication
+from .files.names import Visibility
+from .files.policy import Policy
 from .line_log import tell
 from .settings import Settings
 
@@ -76,8 +78,10 @@ class Application:
                     settings.root,
                     counter=self._counter,
                     count_line=self._log.write if self._log.enabled else None,
-                    index=settings.index,
-                    max_age=settings.max_age,
+                    policy=_policy(settings),
+                    indexes=settings.index,
+                    spa=settings.spa or "",
+                    visible=Visibility(settings.dotfiles, settings.follow_symlinks),
                     coded=not settings.no_compression,
                     count_header=settings.count_header,
                 )
@@ -150,6 +154,18 @@ def _counts(settings: Settings) -> str:
     # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was
     # read.
     return settings.counts or os.environ.get("TALLY_COUNTS", "")
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        max_age=settings.max_age,
+        immutable=settings.immutable,
+        headers=settings.header,
+        cors=settings.cors or "",
+        download=settings.download,
+        media_types=dict(settings.mime),
+        charset=settings.charset,
+    )
 
 
 def _counter(counts: str, journal: str) -> "Counter":

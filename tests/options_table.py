@@ -9,7 +9,7 @@ import sys
 from html import escape
 from pathlib import Path
 
-from app.settings import DEFAULT_ROOT, GROUPS, Option
+from app.options import DEFAULT_ROOT, GROUPS, Option
 
 PAGE = Path(__file__).resolve().parent.parent / "www" / "guide" / "running.html"
 _BEGIN, _END = (

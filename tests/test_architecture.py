@@ -27,7 +27,12 @@ ARROWS: dict[str, set[str]] = {
         "app.failure_log",
     },
     "app.wsgi": {"app.settings", "app.files", "app.counters", "app.line_log", "app.failure_log"},
-    "app.settings": {"app"},  # for the version
+    "app.option_values": {"app.files.policy"},
+    "app.options": {"app.option_values"},
+    # The package has the version.
+    "app.settings": {"app", "app.options", "app.option_values", "app.files.policy"},
+    "app.files.policy": {"app.files.media_types"},
+    "app.files.media_types": set(),
     "app.clock": set(),
     "app.after_fork": set(),
     "app.line_log": {"app.after_fork"},

@@ -7,7 +7,9 @@ from dataclasses import fields
 import pytest
 
 from app import __version__
-from app.settings import DEFAULT_ROOT, Settings, SettingsError, variable_of
+from app.files.policy import HeaderRule
+from app.options import DEFAULT_ROOT, variable_of
+from app.settings import Settings, SettingsError
 
 
 def read(*arguments: str, **environ: str) -> Settings:
@@ -16,8 +18,17 @@ def read(*arguments: str, **environ: str) -> Settings:
 
 DEFAULTS: dict[str, object] = {
     "root": DEFAULT_ROOT,
-    "index": "index.html",
+    "index": ("index.html",),
+    "spa": None,
+    "dotfiles": False,
+    "follow_symlinks": False,
     "max_age": 0,
+    "immutable": ("auto",),
+    "header": (),
+    "cors": None,
+    "download": (),
+    "mime": (),
+    "charset": "utf-8",
     "no_compression": False,
     "root_grace": 10.0,
     "counts": "",
@@ -66,7 +77,39 @@ READINGS: list[tuple[Sequence[str], Mapping[str, str], str, object]] = [
     (["--root", "/other"], {"TALLY_ROOT": "/srv"}, "root", "/other"),
     (["below"], {}, "root", os.path.join(os.getcwd(), "below")),
     (["--", "-odd"], {}, "root", os.path.join(os.getcwd(), "-odd")),
-    (["--index", "default.htm"], {}, "index", "default.htm"),
+    (["--index", "default.htm"], {}, "index", ("default.htm",)),
+    ([], {"TALLY_INDEX": "index.html, index.htm"}, "index", ("index.html", "index.htm")),
+    (["--spa", "/app/index.html"], {}, "spa", "app/index.html"),
+    (["--immutable", "off"], {}, "immutable", ("off",)),
+    (
+        ["--immutable", "auto,*.whl", "--immutable", "v/*"],
+        {},
+        "immutable",
+        ("auto", "*.whl", "v/*"),
+    ),
+    (["--cors"], {}, "cors", "*"),
+    (["--cors", "https://a.example:8443"], {}, "cors", "https://a.example:8443"),
+    ([], {"TALLY_CORS": "*"}, "cors", "*"),
+    (["--download", "*.csv,*.xml"], {}, "download", ("*.csv", "*.xml")),
+    (
+        ["--header", "* X-A: 1", "--header", "*.js X-B:"],
+        {},
+        "header",
+        (HeaderRule("*", "X-A", "1"), HeaderRule("*.js", "X-B", "")),
+    ),
+    (
+        [],
+        {"TALLY_HEADER": "* X-A: 1\n*.js X-B: a, b"},
+        "header",
+        (HeaderRule("*", "X-A", "1"), HeaderRule("*.js", "X-B", "a, b")),
+    ),
+    (
+        ["--mime", ".x=a/b", "--mime", ".y=text/c; charset=utf-8"],
+        {},
+        "mime",
+        ((".x", "a/b"), (".y", "text/c; charset=utf-8")),
+    ),
+    (["--charset", "none"], {}, "charset", ""),
     (["--max-age", "3600"], {"TALLY_MAX_AGE": "60"}, "max_age", 3600),
     ([], {"TALLY_MAX_AGE": "60"}, "max_age", 60),
     ([], {"TALLY_MAX_AGE": ""}, "max_age", 0),
@@ -120,6 +163,16 @@ SENSELESS = [
     ("--index", "a/b"),
     ("--index", ".."),
     ("--index", ".hidden"),
+    ("--index", "a.html,"),
+    ("--spa", "../a.html"),
+    ("--cors", "example.com"),
+    ("--cors", "https://a.example/path"),
+    ("--header", "X-A: 1"),
+    ("--header", "* Content-Length: 3"),
+    ("--header", "* X-A: a\0b"),
+    ("--mime", "x=a/b"),
+    ("--mime", ".x=a"),
+    ("--charset", "utf 8"),
     ("--max-age", "-1"),
     ("--max-age", "soon"),
     ("--max-age", "1.5"),

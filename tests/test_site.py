@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from app.settings import GROUPS, Settings
+from app.options import GROUPS
+from app.settings import Settings
 from tests import options_table
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -11,24 +11,27 @@ alone.
 
 import errno
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from secrets import token_hex
 from time import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..clock import date_header
 from ..counters.contract import Counter, Kind
+from .answer import Answer, error, page_answer, page_fields
 from .catalog import ATTEMPTS, HELD_TOTAL, Catalog, FileReplacedError, SlashMissingError
 from .codings import IDENTITY
 from .conditional import PRECONDITIONS, Outcome, evaluate, if_range
 from .document_root import RootLostError
 from .file_slice import BLOCK, MultipartBody
 from .forms import Forms
-from .pages import STATUS_LINES, page
+from .names import DEFAULT_VISIBILITY, Visibility
+from .pages import STATUS_LINES
+from .policy import Fields, Policy, with_field
 from .ranges import ByteRange, Multipart, UnsatisfiableRangeError, multipart, select_ranges
-from .static_file import Fields, StaticFile
+from .static_file import StaticFile
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -39,7 +42,9 @@ _log = logging.getLogger("tally.files")
 
 _METHODS = ("GET", "HEAD")
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
-_NOT_FOUND_PAGE = "/404.html"
+_NOT_FOUND_PAGE = "404.html"
+#: The fields by which a navigation is told from another request.
+_NAVIGATION = "Accept, Sec-Fetch-Mode"
 _RETRY_AFTER = "5"
 _ENCODED_SLASH = "%2F"
 # A request with one of these may get something else than the whole file.
@@ -62,21 +67,13 @@ _MISSING = {
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
 
 
-class _Answer(NamedTuple):
-    status: int
-    fields: Fields  # all but Date
-    body: Iterable[bytes]
-    file: StaticFile | None = None  # with `kind`: what is counted
-    kind: Kind | None = None
-
-
 class FileApplication:
     """Serves the files below *root* as a WSGI application. Safe from any thread.
 
     *counter* is told of every answer, and *count_line* of every access: with the file's key, the
-    client's address and port, and the access's number (None when it is not known yet). *index* is
-    the file that stands for a directory, *max_age* the seconds for which clients may use an answer
-    without asking again. With *coded*, text goes out compressed to clients that accept it: from
+    client's address and port, and the access's number (None when it is not known yet). *indexes* are
+    the names of files that stand for their directory, the first that exists; *spa* is the name of
+    the file that browsers get where there is none. With *coded*, text goes out compressed to clients that accept it: from
     siblings such as `style.css.gz`, or compressed here. With *count_header*, answers carry
     Tally-Count.
     """
@@ -87,15 +84,23 @@ class FileApplication:
         *,
         counter: Counter,
         count_line: CountLine | None = None,
-        index: str = "index.html",
-        max_age: int = 0,
+        policy: Policy | None = None,
+        indexes: Sequence[str] = ("index.html",),
+        spa: str = "",
         coded: bool = True,
         count_header: bool = False,
         held_total: int = HELD_TOTAL,
+        visible: Visibility = DEFAULT_VISIBILITY,
     ) -> None:
-        self._cache_control = f"public, max-age={max_age}" if max_age else "no-cache"
+        self._policy = policy or Policy()
+        self._spa = spa
         self._catalog = Catalog(
-            root, index=index, cache_control=self._cache_control, coded=coded, held_total=held_total
+            root,
+            indexes=indexes,
+            policy=self._policy,
+            coded=coded,
+            held_total=held_total,
+            visible=visible,
         )
         self._forms = Forms(self._catalog)
         self._counter = counter
@@ -123,6 +128,8 @@ class FileApplication:
                 answer = self._answer(environ, head)
         fields = [*answer.fields, ("Date", date_header())]
         kind = answer.kind
+        if answer.file is None and self._policy.has_rules:
+            fields = self._policy.fields_of(_name_in(environ), fields)
         if kind is not None and answer.file is not None:
             self._count(environ, answer.file, kind, fields)
         if kind is None or kind is Kind.HEAD:  # the other kinds tell their status
@@ -157,12 +164,12 @@ class FileApplication:
         if self._count_header and number is not None:
             fields.append(("Tally-Count", str(number)))
 
-    def _answer(self, environ: "WSGIEnvironment", head: bool) -> _Answer:
+    def _answer(self, environ: "WSGIEnvironment", head: bool) -> Answer:
         method = environ["REQUEST_METHOD"]
         if method == "OPTIONS":
-            return _Answer(204, [_ALLOW], [])
+            return Answer(204, [_ALLOW, *self._preflight(environ)], [])
         if method not in _METHODS:
-            return _error(405, _ALLOW)
+            return error(405, _ALLOW)
         url_path = environ.get("PATH_INFO", "") or ("" if environ.get("SCRIPT_NAME") else "/")
         for _ in range(ATTEMPTS):
             try:
@@ -171,11 +178,17 @@ class FileApplication:
                 continue
             except SlashMissingError:
                 return self._redirect(environ, url_path)
-            except OSError as error:
-                return self._failure(error, head)
-        return self._failure(BlockingIOError(url_path), head)
+            except OSError as problem:
+                return self._failure(environ, url_path, problem)
+        return self._failure(environ, url_path, BlockingIOError(url_path))
 
-    def _answer_from_file(self, environ: "WSGIEnvironment", url_path: str, head: bool) -> _Answer:
+    def _preflight(self, environ: "WSGIEnvironment") -> Fields:
+        """Return what a browser wants to know before it asks for another site's file."""
+        if not self._policy.cors or "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in environ:
+            return []
+        return self._policy.preflight(environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", ""))
+
+    def _answer_from_file(self, environ: "WSGIEnvironment", url_path: str, head: bool) -> Answer:
         if not url_path:
             self._catalog.find("/")
             raise SlashMissingError
@@ -184,9 +197,9 @@ class FileApplication:
         vary = file.vary
         if file.is_compressible:
             file = self._forms.preferred(file, environ.get("HTTP_ACCEPT_ENCODING", ""))
-        return _error(406, *vary) if file is None else self._answer_with(file, environ, head)
+        return error(406, *vary) if file is None else self._answer_with(file, environ, head)
 
-    def _redirect(self, environ: "WSGIEnvironment", url_path: str) -> _Answer:
+    def _redirect(self, environ: "WSGIEnvironment", url_path: str) -> Answer:
         path = environ.get("SCRIPT_NAME", "") + url_path
         target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
         if _ENCODED_SLASH in target.partition("?")[0].upper():
@@ -204,60 +217,69 @@ class FileApplication:
             location += "?" + quote(
                 query, safe=_SAFE_IN_QUERY, encoding="latin-1", errors="replace"
             )
-        return _page(301, self._cache_control, ("Location", location))
+        return page_answer(301, self._policy.cache_control, ("Location", location))
 
-    def _failure(self, error: OSError, head: bool) -> _Answer:
-        status = _status_of(error)
+    def _failure(self, environ: "WSGIEnvironment", url_path: str, problem: OSError) -> Answer:
+        status = _status_of(problem)
         if status == 503:
-            if not isinstance(error, RootLostError):
-                self._warn(error)
-            return _error(503, ("Retry-After", _RETRY_AFTER))
-        return self._not_found(head) if status == 404 else _error(status)
+            if not isinstance(problem, RootLostError):
+                self._warn(problem)
+            return error(503, ("Retry-After", _RETRY_AFTER))
+        return self._not_found(environ, url_path) if status == 404 else error(status)
 
-    def _warn(self, error: OSError) -> None:
+    def _warn(self, problem: OSError) -> None:
         # When descriptors run out every request fails, so one line a second has to do.
         date = date_header()
         if date != self._warned:
             self._warned = date
-            _log.warning("a file cannot be opened: %s", error.strerror or "it is being written to")
+            _log.warning(
+                "a file cannot be opened: %s", problem.strerror or "it is being written to"
+            )
 
-    def _not_found(self, head: bool) -> _Answer:
-        """The site's own 404.html, if it has one, else ours."""
+    def _not_found(self, environ: "WSGIEnvironment", url_path: str) -> Answer:
+        """The application of one page to a browser, else the nearest 404.html, else our own page."""
+        head = environ["REQUEST_METHOD"] == "HEAD"
         try:
-            file = self._catalog.find(_NOT_FOUND_PAGE)
+            if self._spa and _is_navigation(environ):
+                answer = self._answer_from_file(environ, "/" + self._spa, head)
+                return answer._replace(fields=with_field(answer.fields, "Vary", _NAVIGATION))
+            path = self._catalog.nearest(_NOT_FOUND_PAGE, url_path)
+            if path is None:
+                return error(404)
+            file = self._catalog.find(path)
             body = [] if head else self._body(file, None)
         except (OSError, SlashMissingError, FileReplacedError):
-            return _error(404)
-        return _Answer(404, _page_fields(file.media_type, file.size, "no-store"), body)
+            return error(404)
+        return Answer(404, page_fields(file.media_type, file.size, "no-store"), body)
 
-    def _answer_with(self, file: StaticFile, environ: "WSGIEnvironment", head: bool) -> _Answer:
+    def _answer_with(self, file: StaticFile, environ: "WSGIEnvironment", head: bool) -> Answer:
         now = time()
         outcome = evaluate(environ, file.etag, file.modified, now)
         if outcome is Outcome.FAILED:
-            return _error(412, *file.vary)
+            return error(412, *file.vary)
         if outcome is Outcome.NOT_MODIFIED:
-            return _Answer(
+            return Answer(
                 304, file.not_modified_fields, [], file, Kind.HEAD if head else Kind.NOT_MODIFIED
             )
         if head:
             # Range is for GET alone (RFC 9110 section 14.2).
-            return _Answer(200, file.fields, [], file, Kind.HEAD)
+            return Answer(200, file.fields, [], file, Kind.HEAD)
         if "HTTP_RANGE" in environ:
             condition = environ.get("HTTP_IF_RANGE")
             if condition is None or if_range(condition, file.etag, file.modified, now):
                 return self._ranged(file, environ)
         return self._whole(file, environ)
 
-    def _whole(self, file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
+    def _whole(self, file: StaticFile, environ: "WSGIEnvironment") -> Answer:
         body = self._body(file, environ.get("wsgi.file_wrapper"))
-        return _Answer(200, file.fields, body, file, Kind.FULL)
+        return Answer(200, file.fields, body, file, Kind.FULL)
 
-    def _ranged(self, file: StaticFile, environ: "WSGIEnvironment") -> _Answer:
+    def _ranged(self, file: StaticFile, environ: "WSGIEnvironment") -> Answer:
         try:
             ranges = select_ranges(environ["HTTP_RANGE"], file.size)
         except UnsatisfiableRangeError:
             unsatisfied = ("Content-Range", f"bytes */{file.size}")
-            return _error(416, unsatisfied, ("Accept-Ranges", "bytes"), *file.vary)
+            return error(416, unsatisfied, ("Accept-Ranges", "bytes"), *file.vary)
         if ranges is None:
             return self._whole(file, environ)
         kind = Kind.PARTIAL if any(item.first == 0 for item in ranges) else Kind.RESUMED
@@ -268,7 +290,7 @@ class FileApplication:
                 ("Content-Range", ranges[0].content_range(file.size)),
                 *file.representation_fields,
             ]
-            return _Answer(
+            return Answer(
                 206,
                 fields,
                 self._body(file, environ.get("wsgi.file_wrapper"), ranges[0]),
@@ -287,7 +309,7 @@ class FileApplication:
             ("Content-Length", str(layout.length)),
             *file.representation_fields,
         ]
-        return _Answer(206, fields, self._multipart_body(file, layout), file, kind)
+        return Answer(206, fields, self._multipart_body(file, layout), file, kind)
 
     def _body(
         self, file: StaticFile, wrapper: Any, part: ByteRange | None = None
@@ -307,39 +329,29 @@ class FileApplication:
         return [b"".join((*parts, layout.end))]
 
 
-def _status_of(error: OSError) -> int:
-    """Return the status that tells the client of *error*: the one place where errors of the system
+def _name_in(environ: "WSGIEnvironment") -> bytes:
+    return str(environ.get("PATH_INFO", "")).lstrip("/").encode("latin-1", "replace")
+
+
+def _is_navigation(environ: "WSGIEnvironment") -> bool:
+    """Return whether somebody opens an address in a browser, rather than a page asking for data."""
+    mode = environ.get("HTTP_SEC_FETCH_MODE", "navigate")
+    return mode == "navigate" and "text/html" in environ.get("HTTP_ACCEPT", "")
+
+
+def _status_of(problem: OSError) -> int:
+    """Return the status that tells the client of *problem*: the one place where errors of the system
     become HTTP.
     """
-    if isinstance(error, RootLostError):
+    if isinstance(problem, RootLostError):
         return 503
     # Without an errno it is one of ours: nothing to be served there, or a file that would not keep
     # still.
-    number = error.errno or (errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EAGAIN)
+    number = problem.errno or (
+        errno.ENOENT if isinstance(problem, FileNotFoundError) else errno.EAGAIN
+    )
     if number in _MISSING:
         return 404
     # The rest (EMFILE, ENFILE, EIO, ESTALE, ...) says nothing of the file: the client may come
     # again.
     return 403 if number in _FORBIDDEN else 503
-
-
-def _page_fields(media_type: str, size: int, cache_control: str) -> Fields:
-    return [
-        ("Content-Type", media_type),
-        ("Content-Length", str(size)),
-        ("Cache-Control", cache_control),
-        ("X-Content-Type-Options", "nosniff"),
-    ]
-
-
-def _page(status: int, cache_control: str, *more: tuple[str, str]) -> _Answer:
-    content = page(status)
-    return _Answer(
-        status,
-        [*_page_fields("text/html; charset=utf-8", len(content), cache_control), *more],
-        [content],
-    )
-
-
-def _error(status: int, *more: tuple[str, str]) -> _Answer:
-    return _page(status, "no-store", *more)

@@ -12,6 +12,8 @@ served is an OSError.
 """
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from time import time
 from typing import NamedTuple
 
@@ -21,9 +23,9 @@ from .compression import is_compressible
 from .document_root import RootDirectory, RootLostError, RootWatch
 from .file_slice import FileSlice
 from .held import HeldStore
-from .media_types import media_type_of
-from .names import canonical_path, file_name
+from .names import Visibility, canonical_path, file_name
 from .opening import OPEN_FILE, open_inside, read_whole
+from .policy import Policy
 from .ranges import ByteRange
 from .static_file import StaticFile
 from .version import (
@@ -41,6 +43,9 @@ from .version import (
 HELD_FILE_SIZE = 65536
 #: All held files together take no more memory than this.
 HELD_TOTAL = 64 * 1024 * 1024
+
+#: How many directories deep an error page of a directory's own is looked for.
+_MOST_LEVELS = 16
 
 #: How often a file is looked up anew because it was replaced or written to meanwhile.
 ATTEMPTS = 20
@@ -61,12 +66,20 @@ class Catalog:
     """
 
     def __init__(
-        self, root: str, *, index: str, cache_control: str, coded: bool, held_total: int
+        self,
+        root: str,
+        *,
+        indexes: Sequence[str],
+        policy: Policy,
+        coded: bool,
+        held_total: int,
+        visible: Visibility,
     ) -> None:
         self._root = os.fsencode(os.path.abspath(root))
         self._prefix = self._root.rstrip(b"/") + b"/"
-        self._index = os.fsencode(index)
-        self._cache_control = cache_control
+        self._indexes = [os.fsencode(index) for index in indexes]
+        self._policy = policy
+        self._visible = visible
         self._coded = coded
         self._watch = RootWatch(self._root)
         self._held: HeldStore[str, StaticFile] = HeldStore(held_total)
@@ -97,15 +110,18 @@ class Catalog:
         date = date_header()
         if file := self.held(url_path, date):
             return file
-        name = file_name(url_path)
+        name = file_name(url_path, dotfiles=self._visible.dotfiles)
         held_as = "/" + name.decode("latin-1")
         if held_as != url_path and (file := self.held(held_as, date)):
             return file
-        if not name or name.endswith(b"/"):
-            name += self._index
         try:
-            os.stat(self._prefix + name)  # most of what is not there is known by this one call
-            file = self._load(held_as, name)
+            existing = self._existing(name)
+            if existing != name and not existing.endswith(self._indexes[0]):
+                # Held under its own path: a better index may come at any moment.
+                held_as = "/" + existing.decode("latin-1")
+                if file := self.held(held_as, date):
+                    return file
+            file = self._load(held_as, existing)
         except IsADirectoryError:
             if held_as.endswith("/"):
                 raise FileNotFoundError(url_path) from None
@@ -116,6 +132,33 @@ class Catalog:
             raise
         self._watch.seen()
         return file
+
+    def _existing(self, name: bytes) -> bytes:
+        """Return *name*, or of a directory its index. Most of what is not there is known here."""
+        if name and not name.endswith(b"/"):
+            os.stat(self._prefix + name)
+            return name
+        for index in self._indexes[:-1]:
+            with suppress(FileNotFoundError):
+                os.stat(self._prefix + name + index)
+                return name + index
+        os.stat(self._prefix + name + self._indexes[-1])
+        return name + self._indexes[-1]
+
+    def nearest(self, base: str, url_path: str) -> str | None:
+        """Return the URL path of the file *base* in the directory of *url_path*, or the nearest
+        one above it; None when there is none.
+        """
+        try:
+            directories = file_name(url_path).split(b"/")[:-1]
+        except FileNotFoundError:
+            directories = []
+        for depth in range(min(len(directories), _MOST_LEVELS), -1, -1):
+            name = b"/".join([*directories[:depth], os.fsencode(base)])
+            with suppress(OSError):
+                os.stat(self._prefix + name)
+                return "/" + name.decode("latin-1")
+        return None
 
     def open(self, file: StaticFile, part: ByteRange) -> FileSlice:
         """Open the larger *file* for one body. Raises FileReplacedError and OSError."""
@@ -176,10 +219,11 @@ class Catalog:
             raise
 
     def _load(self, held_as: str, name: bytes) -> StaticFile:
-        media_type = media_type_of(name)
+        media_type = self._policy.content_type(name)
         coded = self._coded and is_compressible(media_type)
         for attempt in range(ATTEMPTS):
             place = _Place(
+                name,
                 name,
                 held_as,
                 canonical_path(name),
@@ -235,15 +279,17 @@ class Catalog:
         Raises FileReplacedError when it changed while it was read.
         """
         now = time()
-        descriptor, status = open_inside(root, place.name)
+        descriptor, status = open_inside(root, place.name, self._visible)
         try:
             file = place.known
-            if file is None or file.version != version_of(status) or not is_settled(status, now):
+            if (
+                file is None
+                or file.path != self._prefix + place.name
+                or file.version != version_of(status)
+                or not is_settled(status, now)
+            ):
                 file = self._read(descriptor, status, now, place)
-                if place.known and (place.known.version, place.known.etag) == (
-                    file.version,
-                    file.etag,
-                ):
+                if place.known and place.known.is_same_as(file):
                     file = place.known
         finally:
             os.close(descriptor)
@@ -277,7 +323,8 @@ class Catalog:
             held_as=place.held_as,
             media_type=place.media_type,
             is_compressible=place.is_compressible,
-            cache_control=self._cache_control,
+            name=place.plain_name,
+            policy=self._policy,
             digest=digest,
             now=now,
             size=size,
@@ -293,6 +340,7 @@ class _Place(NamedTuple):
     """Where a file lies, what follows from that alone, and what is known of it."""
 
     name: bytes  # below the root
+    plain_name: bytes  # without a coding's suffix
     held_as: str
     key: str
     media_type: str

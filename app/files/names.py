@@ -5,6 +5,7 @@ Names are bytes, as the file system has them: a name need not be UTF-8. "." and 
 nothing (RFC 3986 section 5.2.4; nginx and Apache httpd drop them as well); ".." is refused.
 """
 
+from typing import NamedTuple
 from urllib.parse import quote_from_bytes
 
 # pchar without what would need care elsewhere (RFC 3986 section 3.3)
@@ -12,9 +13,18 @@ _SAFE_IN_PATH = "/!$&'()*+,;=:@~-._"
 _NOTHING = (b"", b".")
 
 
-def file_name(url_path: str) -> bytes:
-    """Return the name below the root that *url_path* stands for; a directory's is empty or ends in
-    a slash.
+class Visibility(NamedTuple):
+    """What is served that is not served by default."""
+
+    dotfiles: bool = False
+    outside: bool = False  # what symbolic links below the root lead to
+
+
+DEFAULT_VISIBILITY = Visibility()
+
+
+def file_name(url_path: str, *, dotfiles: bool = False) -> bytes:
+    """Return the name below the root for *url_path*; a directory's is empty or ends in a slash.
 
     *url_path* is as in PATH_INFO: decoded bytes as latin-1. Raises FileNotFoundError if no file may
     have the name.
@@ -26,7 +36,7 @@ def file_name(url_path: str) -> bytes:
     if first or not segments or "\0" in url_path:
         raise FileNotFoundError(url_path)
     names = [segment for segment in segments if segment not in _NOTHING]
-    if is_hidden(names):
+    if b".." in names or (not dotfiles and is_hidden(names)):
         raise FileNotFoundError(url_path)
     if names and segments[-1] in _NOTHING:
         names.append(b"")

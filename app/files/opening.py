@@ -4,15 +4,18 @@ import os
 import stat
 
 from .document_root import RootDirectory
-from .names import is_hidden
+from .names import Visibility, is_hidden
 
 # O_NONBLOCK: what became a fifo after the stat must not block; O_NOCTTY: nor may a terminal become
 # ours.
 OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | getattr(os, "O_LARGEFILE", 0)
 
 
-def open_inside(root: RootDirectory, name: bytes) -> tuple[int, os.stat_result]:
-    """Open the regular file *name*, and return its descriptor and the status of what was opened.
+def open_inside(
+    root: RootDirectory, name: bytes, visible: Visibility
+) -> tuple[int, os.stat_result]:
+    """Open the regular file *name*; return its descriptor and the status of what was opened.
+
     Raises OSError.
     """
     # Asked before opening: opening a device can do something.
@@ -22,7 +25,7 @@ def open_inside(root: RootDirectory, name: bytes) -> tuple[int, os.stat_result]:
         status = os.fstat(descriptor)
         _require_regular(status, name)
         inner = root.inner_path(descriptor, name)
-        if inner is None or _hides(inner):
+        if (not visible.outside) if inner is None else _hides(inner, visible):
             raise FileNotFoundError(name)
     except BaseException:
         os.close(descriptor)
@@ -30,7 +33,9 @@ def open_inside(root: RootDirectory, name: bytes) -> tuple[int, os.stat_result]:
     return descriptor, status
 
 
-def _hides(inner: bytes) -> bool:
+def _hides(inner: bytes, visible: Visibility) -> bool:
+    if visible.dotfiles:
+        return False
     *directories, base = inner.split(b"/")
     # Kubernetes publishes volumes through directories such as ..data and ..2026_11_22, which no URL
     # can name.

@@ -8,9 +8,8 @@ from types import MappingProxyType
 
 from ..clock import http_date
 from .codings import IDENTITY
+from .policy import Fields, Policy
 from .version import Version, digest_of
-
-Fields = list[tuple[str, str]]
 
 #: What holding a file takes beside its bytes: fields, tuples, its place in the table; and its path
 #: in several forms.
@@ -28,7 +27,8 @@ class StaticFile:
     """
 
     __slots__ = (
-        "_cache_control",
+        "_name",
+        "_policy",
         "asked",
         "attributes",
         "coding",
@@ -64,7 +64,8 @@ class StaticFile:
         held_as: str,
         media_type: str,
         is_compressible: bool,
-        cache_control: str,
+        name: bytes,
+        policy: Policy,
         digest: str,
         now: float,
         size: int,
@@ -92,34 +93,32 @@ class StaticFile:
         self.sampled = sampled
         self.attributes = attributes
         self.salt = salt
-        self._cache_control = cache_control
+        self._name = name  # below the root, without a coding's suffix
+        self._policy = policy
         self.verified = ""  # the Date at which the file was last seen to lie inside the root
         self.asked = False  # for the store
         self.wanted = False  # whether its coded forms have been asked for
         self._make_fields()
 
     def _make_fields(self) -> None:
+        policy, name = self._policy, self._name
         self.vary: Fields = [("Vary", "Accept-Encoding")] if self.is_compressible else []
-        self.not_modified_fields: Fields = [
-            ("ETag", self.etag),
-            ("Cache-Control", self._cache_control),
-            *self.vary,
-        ]
-        # What 200 and 206 have in common: all but Content-Type and Content-Length
-        self.representation_fields: Fields = [
-            *self.not_modified_fields,
-            ("Accept-Ranges", "bytes"),
-            ("X-Content-Type-Options", "nosniff"),
-        ]
+        common = [("ETag", self.etag), ("Cache-Control", policy.cache_control_of(name)), *self.vary]
+        self.not_modified_fields: Fields = policy.fields_of(name, common)
+        fields = [("Content-Type", self.media_type)]
         if self.modified is not None:
-            self.representation_fields.insert(0, ("Last-Modified", http_date(self.modified)))
+            fields.append(("Last-Modified", http_date(self.modified)))
+        fields += [*common, ("Accept-Ranges", "bytes"), ("X-Content-Type-Options", "nosniff")]
         if self.coding != IDENTITY:
-            self.representation_fields.append(("Content-Encoding", self.coding))
-        self.fields: Fields = [
-            ("Content-Type", self.media_type),
-            ("Content-Length", str(self.size)),
-            *self.representation_fields,
-        ]
+            fields.append(("Content-Encoding", self.coding))
+        content_type, *others = policy.fields_of(name, fields)
+        #: What 200 and 206 have in common: all but Content-Type and Content-Length
+        self.representation_fields: Fields = others
+        self.fields: Fields = [content_type, ("Content-Length", str(self.size)), *others]
+
+    def is_same_as(self, other: "StaticFile") -> bool:
+        """Return whether *other* is the same version of the same file."""
+        return (self.path, self.version, self.etag) == (other.path, other.version, other.etag)
 
     def with_forms(self, forms: "Sequence[StaticFile]") -> "StaticFile":
         """Return the same version of the file with these coded forms of it."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.settings import DEFAULT_ROOT
+from app.options import DEFAULT_ROOT
 from tests.end_to_end.servers import BUILTIN, LiveServer, running
 from tests.programs import program
 from tests.waiting import wait_until

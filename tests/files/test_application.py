@@ -17,6 +17,7 @@ import pytest
 from app.counters.contract import Kind
 from app.files import FileApplication
 from app.files.conditional import parse_http_date
+from app.files.policy import Policy
 
 from .conftest import EARLIER, Reply, Site, wait_until
 
@@ -344,7 +345,7 @@ def test_one_stat_for_a_held_file(site: Site, monkeypatch: pytest.MonkeyPatch) -
 
 def test_max_age(site: Site) -> None:
     site.put("dir/index.html")
-    app = site.application(max_age=3600)
+    app = site.application(policy=Policy(max_age=3600))
     for path, status in (("/dir/", 200), ("/dir", 301)):
         reply = site.get(path, app=app)
         assert (reply.status, reply.fields["Cache-Control"]) == (status, "public, max-age=3600")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.files.media_types import media_type_of
+from app.files.policy import Policy
 
 TABLE = [
     ("index.html", "text/html; charset=utf-8"),
@@ -39,11 +39,10 @@ TABLE = [
     ("source.tar.zst", "application/zstd"),
     ("style.css.br", "application/octet-stream"),
     ("archive.zip", "application/zip"),
-    # From Python's own table
     ("page.shtml", "application/octet-stream"),
     ("book.texi", "application/x-texinfo"),
     # Nothing known
-    ("LICENSE", "application/octet-stream"),
+    ("LICENSE", "text/plain; charset=utf-8"),
     ("name.", "application/octet-stream"),
     ("name.unheard-of", "application/octet-stream"),
     ("dir.html/name", "application/octet-stream"),
@@ -54,4 +53,4 @@ TABLE = [
 
 @pytest.mark.parametrize(("name", "expected"), TABLE)
 def test_media_types(name: str, expected: str) -> None:
-    assert media_type_of(name.encode()) == expected
+    assert Policy().content_type(name.encode()) == expected

@@ -183,7 +183,7 @@ def test_dotfiles_are_served_when_the_root_lies_below_a_dot_directory(tmp_path: 
 
 
 def test_another_index(tree: Site) -> None:
-    app = tree.application(index="page.html")
+    app = tree.application(indexes=["page.html"])
     assert tree.get("/dir/", app=app).body == b"dir/page.html"
     assert tree.get("/", app=app).status == 404
 

@@ -1,0 +1,374 @@
+"""Every option once: flag, environment variable, default, what its text means, and help.
+
+The parser (`settings.py`) and the tables in the guide (`tests/options_table.py`) are made from the
+entries here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import option_values as values
+
+_PACKAGE = Path(__file__).resolve().parent
+#: The guide: in the package when that was installed, beside it in a checkout.
+DEFAULT_ROOT = str((_PACKAGE if (_PACKAGE / "www").is_dir() else _PACKAGE.parent) / "www")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: all that is said of it, in the form in which it is given."""
+
+    flags: tuple[str, ...]  # the long one last
+    help: str
+    metavar: str  # "" for a switch
+    convert: Callable[[str], Any]  # raises argparse.ArgumentTypeError
+    default: str  # as text; "" where `unset` says in words what holds without it
+    unset: str
+    absent: Any  # the value in that case
+    bare: str  # the text that stands for the flag without a value; "": it needs one
+    is_repeatable: bool
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: `--max-age` is `TALLY_MAX_AGE`."""
+        return variable_of(self.flags[-1])
+
+    @property
+    def is_switch(self) -> bool:
+        return not self.metavar
+
+
+def variable_of(flag: str) -> str:
+    """Return the environment variable that goes with a long *flag*."""
+    return "TALLY_" + flag.removeprefix("--").replace("-", "_").upper()
+
+
+def _option(
+    flags: str,
+    *,
+    help: str,
+    metavar: str = "",
+    convert: Callable[[str], Any] = str,
+    default: str = "",
+    unset: str = "off",
+    absent: Any = "",
+    bare: str = "",
+    repeatable: bool = False,
+) -> Option:
+    names = tuple(flags.split())
+    return Option(names, help, metavar, convert, default, unset, absent, bare, repeatable)
+
+
+GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
+    (
+        "what is served",
+        (
+            _option(
+                "--root",
+                metavar="DIR",
+                convert=values.present,
+                default=DEFAULT_ROOT,
+                help="the directory to serve; the same as the positional DIR",
+            ),
+            _option(
+                "--index",
+                metavar="NAME,...",
+                convert=values.file_names,
+                default="index.html",
+                help="the file served for a directory: the first of these that exists",
+            ),
+            _option(
+                "--spa",
+                metavar="FILE",
+                convert=values.page_name,
+                absent=None,
+                help="the file below the root that a browser gets, with 200, for an address that"
+                " names no file",
+            ),
+            _option(
+                "--dotfiles",
+                convert=values.switch,
+                help="serve files whose names begin with a dot, too",
+            ),
+            _option(
+                "--follow-symlinks",
+                convert=values.switch,
+                help="serve what symbolic links below the root lead to outside of it, too",
+            ),
+            _option(
+                "--max-age",
+                metavar="SECONDS",
+                convert=values.whole_number(0, 2**31),
+                default="0",
+                help="how long clients may use a file without asking again; 0: not at all, so that"
+                " every use counts",
+            ),
+            _option(
+                "--immutable",
+                metavar="PATTERN|auto|off",
+                convert=values.patterns,
+                default="auto",
+                repeatable=True,
+                help="files that never change under their names, and may be used for a year;"
+                " auto: names into which a build tool has put a hash; repeatable, or separated by"
+                " commas",
+            ),
+            _option(
+                "--header",
+                metavar="'PATTERN NAME: VALUE'",
+                convert=values.header_rules,
+                absent=(),
+                unset="none",
+                repeatable=True,
+                help="give answers for names that match the pattern this field; without a value"
+                " the field is removed; repeatable, in the variable one a line",
+            ),
+            _option(
+                "--cors",
+                metavar="ORIGIN",
+                convert=values.origin,
+                absent=None,
+                bare="*",
+                help="let pages of other sites (of this origin alone) read the files",
+            ),
+            _option(
+                "--download",
+                metavar="PATTERN",
+                convert=values.patterns,
+                absent=(),
+                unset="none",
+                repeatable=True,
+                help="files that a browser saves rather than shows; repeatable, or separated by"
+                " commas",
+            ),
+            _option(
+                "--mime",
+                metavar=".EXT=TYPE",
+                convert=values.media_types,
+                absent=(),
+                unset="none",
+                repeatable=True,
+                help="the media type of files with this extension; repeatable, or separated by"
+                " commas",
+            ),
+            _option(
+                "--charset",
+                metavar="NAME|none",
+                convert=values.charset,
+                default="utf-8",
+                help="the encoding that text is declared to have",
+            ),
+            _option(
+                "--no-compression",
+                convert=values.switch,
+                help="send text as it is, also to clients that accept it compressed",
+            ),
+            _option(
+                "--root-grace",
+                metavar="SECONDS|never",
+                convert=values.grace,
+                default="10",
+                help="how long the directory may be gone before the built-in server shuts down with status 2; 0: at once",
+            ),
+        ),
+    ),
+    (
+        "counting",
+        (
+            _option(
+                "--counts",
+                metavar="URL",
+                unset="automatic",
+                help="where counts are kept: memory:, lmdb:DIR, redis://HOST/DB, rediss://..., unix://PATH (default: memory: for one process, a private lmdb: for several)",
+            ),
+            _option(
+                "--counts-journal",
+                metavar="DIR",
+                unset="automatic",
+                help="where accesses wait while Redis is away (default: below the user's state directory)",
+            ),
+            _option(
+                "--count-log",
+                metavar="FILE|-|off",
+                convert=values.present,
+                default="-",
+                help="where each access's line path|client address|client port|number goes; -: standard output",
+            ),
+            _option(
+                "--count-header",
+                convert=values.switch,
+                help="add the access's number to the answer as Tally-Count",
+            ),
+            _option("-q --quiet", convert=values.switch, help="no banner and no count lines"),
+        ),
+    ),
+    (
+        "the built-in server",
+        (
+            _option(
+                "--app",
+                metavar="MODULE:CALLABLE",
+                unset="the files",
+                help="run this WSGI application instead of the files",
+            ),
+            _option(
+                "-b --bind",
+                metavar="ADDRESS",
+                convert=values.addresses,
+                default=":0",
+                repeatable=True,
+                help="HOST:PORT, :PORT (IPv4 and IPv6), [::1]:PORT, unix:PATH or fd://N; repeatable, in the variable separated by commas; port 0: the system picks one",
+            ),
+            _option(
+                "--unix-mode",
+                metavar="OCTAL",
+                convert=values.file_mode,
+                default="666",
+                help="the file mode of a Unix socket",
+            ),
+            _option(
+                "--backlog",
+                metavar="N",
+                convert=values.whole_number(1, 2**31 - 1),
+                default="2048",
+                help="how many connections may wait to be accepted",
+            ),
+            _option(
+                "--threads",
+                metavar="N",
+                convert=values.whole_number(0, 4096),
+                default="8",
+                help="how many application calls run at the same time in a process; 0: a new thread for each connection",
+            ),
+            _option(
+                "-w --workers",
+                metavar="N|auto",
+                convert=values.worker_count,
+                default="1",
+                help="how many processes serve; auto: one for each core",
+            ),
+            _option(
+                "--certfile",
+                metavar="FILE",
+                unset="none",
+                help="serve TLS with this certificate chain (PEM)",
+            ),
+            _option(
+                "--keyfile",
+                metavar="FILE",
+                unset="in the certificate",
+                help="its private key (default: in the certificate's file)",
+            ),
+            _option(
+                "--forwarded-allow-ips",
+                metavar="IP,...",
+                convert=values.addresses,
+                unset="none",
+                absent=(),
+                help="proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, unix, or *",
+            ),
+        ),
+    ),
+    (
+        "limits",
+        (
+            _option(
+                "--header-timeout",
+                metavar="SECONDS",
+                convert=values.seconds,
+                default="10",
+                help="for a whole request head",
+            ),
+            _option(
+                "--body-timeout",
+                metavar="SECONDS",
+                convert=values.seconds,
+                default="30",
+                help="for a request body to make progress",
+            ),
+            _option(
+                "--write-timeout",
+                metavar="SECONDS",
+                convert=values.seconds,
+                default="60",
+                help="for a client to take more of its answer",
+            ),
+            _option(
+                "--keep-alive",
+                metavar="SECONDS",
+                convert=values.seconds_or_zero,
+                default="75",
+                help="for the next request on a connection; 0: close after each answer",
+            ),
+            _option(
+                "--graceful-timeout",
+                metavar="SECONDS",
+                convert=values.seconds_or_zero,
+                default="30",
+                help="for answers under way when the server is told to stop",
+            ),
+            _option(
+                "--max-connections",
+                metavar="N",
+                convert=values.whole_number(0, 2**31 - 1),
+                default="0",
+                help="per process; idle ones are closed first (0: as many as the limit on open files allows)",
+            ),
+            _option(
+                "--limit-request-line",
+                metavar="BYTES",
+                convert=values.whole_number(64, 2**20),
+                default="8190",
+                help="the longest request line",
+            ),
+            _option(
+                "--limit-request-fields",
+                metavar="N",
+                convert=values.whole_number(1, 10000),
+                default="100",
+                help="the most header fields in a request",
+            ),
+            _option(
+                "--limit-request-field-size",
+                metavar="BYTES",
+                convert=values.whole_number(64, 2**20),
+                default="8190",
+                help="the longest header field line",
+            ),
+            _option(
+                "--limit-request-head",
+                metavar="BYTES",
+                convert=values.whole_number(128, 2**24),
+                default="65536",
+                help="the largest request head",
+            ),
+            _option(
+                "--limit-request-body",
+                metavar="BYTES",
+                convert=values.whole_number(0),
+                default="1073741824",
+                help="the largest request body; 0: no limit",
+            ),
+        ),
+    ),
+    (
+        "the server's access log",
+        (
+            _option(
+                "--access-logfile",
+                metavar="FILE|-",
+                unset="none",
+                help="log every request there; -: standard output",
+            ),
+            _option(
+                "--access-logformat",
+                metavar="combined|json",
+                convert=values.log_format,
+                default="combined",
+                help="its format",
+            ),
+        ),
+    ),
+)
