@@ -88,6 +88,11 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 " names no file",
             ),
             _option(
+                "--listing",
+                convert=values.switch,
+                help="list directories that have no index: as a page, as JSON, or as a feed",
+            ),
+            _option(
                 "--dotfiles",
                 convert=values.switch,
                 help="serve files whose names begin with a dot, too",

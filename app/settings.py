@@ -28,6 +28,7 @@ class Settings:
     root: str  # absolute
     index: tuple[str, ...]
     spa: str | None
+    listing: bool
     dotfiles: bool
     follow_symlinks: bool
     max_age: int

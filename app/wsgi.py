@@ -81,6 +81,7 @@ class Application:
                     policy=_policy(settings),
                     indexes=settings.index,
                     spa=settings.spa or "",
+                    lists=settings.listing,
                     visible=Visibility(settings.dotfiles, settings.follow_symlinks),
                     coded=not settings.no_compression,
                     count_header=settings.count_header,

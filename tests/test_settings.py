@@ -20,6 +20,7 @@ DEFAULTS: dict[str, object] = {
     "root": DEFAULT_ROOT,
     "index": ("index.html",),
     "spa": None,
+    "listing": False,
     "dotfiles": False,
     "follow_symlinks": False,
     "max_age": 0,

@@ -73,7 +73,8 @@ class FileApplication:
     *counter* is told of every answer, and *count_line* of every access: with the file's key, the
     client's address and port, and the access's number (None when it is not known yet). *indexes* are
     the names of files that stand for their directory, the first that exists; *spa* is the name of
-    the file that browsers get where there is none. With *coded*, text goes out compressed to clients that accept it: from
+    the file that browsers get where there is none; *lists*: directories without an index are
+    listed. With *coded*, text goes out compressed to clients that accept it: from
     siblings such as `style.css.gz`, or compressed here. With *count_header*, answers carry
     Tally-Count.
     """
@@ -87,6 +88,7 @@ class FileApplication:
         policy: Policy | None = None,
         indexes: Sequence[str] = ("index.html",),
         spa: str = "",
+        lists: bool = False,
         coded: bool = True,
         count_header: bool = False,
         held_total: int = HELD_TOTAL,
@@ -94,6 +96,7 @@ class FileApplication:
     ) -> None:
         self._policy = policy or Policy()
         self._spa = spa
+        self._lists = lists
         self._catalog = Catalog(
             root,
             indexes=indexes,
@@ -239,6 +242,8 @@ class FileApplication:
     def _not_found(self, environ: "WSGIEnvironment", url_path: str) -> Answer:
         """The application of one page to a browser, else the nearest 404.html, else our own page."""
         head = environ["REQUEST_METHOD"] == "HEAD"
+        if self._lists and (answer := self._listing(environ, url_path)):
+            return answer
         try:
             if self._spa and _is_navigation(environ):
                 answer = self._answer_from_file(environ, "/" + self._spa, head)
@@ -251,6 +256,26 @@ class FileApplication:
         except (OSError, SlashMissingError, FileReplacedError):
             return error(404)
         return Answer(404, page_fields(file.media_type, file.size, "no-store"), body)
+
+    def _listing(self, environ: "WSGIEnvironment", url_path: str) -> Answer | None:
+        """Return the listing of the directory at *url_path*, if it is one without an index."""
+        directory = self._catalog.directory(url_path)
+        if directory is None:
+            return None
+        if not url_path.endswith("/"):
+            return self._redirect(environ, url_path)
+        # Few sites list anything, so this is loaded with the first listing.
+        from .listing import Query, listing
+
+        query = Query.of(environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", ""))
+        fields, body = listing(directory, query)
+        outcome = evaluate(environ, dict(fields)["ETag"], None, time())
+        if outcome is Outcome.FAILED:
+            return error(412)
+        if outcome is Outcome.NOT_MODIFIED:
+            kept = [(name, value) for name, value in fields if not name.startswith("Content-")]
+            return Answer(304, kept, [])
+        return Answer(200, fields, [body])
 
     def _answer_with(self, file: StaticFile, environ: "WSGIEnvironment", head: bool) -> Answer:
         now = time()

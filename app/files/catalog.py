@@ -20,6 +20,7 @@ from typing import NamedTuple
 from ..clock import date_header
 from .codings import IDENTITY, SUFFIXES
 from .compression import is_compressible
+from .directory import Directory, read_directory
 from .document_root import RootDirectory, RootLostError, RootWatch
 from .file_slice import FileSlice
 from .held import HeldStore
@@ -116,12 +117,12 @@ class Catalog:
             return file
         try:
             existing = self._existing(name)
-            if existing != name and not existing.endswith(self._indexes[0]):
+            if existing in (name, name + self._indexes[0]):
+                file = self._load(held_as, existing)
+            else:
                 # Held under its own path: a better index may come at any moment.
-                held_as = "/" + existing.decode("latin-1")
-                if file := self.held(held_as, date):
-                    return file
-            file = self._load(held_as, existing)
+                own_path = "/" + existing.decode("latin-1")
+                file = self.held(own_path, date) or self._load(own_path, existing)
         except IsADirectoryError:
             if held_as.endswith("/"):
                 raise FileNotFoundError(url_path) from None
@@ -144,6 +145,15 @@ class Catalog:
                 return name + index
         os.stat(self._prefix + name + self._indexes[-1])
         return name + self._indexes[-1]
+
+    def directory(self, url_path: str) -> Directory | None:
+        """Return the directory at *url_path*, to be listed; None when nothing there may be seen."""
+        try:
+            name = file_name(url_path, dotfiles=self._visible.dotfiles)
+            with RootDirectory(self._root) as root:
+                return read_directory(root, name.rstrip(b"/"), self._visible)
+        except OSError:
+            return None
 
     def nearest(self, base: str, url_path: str) -> str | None:
         """Return the URL path of the file *base* in the directory of *url_path*, or the nearest

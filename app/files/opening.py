@@ -25,7 +25,7 @@ def open_inside(
         status = os.fstat(descriptor)
         _require_regular(status, name)
         inner = root.inner_path(descriptor, name)
-        if (not visible.outside) if inner is None else _hides(inner, visible):
+        if (not visible.outside) if inner is None else hides(inner, visible):
             raise FileNotFoundError(name)
     except BaseException:
         os.close(descriptor)
@@ -33,7 +33,8 @@ def open_inside(
     return descriptor, status
 
 
-def _hides(inner: bytes, visible: Visibility) -> bool:
+def hides(inner: bytes, visible: Visibility) -> bool:
+    """Return whether the path *inner* below the root leads through what is hidden."""
     if visible.dotfiles:
         return False
     *directories, base = inner.split(b"/")
