@@ -4,6 +4,7 @@ server.
     tally [DIR] [options]
     tally --app MODULE:CALLABLE [options]
     tally counts COMMAND ...
+    tally compress DIR
 
 From a checkout, `python run_builtin.py` takes the place of `tally`.
 
@@ -70,6 +71,10 @@ def main() -> int:
         from .counters.__main__ import main as counts
 
         return counts(arguments[1:], program="tally counts")
+    if arguments[:1] == ["compress"]:
+        from .files.precompress import main as compress
+
+        return compress(arguments[1:])
     return run("tally", arguments)
 
 

@@ -118,7 +118,10 @@ class _Gather(argparse.Action):
 
 def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str], program: str) -> _Parser:
     subcommand = (
-        "\n       %(prog)s counts COMMAND ...   show and move counts" if program == "tally" else ""
+        "\n       %(prog)s counts COMMAND ...   show and move counts"
+        "\n       %(prog)s compress DIR         write coded forms of text files beside them"
+        if program == "tally"
+        else ""
     )
     parser = parser_class(
         prog=program,

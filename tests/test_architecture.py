@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
         "app.server",
         "app.wsgi",
         "app.counters.__main__",
+        "app.files.precompress",
         "app.line_log",
         "app.failure_log",
     },
