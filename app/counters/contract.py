@@ -10,7 +10,7 @@
 `tests/counters/test_contract.py` runs against every backend.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -167,6 +167,12 @@ class Counter(Protocol):
 
         For every answer but those whose kind tells it to `count`: 200 (FULL), 206 (PARTIAL,
         RESUMED) and 304 (NOT_MODIFIED). A HEAD's status is told here too.
+        """
+
+    def accesses(self, paths: Sequence[str]) -> dict[str, int]:
+        """Return how many accesses each of *paths* has had by now, 0 for one that had none.
+
+        What is not known at the moment, because the store is away, is left out. Never raises.
         """
 
     def close(self) -> None:

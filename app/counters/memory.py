@@ -1,6 +1,6 @@
 """Counts of one process, in a dict under a lock: the readable definition of the contract."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from threading import Lock
 from time import time
@@ -56,6 +56,11 @@ class MemoryCounter:
         with self._lock:
             statuses = self._counts.other_statuses
             statuses[status] = statuses.get(status, 0) + 1
+
+    def accesses(self, paths: Sequence[str]) -> dict[str, int]:
+        with self._lock:
+            files = self._counts.files
+            return {path: files[path].accesses if path in files else 0 for path in paths}
 
     def counts(self) -> Counts:
         with self._lock:

@@ -2,7 +2,7 @@
 it opens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 from .contract import ACCESSES, Announce, Counter, CounterError, Kind
@@ -39,6 +39,10 @@ class DeferredCounter:
         store = self._store or self._opened()
         if store is not None:
             store.answered(status)
+
+    def accesses(self, paths: Sequence[str]) -> dict[str, int]:
+        store = self._store or self._opened()
+        return {} if store is None else store.accesses(paths)
 
     def close(self) -> None:
         with self._lock:

@@ -268,7 +268,7 @@ class FileApplication:
         from .listing import Query, listing
 
         query = Query.of(environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", ""))
-        fields, body = listing(directory, query)
+        fields, body = listing(directory, query, self._counter.accesses)
         outcome = evaluate(environ, dict(fields)["ETag"], None, time())
         if outcome is Outcome.FAILED:
             return error(412)

@@ -6,7 +6,7 @@ Only what the query says is looked at: `q` (a part of the name), `sort` (name, s
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, quote_from_bytes, urlencode
 
 from .directory import Directory, Entry
+from .names import canonical_path
 from .policy import Fields
 
 PAGE_SIZE = 500
@@ -71,6 +72,10 @@ class Query(NamedTuple):
         return "?" + urlencode({name: value for name, value in wanted.items() if value})
 
 
+#: From paths to their accesses
+Accesses = Callable[[Sequence[str]], Mapping[str, int]]
+
+
 class Selection(NamedTuple):
     """The entries on one page, and what they are a part of."""
 
@@ -80,14 +85,25 @@ class Selection(NamedTuple):
     page: int
 
 
-def listing(directory: Directory, query: Query) -> tuple[Fields, bytes]:
-    """Return the fields and the content of an answer that lists *directory*."""
-    if query.format == "json":
-        body = _json(directory, query)
-    elif query.format == "atom":
+def listing(directory: Directory, query: Query, accesses: Accesses) -> tuple[Fields, bytes]:
+    """Return the fields and the content of an answer that lists *directory*.
+
+    *accesses* tells of paths, percent-encoded, how often each was accessed; what is not known it
+    leaves out.
+    """
+    if query.format == "atom":
         body = _atom(directory)
     else:
-        body = _page(directory, query)
+        selection = select(directory, query)
+        paths = {
+            entry.name: canonical_path(_below(directory, entry.name))
+            for entry in selection.entries
+            if not entry.is_directory
+        }
+        known = accesses(list(paths.values()))
+        counts = {name: known[path] for name, path in paths.items() if path in known}
+        write = _json if query.format == "json" else _page
+        body = write(directory, query, selection, counts)
     fields = [
         ("Content-Type", _MEDIA_TYPES[query.format]),
         ("Content-Length", str(len(body))),
@@ -121,6 +137,10 @@ def _preferred(accept: str) -> str:
             if essence == media_type.partition(";")[0]:
                 return name
     return "html"
+
+
+def _below(directory: Directory, name: bytes) -> bytes:
+    return directory.name + b"/" + name if directory.name else name
 
 
 def _text(name: bytes) -> str:
@@ -167,8 +187,9 @@ _CONTENT_SECURITY_POLICY = (
 )
 
 
-def _page(directory: Directory, query: Query) -> bytes:
-    selection = select(directory, query)
+def _page(
+    directory: Directory, query: Query, selection: Selection, counts: Mapping[bytes, int]
+) -> bytes:
     path = _text(directory.name)
     return _PAGE.substitute(
         title=escape(f"/{path}/" if path else "/"),
@@ -177,8 +198,9 @@ def _page(directory: Directory, query: Query) -> bytes:
         filter=escape(query.filter),
         sort=query.sort,
         order="desc" if query.descending else "asc",
-        headings="".join(_heading(query, *heading) for heading in _HEADINGS),
-        rows=_rows(directory, selection.entries),
+        headings="".join(_heading(query, *heading) for heading in _HEADINGS)
+        + '<th scope="col" class="number">Accesses</th>',
+        rows=_rows(directory, selection.entries, counts),
         pages=_pages(query, selection),
         readme=_readme(directory) if selection.page == 1 else "",
         summary=_summary(directory, selection),
@@ -206,11 +228,11 @@ def _heading(query: Query, key: str, title: str, style: str) -> str:
     return f'<th scope="col" class="{style}"{state}><a href="{link}">{title}</a>{arrow}</th>'
 
 
-def _rows(directory: Directory, entries: Iterable[Entry]) -> str:
+def _rows(directory: Directory, entries: Iterable[Entry], counts: Mapping[bytes, int]) -> str:
     rows = []
     if directory.name:
         rows.append(
-            '<tr><td><a href="../">../</a></td><td class="number"></td><td class="date"></td></tr>\n'
+            '<tr><td><a href="../">../</a></td><td class="number"></td><td class="date"></td><td></td></tr>\n'
         )
     for entry in entries:
         slash = "/" if entry.is_directory else ""
@@ -219,6 +241,7 @@ def _rows(directory: Directory, entries: Iterable[Entry]) -> str:
             f'<tr><td><a href="{_reference(entry)}"><bdi>{escape(_text(entry.name))}</bdi>{slash}</a>'
             f'</td><td class="number">{"" if entry.is_directory else _size(entry.size)}</td>'
             f'<td class="date"><time datetime="{moment}">{moment[:10]} {moment[11:16]}</time></td>'
+            f'<td class="number">{f"{counts[entry.name]:,}" if entry.name in counts else ""}</td>'
             "</tr>\n"
         )
     return "".join(rows)
@@ -259,8 +282,9 @@ def _summary(directory: Directory, selection: Selection) -> str:
 # For programs
 
 
-def _json(directory: Directory, query: Query) -> bytes:
-    selection = select(directory, query)
+def _json(
+    directory: Directory, _query: Query, selection: Selection, counts: Mapping[bytes, int]
+) -> bytes:
     document = {
         "path": "/" + quote_from_bytes(directory.name) + ("/" if directory.name else ""),
         "entries": [
@@ -270,6 +294,7 @@ def _json(directory: Directory, query: Query) -> bytes:
                 "type": "directory" if entry.is_directory else "file",
                 "size": None if entry.is_directory else entry.size,
                 "modified": _moment(entry.modified),
+                "accesses": counts.get(entry.name),
             }
             for entry in selection.entries
         ],

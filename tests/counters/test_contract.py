@@ -1,4 +1,4 @@
-"""The contract of `app/counters/counter.py`, kept by every backend: alone, with threads, with
+"""The contract of `app/counters/contract.py`, kept by every backend: alone, with threads, with
 processes, with both.
 """
 
@@ -33,6 +33,20 @@ def test_accesses_are_numbered_from_one(counter: CountingStore, path: str) -> No
 def test_each_file_has_its_own_numbers(counter: CountingStore) -> None:
     assert [counter.count(path, Kind.FULL) for path in PATHS * 2] == [1, 1, 1, 1, 2, 2, 2, 2]
     assert sorted(counter.counts().files) == sorted(PATHS)
+
+
+def test_accesses_of_some_files_can_be_asked_for(counter: CountingStore) -> None:
+    assert counter.accesses([]) == {}
+    assert counter.accesses(PATHS) == dict.fromkeys(PATHS, 0)
+    for times, path in enumerate(PATHS):
+        for _ in range(times):
+            counter.count(path, Kind.FULL)
+        counter.count(path, Kind.HEAD)
+    assert counter.accesses([*PATHS, "/other"]) == {
+        **{path: times for times, path in enumerate(PATHS)},
+        "/other": 0,
+    }
+    assert "/other" not in counter.counts().files
 
 
 def test_the_kinds_that_are_accesses_share_the_numbers(counter: CountingStore) -> None:

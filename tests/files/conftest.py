@@ -4,7 +4,7 @@ server would.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from wsgiref.validate import validator
@@ -37,6 +37,9 @@ class RecordingCounter:
 
     def answered(self, status: int) -> None:
         self.statuses.append(status)
+
+    def accesses(self, paths: Sequence[str]) -> dict[str, int]:
+        return {path: self.numbers.get(path, 0) for path in paths}
 
     def close(self) -> None:
         pass

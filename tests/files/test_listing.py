@@ -117,7 +117,7 @@ def test_formats(site: Site, app: FileApplication) -> None:
         "entries": [
             document["entries"][0],
             {"name": "a & b.txt", "href": "./a%20%26%20b.txt", "type": "file", "size": 5,
-             "modified": "2023-11-14T22:13:20Z"},
+             "modified": "2023-11-14T22:13:20Z", "accesses": 0},
         ],
         "total": 2, "matching": 2, "page": 1, "pages": 1,
     }  # fmt: skip
@@ -131,6 +131,24 @@ def test_formats(site: Site, app: FileApplication) -> None:
     page = site.get("/d/", app=app, HTTP_ACCEPT="text/html,application/json")
     assert page.fields["Content-Type"] == "text/html; charset=utf-8"
     assert page.fields["Vary"] == "Accept"
+
+
+def test_accesses_are_shown(site: Site, app: FileApplication) -> None:
+    site.put("d/größe 1.txt")
+    for _ in range(1234):
+        site.get("/d/größe 1.txt", app=app)
+    assert b'<td class="number">1,234</td>' in site.get("/d/", app=app).body
+    document = json.loads(site.get("/d/", app=app, QUERY_STRING="format=json").body)
+    assert [entry["accesses"] for entry in document["entries"]] == [1234]
+    assert site.counter.counted[-1][0] == "/d/gr%C3%B6%C3%9Fe%201.txt"
+
+
+def test_accesses_that_are_not_known_are_left_out(site: Site, app: FileApplication) -> None:
+    site.put("d/a.txt")
+    site.counter.accesses = lambda paths: {}  # type: ignore[method-assign]
+    assert site.get("/d/", app=app).status == 200
+    document = json.loads(site.get("/d/", app=app, QUERY_STRING="format=json").body)
+    assert [entry["accesses"] for entry in document["entries"]] == [None]
 
 
 def test_a_listing_that_has_not_changed(site: Site, app: FileApplication) -> None:

@@ -12,7 +12,7 @@ import socket
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import thread_time
 from typing import Any
@@ -173,6 +173,9 @@ class _NoCounter:
 
     def answered(self, status: int) -> None:
         pass
+
+    def accesses(self, paths: Sequence[str]) -> dict[str, int]:
+        return {}
 
     def close(self) -> None:
         pass

@@ -11,7 +11,7 @@ How LMDB is opened, grown and recovered is `environment.py`'s affair.
 
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from time import time
 
@@ -154,6 +154,22 @@ class LmdbCounter:
 
     # ------------------------------------------------------------------ reading and moving
 
+    def accesses(self, paths: Sequence[str]) -> dict[str, int]:
+        def read(transaction: Transaction) -> dict[str, int]:
+            values = {path: transaction.get(_key_of(path)) or b"" for path in paths}
+            return {
+                path: _record(value).accesses if len(value) == _RECORD_SIZE else 0
+                for path, value in values.items()
+            }
+
+        if self._outage.is_waiting():
+            return {}
+        try:
+            return self._environment.read(read)
+        except CounterError as error:
+            self._outage.failed(error)
+            return {}
+
     def counts(self) -> Counts:
         """Return what one moment held; writers go on meanwhile."""
         rows = self._environment.read(lambda transaction: list(transaction.cursor()))
@@ -200,6 +216,13 @@ class LmdbCounter:
             and (rows := rows_of_file(snapshot))
         ):
             self._environment.transact(_raise_to, decoded(rows))
+
+
+def _key_of(path: str) -> bytes:
+    """Return the key that a path's record has if there is one; nothing is written."""
+    key = path.encode("utf-8", "surrogatepass")
+    is_short = len(key) <= _LONGEST_PATH and path.startswith("/")
+    return key if is_short else _DIGEST + sha256(key).digest()
 
 
 def _digest_key(transaction: Transaction, path: bytes) -> bytes:

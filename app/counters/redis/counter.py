@@ -18,7 +18,7 @@ What is sent to the remote store, and how, is `redis.py`'s affair.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Event, Lock, Thread
 from time import gmtime, monotonic, strftime, time
 
@@ -344,6 +344,14 @@ class JournaledCounter:
             self._submit(_Waiting(("status", str(status), str(answers), now), False, None))
 
     # ------------------------------------------------------------------ reading and moving
+
+    def accesses(self, paths: Sequence[str]) -> dict[str, int]:
+        if self._away:
+            return {}
+        try:
+            return self._remote.accesses(paths)
+        except CounterError:
+            return {}  # the next count finds out what it is
 
     def counts(self) -> Counts:
         """Return what the remote store has; what waits in journals is not in it."""

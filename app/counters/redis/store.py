@@ -172,6 +172,15 @@ class RedisStore:
 
     # ------------------------------------------------------------------ reading and moving
 
+    def accesses(self, paths: Sequence[str]) -> dict[str, int]:
+        """Return the accesses of *paths*. Waits for `ANSWER_SECONDS`."""
+        arguments = [text for path in paths for text in (path, "0")]
+        answers = self._run(self._quick, scripts.READ, arguments) if paths else []
+        return {
+            path: FileRecord.of(map(int, text.split()), {}).accesses if text is not None else 0
+            for path, (text, *_) in zip(paths, answers, strict=True)
+        }
+
     def counts(self) -> Counts:
         counts = Counts()
         days: dict[str, set[int]] = {}
