@@ -11,6 +11,8 @@ import pytest
 
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SHORT = [
     "--workloads",
     "small",

@@ -13,6 +13,8 @@ from app.comparison.workloads import WORKLOADS
 from tests.comparison.contestants import faulty
 from tests.programs import program
 
+pytestmark = pytest.mark.slow
+
 #: More answers than the look before the load takes: the fault begins under load.
 UNDER_LOAD = 20
 

@@ -211,7 +211,13 @@ def refusing_redis() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize(
+    "batch",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("four", "hundred") else [])
+        for name in BATCHES
+    ],
+)
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_a_batch_changes_nothing_or_everything(
     refusing_redis: RedisServer, refusal: str, batch: str

@@ -14,6 +14,8 @@ from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import BUILTIN, GUNICORN, running
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 
+import pytest
+
 from tests.end_to_end.client import Client
 from tests.end_to_end.servers import LiveServer, running
 from tests.end_to_end.tree import generate, write_links
@@ -24,6 +26,7 @@ def fetch_all(port: int, targets: Sequence[tuple[str, Path]], different: list[st
         different.extend(pending)
 
 
+@pytest.mark.slow
 def test_a_tree_fetched_by_eight_clients_is_the_same_tree(kind: str, tmp_path: Path) -> None:
     tree = generate(tmp_path, files=120, largest=8 << 20)
     targets = list(tree.items())

@@ -88,6 +88,7 @@ def test_pipelined_behind_a_slow_call() -> None:
         assert [read_answer(client)[2] for _ in range(4)] == [b"/wait", b"/1", b"/2", b"/3"]
 
 
+@pytest.mark.slow
 def test_every_request_is_called_for_once_while_calls_change_threads() -> None:
     calls: Counter[str] = Counter()
     lock = threading.Lock()

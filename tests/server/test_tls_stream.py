@@ -70,6 +70,7 @@ def test_a_refusal_arrives_while_the_client_is_still_sending(
         assert read_all(client).startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.slow
 @MODELS
 def test_large_bodies_pass_in_both_directions(
     threads: int, contexts: Any, connect: Connect
