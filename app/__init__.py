@@ -6,7 +6,7 @@
     server/        who listens: sockets, threads, worker processes; runs any WSGI callable
     comparison/    side by side: runs servers as processes and compares them
     wsgi.py        the application put together; main.py: the command that serves it
-    settings.py    every option once
+    options.py     every option once; settings.py reads them from flags and variables
 
     Leaves: clock.py has the current HTTP date, line_log.py writes lines to standard output and
     error without waiting for a reader, failure_log.py says each failure once, after_fork.py

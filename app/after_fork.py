@@ -6,6 +6,7 @@ registers here, and begins anew in each child.
 """
 
 import os
+import sys
 from typing import Protocol
 from weakref import WeakSet
 
@@ -41,7 +42,10 @@ def _begin_in_child() -> None:
     global _has_forked
     _has_forked = False
     for thing in list(_registered):
-        thing.begin_in_child()
+        try:
+            thing.begin_in_child()
+        except Exception:  # noqa: BLE001 - the others begin all the same
+            sys.excepthook(*sys.exc_info())
 
 
 os.register_at_fork(after_in_parent=_note_fork, after_in_child=_begin_in_child)

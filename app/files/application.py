@@ -71,12 +71,11 @@ class FileApplication:
     """Serves the files below *root* as a WSGI application. Safe from any thread.
 
     *counter* is told of every answer, and *count_line* of every access: with the file's key, the
-    client's address and port, and the access's number (None when it is not known yet). *indexes* are
-    the names of files that stand for their directory, the first that exists; *spa* is the name of
-    the file that browsers get where there is none; *lists*: directories without an index are
-    listed. With *coded*, text goes out compressed to clients that accept it: from
-    siblings such as `style.css.gz`, or compressed here. With *count_header*, answers carry
-    Tally-Count.
+    client's address and port, and the access's number (None when it is not known yet). *indexes*
+    are the names of files that stand for their directory, the first that exists; *spa* is the name
+    of the file that browsers get where there is none. With *lists*, directories without an index
+    are listed. With *coded*, text goes out compressed to clients that accept it: from siblings such
+    as `style.css.gz`, or compressed here. With *count_header*, answers carry Tally-Count.
     """
 
     def __init__(
@@ -132,7 +131,9 @@ class FileApplication:
         fields = [*answer.fields, ("Date", date_header())]
         kind = answer.kind
         if answer.file is None and self._policy.has_rules:
-            fields = self._policy.fields_of(_name_in(environ), fields)
+            fields = self._policy.fields_without_file(
+                _name_in(environ), fields, is_error=answer.status >= 400
+            )
         if kind is not None and answer.file is not None:
             self._count(environ, answer.file, kind, fields)
         if kind is None or kind is Kind.HEAD:  # the other kinds tell their status
@@ -176,14 +177,18 @@ class FileApplication:
         url_path = environ.get("PATH_INFO", "") or ("" if environ.get("SCRIPT_NAME") else "/")
         for _ in range(ATTEMPTS):
             try:
-                return self._answer_from_file(environ, url_path, head)
+                return self._attempt(environ, url_path, head)
             except FileReplacedError:
                 continue
-            except SlashMissingError:
-                return self._redirect(environ, url_path)
-            except OSError as problem:
-                return self._failure(environ, url_path, problem)
         return self._failure(environ, url_path, BlockingIOError(url_path))
+
+    def _attempt(self, environ: "WSGIEnvironment", url_path: str, head: bool) -> Answer:
+        try:
+            return self._answer_from_file(environ, url_path, head)
+        except SlashMissingError:
+            return self._redirect(environ, url_path)
+        except OSError as problem:
+            return self._failure(environ, url_path, problem)
 
     def _preflight(self, environ: "WSGIEnvironment") -> Fields:
         """Return what a browser wants to know before it asks for another site's file."""
@@ -240,28 +245,39 @@ class FileApplication:
             )
 
     def _not_found(self, environ: "WSGIEnvironment", url_path: str) -> Answer:
-        """The application of one page to a browser, else the nearest 404.html, else our own page."""
-        head = environ["REQUEST_METHOD"] == "HEAD"
-        if self._lists and (answer := self._listing(environ, url_path)):
+        """What stands for an address without a file: see `_instead`; else the nearest 404.html."""
+        if answer := self._instead(environ, url_path):
             return answer
+        path = self._catalog.nearest(_NOT_FOUND_PAGE, url_path)
+        if path is None:
+            return error(404)
         try:
-            if self._spa and _is_navigation(environ):
-                answer = self._answer_from_file(environ, "/" + self._spa, head)
-                return answer._replace(fields=with_field(answer.fields, "Vary", _NAVIGATION))
-            path = self._catalog.nearest(_NOT_FOUND_PAGE, url_path)
-            if path is None:
-                return error(404)
             file = self._catalog.find(path)
-            body = [] if head else self._body(file, None)
+            body = [] if environ["REQUEST_METHOD"] == "HEAD" else self._body(file, None)
         except (OSError, SlashMissingError, FileReplacedError):
             return error(404)
         return Answer(404, page_fields(file.media_type, file.size, "no-store"), body)
 
-    def _listing(self, environ: "WSGIEnvironment", url_path: str) -> Answer | None:
-        """Return the listing of the directory at *url_path*, if it is one without an index."""
-        directory = self._catalog.directory(url_path)
-        if directory is None:
+    def _instead(self, environ: "WSGIEnvironment", url_path: str) -> Answer | None:
+        """Return a listing, or the one page for all addresses. Raises FileReplacedError."""
+        if self._lists and (answer := self._listing(environ, url_path)):
+            return answer
+        if not (self._spa and _is_navigation(environ)):
             return None
+        try:
+            head = environ["REQUEST_METHOD"] == "HEAD"
+            answer = self._answer_from_file(environ, "/" + self._spa, head)
+        except (OSError, SlashMissingError):
+            return None
+        return answer._replace(fields=with_field(answer.fields, "Vary", _NAVIGATION))
+
+    def _listing(self, environ: "WSGIEnvironment", url_path: str) -> Answer | None:
+        """Return the listing of the directory at *url_path*; None when there is none to be seen."""
+        try:
+            directory = self._catalog.directory(url_path or "/")
+        except OSError as problem:
+            missing = _status_of(problem) == 404
+            return None if missing else self._failure(environ, url_path, problem)
         if not url_path.endswith("/"):
             return self._redirect(environ, url_path)
         # Few sites list anything, so this is loaded with the first listing.
@@ -365,8 +381,9 @@ def _is_navigation(environ: "WSGIEnvironment") -> bool:
 
 
 def _status_of(problem: OSError) -> int:
-    """Return the status that tells the client of *problem*: the one place where errors of the system
-    become HTTP.
+    """Return the status that tells the client of *problem*.
+
+    It is the one place where errors of the system become HTTP.
     """
     if isinstance(problem, RootLostError):
         return 503

@@ -12,6 +12,7 @@ served is an OSError.
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from time import time
@@ -86,8 +87,9 @@ class Catalog:
         self._held: HeldStore[str, StaticFile] = HeldStore(held_total)
 
     def held(self, url_path: str, date: str) -> StaticFile | None:
-        """Return the file held for *url_path*, if it still is the version on disk. *date* is the
-        present Date.
+        """Return the file held for *url_path*, if it still is the version on disk.
+
+        *date* is the present Date.
         """
         file = self._held.get(url_path)
         # Moving a directory out of the root and linking it back leaves its files' status as it was;
@@ -146,28 +148,26 @@ class Catalog:
         os.stat(self._prefix + name + self._indexes[-1])
         return name + self._indexes[-1]
 
-    def directory(self, url_path: str) -> Directory | None:
-        """Return the directory at *url_path*, to be listed; None when nothing there may be seen."""
-        try:
-            name = file_name(url_path, dotfiles=self._visible.dotfiles)
-            with RootDirectory(self._root) as root:
-                return read_directory(root, name.rstrip(b"/"), self._visible)
-        except OSError:
-            return None
+    def directory(self, url_path: str) -> Directory:
+        """Return the directory at *url_path*, to be listed. Raises OSError."""
+        name = file_name(url_path, dotfiles=self._visible.dotfiles)
+        with RootDirectory(self._root) as root:
+            return read_directory(root, name.rstrip(b"/"), self._visible)
 
     def nearest(self, base: str, url_path: str) -> str | None:
         """Return the URL path of the file *base* in the directory of *url_path*, or the nearest
         one above it; None when there is none.
         """
         try:
-            directories = file_name(url_path).split(b"/")[:-1]
+            name = file_name(url_path, dotfiles=self._visible.dotfiles)
+            directories = name.split(b"/")[:-1]
         except FileNotFoundError:
             directories = []
         for depth in range(min(len(directories), _MOST_LEVELS), -1, -1):
             name = b"/".join([*directories[:depth], os.fsencode(base)])
             with suppress(OSError):
-                os.stat(self._prefix + name)
-                return "/" + name.decode("latin-1")
+                if stat.S_ISREG(os.stat(self._prefix + name).st_mode):
+                    return "/" + name.decode("latin-1")
         return None
 
     def open(self, file: StaticFile, part: ByteRange) -> FileSlice:

@@ -47,8 +47,13 @@ class Query(NamedTuple):
 
     @classmethod
     def of(cls, query: str, accept: str) -> "Query":
-        """Read a query string and an Accept field; what makes no sense is as if it were not there."""
-        given = {name: values[-1] for name, values in parse_qs(query, max_num_fields=20).items()}
+        """Read a query string and an Accept field; what makes no sense is ignored."""
+        try:
+            given = {
+                name: values[-1] for name, values in parse_qs(query, max_num_fields=20).items()
+            }
+        except ValueError:  # more fields than anybody needs
+            given = {}
         sort = given.get("sort", "name")
         page = given.get("page", "1")
         chosen = given.get("format", "")
@@ -232,13 +237,15 @@ def _rows(directory: Directory, entries: Iterable[Entry], counts: Mapping[bytes,
     rows = []
     if directory.name:
         rows.append(
-            '<tr><td><a href="../">../</a></td><td class="number"></td><td class="date"></td><td></td></tr>\n'
+            '<tr><td><a href="../">../</a></td><td class="number"></td><td class="date"></td>'
+            "<td></td></tr>\n"
         )
     for entry in entries:
         slash = "/" if entry.is_directory else ""
         moment = _moment(entry.modified)
         rows.append(
-            f'<tr><td><a href="{_reference(entry)}"><bdi>{escape(_text(entry.name))}</bdi>{slash}</a>'
+            f'<tr><td><a href="{_reference(entry)}">'
+            f"<bdi>{escape(_text(entry.name))}</bdi>{slash}</a>"
             f'</td><td class="number">{"" if entry.is_directory else _size(entry.size)}</td>'
             f'<td class="date"><time datetime="{moment}">{moment[:10]} {moment[11:16]}</time></td>'
             f'<td class="number">{f"{counts[entry.name]:,}" if entry.name in counts else ""}</td>'

@@ -40,6 +40,10 @@ _OURS = frozenset(
         "upgrade",
     ]
 )
+# How long an answer may be kept: said of a file, and never of the error in its place.
+_CACHING = frozenset(
+    ["age", "cache-control", "cdn-cache-control", "expires", "pragma", "surrogate-control"]
+)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
 
@@ -108,7 +112,7 @@ class Policy:
         self._media_types = {key.lower(): value for key, value in (media_types or {}).items()}
         self._charset = charset
         self._rules = [(_matcher(rule.pattern), rule.name, rule.value) for rule in headers]
-        #: Whether answers that are no file's get other fields, too.
+        #: Whether answers without a file get other fields, too.
         self.has_rules = bool(headers or cors)
 
     def content_type(self, name: bytes) -> str:
@@ -133,10 +137,14 @@ class Policy:
         return self.cache_control
 
     def fields_of(self, name: bytes, fields: Fields) -> Fields:
-        """Return the *fields* of an answer about *name* as the rules have them."""
-        path = name.decode("latin-1")
-        if self._is_download(path) and _has(fields, "Content-Type"):
+        """Return the *fields* of an answer with the file *name* as the rules have them."""
+        if _has(fields, "Content-Type") and self._is_download(name.decode("latin-1")):
             fields = [*fields, ("Content-Disposition", "attachment")]
+        return self.fields_without_file(name, fields, is_error=False)
+
+    def fields_without_file(self, name: bytes, fields: Fields, *, is_error: bool) -> Fields:
+        """Return the *fields* of an answer about *name* that has no file of that name in it."""
+        path = name.decode("latin-1")
         if self.cors:
             fields = [
                 *fields,
@@ -145,7 +153,7 @@ class Policy:
                 ("Cross-Origin-Resource-Policy", "cross-origin"),
             ]
         for matches, field, value in self._rules:
-            if matches(path):
+            if matches(path) and not (is_error and field.lower() in _CACHING):
                 fields = with_field(fields, field, value)
         return fields
 

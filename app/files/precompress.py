@@ -8,6 +8,7 @@ shrink; a file called so that somebody else wrote is never touched. Which ones a
 """
 
 import argparse
+import errno
 import json
 import os
 import stat
@@ -21,6 +22,7 @@ from typing import NamedTuple
 from . import compression
 from .codings import SUFFIXES
 from .policy import Policy
+from .version import version_of
 
 #: Milliseconds a file of 32 KB on an old core: gzip 9 2.5, br 11 64, zstd 19 17.
 THOROUGH = {"zstd": 19, "br": 11, "gzip": 9}
@@ -95,13 +97,17 @@ def compress_tree(root: str, jobs: int, *, quiet: bool = True) -> tuple[int, int
 def _compressible(root: str, ours: Mapping[str, list[int]]) -> Iterator[str]:
     """Yield the names below *root* of files that may shrink, hidden ones left out."""
     policy = Policy()
-    for directory, below, files in os.walk(root):
+    for directory, below, files in os.walk(root, onerror=_raise):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for file in sorted(files):
             name = os.path.relpath(os.path.join(directory, file), root)
             is_text = compression.is_compressible(policy.content_type(os.fsencode(file)))
             if is_text and not file.startswith(".") and name not in ours:
                 yield name
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _compress(root: str, name: str, ours: Mapping[str, list[int]]) -> Done:
@@ -122,27 +128,35 @@ def _compress(root: str, name: str, ours: Mapping[str, list[int]]) -> Done:
         if note and note[1] == status.st_mtime_ns and _is_unchanged(form_path, *note):
             forms[form_name] = note
         else:
-            if not content:
-                with open(path, "rb") as file:
-                    content = file.read()
+            content = content or _read(path, status)
             form = compression.compress(content, coding, level)
             if len(form) > len(content) - compression.LEAST_SAVED:
                 continue
-            _replace(form_path, form, status)
+            _replace(form_path, form, stat.S_IMODE(status.st_mode), status.st_mtime_ns)
             forms[form_name] = [len(form), status.st_mtime_ns]
             written += 1
         shortest = min(shortest, forms[form_name][0])
     return Done(forms, written, status.st_size - shortest)
 
 
-def _replace(path: str, content: bytes, original: os.stat_result) -> None:
-    """Write *path* in one step, with the mode and the times of the *original*."""
+def _read(path: str, status: os.stat_result) -> bytes:
+    """Return the file's bytes, if it still is what *status* says. Raises OSError."""
+    with open(path, "rb") as file:
+        content = file.read()
+        if version_of(os.fstat(file.fileno())) != version_of(status):
+            raise BlockingIOError(errno.EAGAIN, "it is being written to", path)
+    return content
+
+
+def _replace(path: str, content: bytes, mode: int, modified_ns: int | None = None) -> None:
+    """Write *path* in one step, with this mode and modification time."""
     descriptor, temporary = tempfile.mkstemp(prefix=".tally-", dir=os.path.dirname(path) or ".")
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
-            os.fchmod(file.fileno(), stat.S_IMODE(original.st_mode))
-        os.utime(temporary, ns=(original.st_atime_ns, original.st_mtime_ns))
+            os.fchmod(file.fileno(), mode)
+        if modified_ns is not None:
+            os.utime(temporary, ns=(modified_ns, modified_ns))
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -178,8 +192,7 @@ def _write_notes(root: str, notes: Mapping[str, list[int]]) -> None:
     path = os.path.join(root, _NOTES)
     if notes or os.path.exists(path):
         text = json.dumps(dict(sorted(notes.items())), indent=0) + "\n"
-        _replace(path, text.encode(), os.stat(root, follow_symlinks=True))
-        os.chmod(path, 0o644)
+        _replace(path, text.encode(), 0o644)
 
 
 def _show_progress(done: int, total: int) -> None:
@@ -199,13 +212,19 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("directory", metavar="DIR")
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=_jobs,
         default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2,
         metavar="N",
         help="how many files at a time (default: one for each core)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
+
+
+def _jobs(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:4]) > 0 and len(text) < 4):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -220,6 +220,21 @@ def test_midnight_divides_the_accesses_of_two_days(
     assert (record.first, record.last) == (20_000 * 86400 - 2, 20_000 * 86400 + 2)
 
 
+def test_accesses_of_what_cannot_be_read_or_asked_for_are_left_out(
+    redis_server: RedisServer, connect: Connect
+) -> None:
+    counter = connect(redis_server.url)
+    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.accesses(["/f", "/g"]) == {"/f": 1, "/g": 0}
+    redis_server.ask("HSET", script.FILES, "/f", "garbage")
+    assert counter.accesses(["/f"]) == {}
+    redis_server.stop()
+    try:
+        assert counter.accesses(["/g"]) == {}
+    finally:
+        redis_server.start()
+
+
 def test_writers_leave_nothing_behind_for_good(redis_server: RedisServer, connect: Connect) -> None:
     for _ in range(3):
         counter = connect(redis_server.url)

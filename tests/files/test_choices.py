@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from app.files.file_slice import FileSlice
 from app.files.names import Visibility
+from app.files.ranges import ByteRange
+from app.files.static_file import StaticFile
 from tests.files.conftest import Site
 
 BROWSER: dict[str, Any] = {"HTTP_ACCEPT": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -92,6 +95,30 @@ def test_files_come_before_the_one_page(site: Site) -> None:
     assert site.get("/a.txt", app=app, **BROWSER).body == b"a file"
     assert site.get("/b.txt", "HEAD", app=app, **BROWSER).status == 200
     assert site.get("/b.txt", app=site.application(spa="gone.html"), **BROWSER).status == 404
+
+
+def test_the_one_page_survives_its_replacement(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.put("index.html", b"x" * 100_000)
+    app = site.application(spa="index.html")
+    opened = app._catalog.open
+    replaced: list[None] = []
+
+    def replace_once(file: StaticFile, part: ByteRange) -> FileSlice:
+        if not replaced:
+            replaced.append(None)
+            site.put("new.html", b"y" * 100_000).rename(site.root / "index.html")
+        return opened(file, part)
+
+    monkeypatch.setattr(app._catalog, "open", replace_once)
+    reply = site.get("/some/route", app=app, **BROWSER)
+    assert (reply.status, reply.body) == (200, b"y" * 100_000)
+    assert replaced
+
+
+def test_a_directory_called_404_html_is_no_page(site: Site) -> None:
+    site.put("404.html", b"root")
+    site.put("a/404.html/index.html", b"a directory")
+    assert site.get("/a/missing").body == b"root"
 
 
 def test_dotfiles(site: Site) -> None:

@@ -1,5 +1,6 @@
 """Directories without an index (`--listing`)."""
 
+import errno
 import json
 import os
 import re
@@ -108,6 +109,27 @@ def test_which_directories_are_listed(
     assert {path for path, _ in site.counter.counted} == {"/with-index/index.html"}
 
 
+def test_a_mounted_root_is_redirected_to_its_listing(site: Site, app: FileApplication) -> None:
+    site.put("a.txt")
+    reply = site.get("", app=app, SCRIPT_NAME="/files")
+    assert (reply.status, reply.fields["Location"]) == (301, "./files/")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(errno.EMFILE, 503), (errno.EACCES, 403), (errno.ENOENT, 404)]
+)
+def test_a_directory_that_cannot_be_read(
+    site: Site, app: FileApplication, number: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put("d/a.txt")
+
+    def fail(*_: object) -> Directory:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("app.files.catalog.read_directory", fail)
+    assert site.get("/d/", app=app).status == status
+
+
 def test_formats(site: Site, app: FileApplication) -> None:
     site.put("d/a & b.txt", b"12345")
     site.put("d/below/x")
@@ -189,6 +211,8 @@ QUERIES: list[tuple[str, list[str], int]] = [
     ("q=nothing", [], 0),
     ("q=%ff%00", [], 0),
     ("&&&=&q", ["zz-below"], 1201),
+    ("a=1&" * 100, ["zz-below"], 1201),
+    ("page=" + "9" * 5000, ["zz-below"], 1201),
 ]
 
 

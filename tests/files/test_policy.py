@@ -171,6 +171,25 @@ def test_a_rule_for_a_directory(site: Site) -> None:
     assert site.get("/d/missing", app=app).fields["X-D"] == "yes"
 
 
+CACHING = ["Cache-Control: max-age=99", "Expires: Thu, 01 Jan 2099 00:00:00 GMT",
+           "CDN-Cache-Control: max-age=99"]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", CACHING)
+@pytest.mark.parametrize(("path", "status"), [("/missing.css", 404), ("/a.css/", 404)])
+def test_an_error_is_never_kept_as_long_as_the_file_that_is_missing(
+    site: Site, field: str, path: str, status: int
+) -> None:
+    site.put("a.css")
+    app = site.application(policy=Policy(headers=[parse_header_rule(f"* {field}")]))
+    name, _, value = field.partition(": ")
+    assert site.get("/a.css", app=app).fields[name] == value
+    reply = site.get(path, app=app)
+    assert reply.status == status
+    assert reply.fields["Cache-Control"] == "no-store"
+    assert name == "Cache-Control" or name not in reply.fields
+
+
 def test_preflight(site: Site) -> None:
     site.put("a.txt")
     asked: dict[str, Any] = {
@@ -195,6 +214,12 @@ def test_download(site: Site) -> None:
     app = site.application(policy=Policy(download=["*.csv"]))
     assert site.get("/a.csv", app=app).fields["Content-Disposition"] == "attachment"
     assert "Content-Disposition" not in site.get("/a.txt", app=app).fields
+    both = site.application(policy=Policy(download=["*"], cors="*"), lists=True)
+    assert "Content-Disposition" in site.get("/a.csv", app=both).fields
+    for path, status in (("/b.csv", 404), ("/", 200)):
+        reply = site.get(path, app=both)
+        assert reply.status == status
+        assert "Content-Disposition" not in reply.fields
     again = site.get("/a.csv", app=app, HTTP_IF_NONE_MATCH="*")
     assert again.status == 304
     assert "Content-Disposition" not in again.fields

@@ -97,6 +97,49 @@ def test_notes_that_make_no_sense(site: Site, notes: str) -> None:
     assert (site.root / "old.css.gz").exists()
 
 
+def test_a_directory_that_cannot_be_read_ends_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.put("below/style.css", TEXT)
+    compress_tree(str(site.root), 1)
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("below"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert main([str(site.root)]) == 1
+    assert "Permission denied" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert compress_tree(str(site.root), 1)[:2] == (0, 0)  # they still are ours
+
+
+def test_a_file_that_changes_while_it_is_read_gets_no_form(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = site.put("style.css", TEXT)
+    stat = os.fstat
+
+    def change(descriptor: int) -> os.stat_result:
+        path.write_bytes(TEXT + b"more")
+        return stat(descriptor)
+
+    monkeypatch.setattr("app.files.precompress.os.fstat", change)
+    with pytest.raises(BlockingIOError):
+        compress_tree(str(site.root), 1)
+    assert files(site.root) == {"style.css"}
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many", "1000", "٣", "9" * 5000])
+def test_jobs_that_make_no_sense(site: Site, jobs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(site.root), "--jobs", jobs])
+    assert ended.value.code == 2
+    assert "is not a whole number" in capsys.readouterr().err
+
+
 def test_the_command(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.put("style.css", TEXT)
     assert main([str(site.root)]) == 0

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -60,9 +61,12 @@ def test_tls(tmp_path: Path) -> None:
         keyfile=str(certificate.keyfile),
     )
     assert [url.partition(":")[0] for url in server.urls] == ["https"]
-    server.stop_now()
-    with run(server):
-        pass
+    trusting = ssl.create_default_context(cafile=str(certificate.certfile))
+    with (
+        run(server),
+        urllib.request.urlopen(server.urls[0] + "x", timeout=10, context=trusting) as answer,
+    ):
+        assert (answer.status, answer.read()) == (200, b"/x")
 
 
 def test_what_cannot_be_is_raised_before_anything_is_served() -> None:
@@ -88,12 +92,15 @@ def test_serve_ends_with_a_signal(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, f"unix:{path}"], cwd=HOME, stdout=subprocess.PIPE
     ) as process:
-        wait_until(path.exists, message="the socket")
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(10)
-            client.connect(str(path))
-            client.sendall(b"GET /y HTTP/1.1\r\nHost: t\r\n\r\n")
-            assert client.recv(10_000).endswith(b"\r\n\r\n/y")
-            process.send_signal(signal.SIGTERM)
-            assert process.communicate(timeout=20)[0] == b"ended with 0\n"
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(10)
+                # The file is there a moment before anybody listens.
+                wait_until(lambda: client.connect_ex(str(path)) == 0, message="the socket")
+                client.sendall(b"GET /y HTTP/1.1\r\nHost: t\r\n\r\n")
+                assert client.recv(10_000).endswith(b"\r\n\r\n/y")
+                process.send_signal(signal.SIGTERM)
+                assert process.communicate(timeout=20)[0] == b"ended with 0\n"
+        finally:
+            process.kill()
     assert not path.exists()

@@ -43,12 +43,14 @@ _ASIDE = b"x"
 
 
 class LmdbCounter:
-    """Counts in *directory*, shared with every process that counts there. Raises CounterError if it
-    cannot be used.
+    """Counts in *directory*, shared with every process that counts there.
+
+    Raises CounterError if it cannot be used.
     """
 
     def __init__(
-        self, directory: str, *, create: bool = True, guest: bool = False, clock: Callable[[], float] = time,
+        self, directory: str, *, create: bool = True, guest: bool = False,
+        clock: Callable[[], float] = time,
         first_size: int = FIRST_SIZE, snapshot_interval: float = INTERVAL_SECONDS,
     ) -> None:  # fmt: skip
         if not directory:
@@ -233,10 +235,10 @@ def _digest_key(transaction: Transaction, path: bytes) -> bytes:
 
 
 def _key(transaction: Transaction, path: str) -> bytes:
-    key = path.encode("utf-8", "surrogatepass")
-    return (
-        key if len(key) <= _LONGEST_PATH and path.startswith("/") else _digest_key(transaction, key)
-    )
+    key = _key_of(path)
+    if key.startswith(_DIGEST):
+        return _digest_key(transaction, path.encode("utf-8", "surrogatepass"))
+    return key
 
 
 def _day_key(key: bytes, day: int) -> bytes:

@@ -59,8 +59,9 @@ class _Waiting:
 
 
 class JournaledCounter:
-    """Counts in *remote*, with a journal below *directory*. Raises CounterError when one of them
-    refuses.
+    """Counts in *remote*, with a journal below *directory*.
+
+    Raises CounterError when one of them refuses.
     """
 
     def __init__(
@@ -236,7 +237,7 @@ class JournaledCounter:
             waiting.settle(None)
 
     def _begun(self) -> bool:
-        """Register this process with the journal and start its courier, once; with the lock held."""
+        """With the lock held: register with the journal and start the courier, once."""
         if self._writer is None:
             try:
                 self._writer, self._next = self._journal.register(), 1
@@ -350,8 +351,8 @@ class JournaledCounter:
             return {}
         try:
             return self._remote.accesses(paths)
-        except CounterError:
-            return {}  # the next count finds out what it is
+        except (CounterError, ValueError):  # the next count finds out; or it is no record
+            return {}
 
     def counts(self) -> Counts:
         """Return what the remote store has; what waits in journals is not in it."""
