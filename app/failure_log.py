@@ -87,7 +87,7 @@ class _LastResort(logging.Handler):
 
 
 def install() -> None:
-    """Have what the project logs said on standard error, unless its logger has a handler already."""
+    """Send the project's log to standard error, unless its logger has a handler already."""
     logger = logging.getLogger("tally")
     if not logger.handlers:
         logger.addHandler(_LastResort())

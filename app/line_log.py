@@ -1,8 +1,10 @@
 """Lines to a descriptor that perhaps nobody reads: written at once while there is room, never
 waited for.
 
-    write ─► there is room: written by the caller, so that it is out even if the process dies the next moment
-             there is none: the line waits in memory, and a thread, which lives only while something waits, writes it
+    write ─► there is room: written by the caller, so that it is out even if the process dies the
+             next moment
+             there is none: the line waits in memory, and a thread, which lives only while something
+             waits, writes it
 
 What waits is bounded. Lines beyond that are dropped and counted, and their number is said when
 there is room again. So a reader that stalls (a full pipe, a stopped terminal, a log service that
@@ -47,8 +49,9 @@ _Write = Callable[[bytes], int]
 
 
 class LineLog:
-    """Writes to *descriptor*, which stays its owner's, without ever waiting. Safe from any thread
-    and signal handler.
+    """Writes to *descriptor*, which stays its owner's, without ever waiting.
+
+    Safe from any thread and signal handler.
 
     *name* is what a notice about lost lines calls it; the notice goes to *notices*, or here. A
     forked child begins with nothing waiting.
@@ -245,7 +248,7 @@ def _pieces(data: bytes) -> list[bytes]:
 
 
 class RenameWatch:
-    """Notices, by a look now and then, that a log file was renamed or removed, as logrotate does."""
+    """Notices, by a look now and then, that a log was renamed or removed, as logrotate does."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -323,8 +326,9 @@ standard_output = LineLog(1, "standard output", notices=standard_error)
 
 
 def tell(line: str) -> None:
-    """Write one line, or a text of several, to standard error. Never raises or waits; safe in a
-    signal handler.
+    """Write one line, or a text of several, to standard error.
+
+    Never raises or waits; safe in a signal handler.
     """
     standard_error.write(f"{line}\n".encode("utf-8", "backslashreplace"))
 

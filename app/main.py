@@ -203,8 +203,9 @@ def _files(program: str, settings: Settings) -> Site:
 
 
 def _shared_counts() -> str:
-    """Make the directory where the workers count together; it goes at this process's end. Raises
-    StartError.
+    """Make the directory where the workers count together; it goes at this process's end.
+
+    Raises StartError.
     """
     from .wsgi import CounterError, PrivateDirectory
 
@@ -246,8 +247,9 @@ def _other_site(name: str) -> Site:
 
 
 def _load(name: str) -> "WSGIApplication":
-    """Import MODULE:CALLABLE, from the current directory too. Raises StartError, and whatever the
-    module raises.
+    """Import MODULE:CALLABLE, from the current directory too.
+
+    Raises StartError, and whatever the module raises.
     """
     module_name, colon, attributes = name.partition(":")
     if not (module_name and colon and attributes):

@@ -175,7 +175,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 metavar="SECONDS|never",
                 convert=values.grace,
                 default="10",
-                help="how long the directory may be gone before the built-in server shuts down with status 2; 0: at once",
+                help="how long the directory may be gone before the built-in server shuts down"
+                " with status 2; 0: at once",
             ),
         ),
     ),
@@ -186,20 +187,23 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "--counts",
                 metavar="URL",
                 unset="automatic",
-                help="where counts are kept: memory:, lmdb:DIR, redis://HOST/DB, rediss://..., unix://PATH (default: memory: for one process, a private lmdb: for several)",
+                help="where counts are kept: memory:, lmdb:DIR, redis://HOST/DB, rediss://...,"
+                " unix://PATH (default: memory: for one process, a private lmdb: for several)",
             ),
             _option(
                 "--counts-journal",
                 metavar="DIR",
                 unset="automatic",
-                help="where accesses wait while Redis is away (default: below the user's state directory)",
+                help="where accesses wait while Redis is away (default: below the user's state"
+                " directory)",
             ),
             _option(
                 "--count-log",
                 metavar="FILE|-|off",
                 convert=values.present,
                 default="-",
-                help="where each access's line path|client address|client port|number goes; -: standard output",
+                help="where each access's line path|client address|client port|number goes; -:"
+                " standard output",
             ),
             _option(
                 "--count-header",
@@ -224,7 +228,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 convert=values.addresses,
                 default=":0",
                 repeatable=True,
-                help="HOST:PORT, :PORT (IPv4 and IPv6), [::1]:PORT, unix:PATH or fd://N; repeatable, in the variable separated by commas; port 0: the system picks one",
+                help="HOST:PORT, :PORT (IPv4 and IPv6), [::1]:PORT, unix:PATH or fd://N;"
+                " repeatable, in the variable separated by commas; port 0: the system picks one",
             ),
             _option(
                 "--unix-mode",
@@ -245,7 +250,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 metavar="N",
                 convert=values.whole_number(0, 4096),
                 default="8",
-                help="how many application calls run at the same time in a process; 0: a new thread for each connection",
+                help="how many application calls run at the same time in a process; 0: a new"
+                " thread for each connection",
             ),
             _option(
                 "-w --workers",
@@ -272,7 +278,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 convert=values.addresses,
                 unset="none",
                 absent=(),
-                help="proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, unix, or *",
+                help="proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses,"
+                " networks, unix, or *",
             ),
         ),
     ),
@@ -319,7 +326,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 metavar="N",
                 convert=values.whole_number(0, 2**31 - 1),
                 default="0",
-                help="per process; idle ones are closed first (0: as many as the limit on open files allows)",
+                help="per process; idle ones are closed first (0: as many as the limit on open"
+                " files allows)",
             ),
             _option(
                 "--limit-request-line",

@@ -1,7 +1,8 @@
 """The options of one run, read from flags and variables into one frozen `Settings`.
 
-A flag beats its variable, a variable beats the default. `main.py` reads flags and variables, `wsgi.py` (under
-gunicorn or any other server) the variables alone, through the same parser, so that both refuse the same values.
+A flag beats its variable, a variable beats the default. `main.py` reads flags and variables.
+`wsgi.py`, under gunicorn or any other server, reads the variables alone, through the same parser:
+both refuse the same values.
 """
 
 import argparse
@@ -22,7 +23,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options of one run. Times are in seconds, sizes in bytes; 0 or None is said where it means something."""
+    """The options of one run. Times are in seconds, sizes in bytes."""
 
     # What is served
     root: str  # absolute
@@ -85,9 +86,10 @@ class Settings:
         *,
         program: str = "tally",
     ) -> "Settings":
-        """Read flags and variables; a value that cannot be used ends the program with one line and status 2.
+        """Read flags and variables.
 
-        The line and `--help` call it *program*.
+        A value that cannot be used ends the program with one line and status 2. The line and
+        `--help` call it *program*.
         """
         return _read(arguments, os.environ if environ is None else environ, _Parser, program)
 
@@ -107,7 +109,7 @@ def _one_line(message: str) -> str:
 
 
 class _Gather(argparse.Action):
-    """Collects a flag that may be repeated; what is given replaces the default, which `append` would add to."""
+    """Collects a flag that may be repeated. `append` would keep the default, too."""
 
     def __call__(
         self, _parser: object, namespace: argparse.Namespace, values: Any, _flag: object = None
@@ -170,7 +172,8 @@ def _read(
     program: str = "tally",
 ) -> Settings:
     parser = _build_parser(parser_class, environ, program)
-    # A root that is there already keeps the parser from filling in the default, so a --root that was given can be told.
+    # A root that is there already keeps the parser from filling in the default: so it is seen
+    # whether --root was given.
     chosen = vars(parser.parse_args(arguments, argparse.Namespace(root=None)))
     positional, flag = chosen.pop("directory"), chosen["root"]
     if positional and flag and positional != flag:

@@ -33,7 +33,10 @@ __all__ = [
     "start_problem",
 ]
 
-_EACH_FOR_ITSELF = "tally: several processes serve and each counts for itself; TALLY_COUNTS=lmdb:DIR lets them count together"
+_EACH_FOR_ITSELF = (
+    "tally: several processes serve and each counts for itself; TALLY_COUNTS=lmdb:DIR lets them"
+    " count together"
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -42,8 +45,9 @@ if TYPE_CHECKING:
 
 
 class Application:
-    """The files under one root, counted. Safe from any thread; to be opened after a fork, not
-    before.
+    """The files under one root, counted.
+
+    Safe from any thread; to be opened after a fork, not before.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -89,14 +93,16 @@ class Application:
             return self._files
 
     def reopen(self) -> None:
-        """Go on in a new count log of the same name, after it was renamed. Safe in a signal
-        handler.
+        """Go on in a new count log of the same name, after it was renamed.
+
+        Safe in a signal handler.
         """
         self._log.reopen()
 
     def close(self) -> None:
-        """Write down what is still held. To be called when no request runs any more; again does
-        nothing.
+        """Write down what is still held.
+
+        To be called when no request runs any more; again does nothing.
         """
         atexit.unregister(self.close)
         if self._counter is not None:

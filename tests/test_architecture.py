@@ -3,6 +3,7 @@ imports included.
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,6 +172,17 @@ def test_every_module_keeps_to_the_arrows() -> None:
             path.read_text("utf-8"), module, is_package=path.name == "__init__.py"
         )
     ] == []
+
+
+def test_the_product_has_lines_of_at_most_100_columns() -> None:
+    too_long = [
+        f"{module}: {number}"
+        for path, module in modules()
+        if not within(module, "app.comparison")
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if len(re.sub(r"  # (noqa|type: ignore|fmt: skip).*", "", line)) > 100
+    ]
+    assert too_long == []
 
 
 def test_the_package_does_not_know_its_own_name() -> None:

@@ -43,8 +43,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _report(options: Options, comparison: Comparison) -> int:
-    """Print the report and write the files, each whether or not the others could be. Returns the
-    exit status.
+    """Print the report and write the files, each whether or not the others could be.
+
+    Returns the exit status.
     """
     try:
         print_report(comparison)

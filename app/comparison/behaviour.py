@@ -13,8 +13,9 @@ Outcome = Literal["pass", "deviates", "error", "not offered"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one row. *said* tells the difference in a line; it is empty where there is
-    none.
+    """What became of one row.
+
+    *said* tells the difference in a line; it is empty where there is none.
 
     "error": no answer that could be read; "not offered": right, because the RFC leaves the feature
     to the server.

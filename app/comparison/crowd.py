@@ -27,8 +27,9 @@ class Crowd:
         self._next = 0.0
 
     def gather(self) -> int:
-        """Connect everybody; return how many are in place. Idle ones have had an answer and could
-        ask again.
+        """Connect everybody; return how many are in place.
+
+        Idle ones have had an answer and could ask again.
         """
         if not self._size:
             return 0

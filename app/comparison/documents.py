@@ -17,8 +17,9 @@ CODED = b"The plain form of a text that also lies beside itself as gzip.\n" * 20
 
 @dataclass(frozen=True)
 class Documents:
-    """A directory filled for a comparison. *pages* are URL paths with lengths; all content is on
-    disk.
+    """A directory filled for a comparison.
+
+    *pages* are URL paths with lengths; all content is on disk.
     """
 
     root: str

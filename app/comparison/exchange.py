@@ -15,8 +15,9 @@ _LONGEST_HEAD = 65536
 
 @dataclass(frozen=True)
 class Answer:
-    """A response as it was received. Field names in *fields* are in lower case, in order, repeated
-    ones too.
+    """A response as it was received.
+
+    Field names in *fields* are in lower case, in order, repeated ones too.
     """
 
     status: int
@@ -35,8 +36,9 @@ class Answer:
 
 @dataclass
 class Exchange:
-    """What came back. *failure* is a sentence when something other than answers did: a time-out, a
-    reset, nonsense.
+    """What came back.
+
+    *failure* is a sentence when something other than answers did: a time-out, a reset, nonsense.
     """
 
     answers: list[Answer] = field(default_factory=list)

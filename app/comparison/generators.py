@@ -38,8 +38,9 @@ class Generators:
         bundled_only: bool,
         gathered: Callable[[int], None] = lambda _held: None,
     ) -> LoadReport:
-        """Load a server as *order* says. *gathered* is called when the order's crowd is in place,
-        with its number.
+        """Load a server as *order* says.
+
+        *gathered* is called when the order's crowd is in place, with its number.
 
         Raises GeneratorError, WrkError.
         """

@@ -8,8 +8,9 @@ PERCENTILES = (0.0, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99
 
 @dataclass(frozen=True)
 class LoadOrder:
-    """What to do. *asks* are (head, status, length) with the head as latin-1 text; a length of -1
-    is not checked.
+    """What to do.
+
+    *asks* are (head, status, length) with the head as latin-1 text; a length of -1 is not checked.
 
     *rate*: requests a second in all, 0 for as many as possible; *reuse*: requests on a connection,
     0 for no limit; *patience*: seconds after which an unanswered request is given up.

@@ -17,8 +17,9 @@ _SMALL_CROWDS = {"idle": 100, "readers": 16, "headers": 100}
 
 @dataclass(frozen=True)
 class Options:
-    """The plan, and what is outside it. *wrk* is the program's path, or empty for the bundled
-    generator.
+    """The plan, and what is outside it.
+
+    *wrk* is the program's path, or empty for the bundled generator.
     """
 
     plan: Plan
@@ -35,8 +36,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """Read the command line. Raises SystemExit with status 2 after one line on standard error, or 0
-    for --help.
+    """Read the command line.
+
+    Raises SystemExit with status 2 after one line on standard error, or 0 for --help.
     """
     parser = _parser()
     given = parser.parse_args(arguments)

@@ -167,8 +167,9 @@ class ProcessTree:
         return sum(map(_pss_bytes, self.members()))
 
     def stop(self, patience: float = 2.0) -> None:
-        """End the tree, by SIGKILL where SIGTERM does not within *patience* seconds. Later calls do
-        nothing.
+        """End the tree, by SIGKILL where SIGTERM does not within *patience* seconds.
+
+        Later calls do nothing.
         """
         for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 2.0)):
             groups = {_group_of(pid) for pid in self.living()} - {0}

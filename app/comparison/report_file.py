@@ -11,8 +11,9 @@ import sys
 
 
 def problem_with(path: str) -> str | None:
-    """Return in a few words why no report can be written to *path*, or None. Nothing is changed or
-    left behind.
+    """Return in a few words why no report can be written to *path*, or None.
+
+    Nothing is changed or left behind.
     """
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         return "there is no such directory to write into"

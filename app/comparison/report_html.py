@@ -18,8 +18,9 @@ def write_html(comparison: Comparison, path: str) -> None:
 
 
 def as_page(comparison: Comparison) -> str:
-    """Return the whole page. Nothing in it is fetched from elsewhere, and all that servers said is
-    escaped.
+    """Return the whole page.
+
+    Nothing in it is fetched from elsewhere, and all that servers said is escaped.
     """
     sections = "".join(
         workload_section(comparison, name, title) for name, title in comparison.workloads

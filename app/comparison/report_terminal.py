@@ -26,8 +26,9 @@ from .wording import (
 
 
 class Progress:
-    """A bar on standard error while it is a terminal; else a line for each step there. Use as a
-    context.
+    """A bar on standard error while it is a terminal; else a line for each step there.
+
+    Use as a context.
     """
 
     def __init__(self, steps: int) -> None:

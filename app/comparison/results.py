@@ -26,8 +26,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Round:
-    """One load of one server. *latency* is in milliseconds at load_order.PERCENTILES; *pss* in
-    bytes, at its end.
+    """One load of one server.
+
+    *latency* is in milliseconds at load_order.PERCENTILES; *pss* in bytes, at its end.
     """
 
     requests: int
@@ -51,8 +52,9 @@ class Round:
 
 @dataclass
 class Cell:
-    """One server under one workload. *faults* counts what was wrong, by kind; *examples* has one of
-    each kind.
+    """One server under one workload.
+
+    *faults* counts what was wrong, by kind; *examples* has one of each kind.
 
     *not_offered* says why the workload does not apply. *held* of *crowd_size* connections were in
     place beside the requests, at *connection_bytes* of memory each (0: not measured).

@@ -50,8 +50,9 @@ class Site:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that can be compared. *command* makes its command line, and writes its configuration
-    if it has one.
+    """A server that can be compared.
+
+    *command* makes its command line, and writes its configuration if it has one.
     """
 
     name: str

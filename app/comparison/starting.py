@@ -24,8 +24,9 @@ class DidNotStartError(Exception):
 
 @dataclass
 class RunningServer:
-    """A server that answers on *site*; stop its *tree* in the end. *milliseconds* passed before its
-    first 200.
+    """A server that answers on *site*; stop its *tree* in the end.
+
+    *milliseconds* passed before its first 200.
     """
 
     tree: ProcessTree
@@ -42,8 +43,9 @@ def start(
     cores: frozenset[int],
     codings: bool = False,
 ) -> RunningServer:
-    """Start *server* on a free port of the loopback. Raises DidNotStartError, having ended what was
-    started.
+    """Start *server* on a free port of the loopback.
+
+    Raises DidNotStartError, having ended what was started.
     """
     os.makedirs(scratch, exist_ok=True)
     for attempt in (1, 2):

@@ -63,8 +63,9 @@ class Script:
 
 @dataclass(frozen=True)
 class Workload:
-    """*connections* of None: as many as the options say. *crowd* names who is connected beside the
-    small GETs.
+    """*connections* of None: as many as the options say.
+
+    *crowd* names who is connected beside the small GETs.
     """
 
     name: str

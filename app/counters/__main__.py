@@ -18,8 +18,9 @@ _STORES = ("lmdb:", "redis:", "rediss:", "unix:")
 
 
 def main(arguments: Sequence[str] | None = None, *, program: str = "python -m app.counters") -> int:
-    """Return the exit status: 0, or 1 when the store or a file cannot be used. Wrong usage exits
-    with 2.
+    """Return the exit status: 0, or 1 when the store or a file cannot be used.
+
+    Wrong usage exits with 2.
     """
     options = _parser(program).parse_args(arguments)
     try:

@@ -50,7 +50,7 @@ STATUS_OF_KIND = {Kind.FULL: 200, Kind.PARTIAL: 206, Kind.NOT_MODIFIED: 304, Kin
 
 
 class CounterError(Exception):
-    """A store that cannot be used; the text is one line, fit to be shown, and holds no credentials."""
+    """A store that cannot be used. The text is one line, fit to be shown, without credentials."""
 
 
 @dataclass(slots=True)
@@ -180,8 +180,9 @@ class Counter(Protocol):
 
 
 class Store(Protocol):
-    """Counts that can be read and moved. Every method but `close` raises CounterError when the
-    store cannot be used.
+    """Counts that can be read and moved.
+
+    Every method but `close` raises CounterError when the store cannot be used.
     """
 
     def counts(self) -> Counts:

@@ -71,15 +71,16 @@ class CountLog:
         self._begin()
 
     def check(self) -> None:
-        """Open the target now, so that one that cannot be opened is known at the start. Raises
-        OSError.
+        """Open the target now, so that one that cannot be opened is known at the start.
+
+        Raises OSError.
         """
         if self.enabled:
             with self._output_lock:
                 self._open()
 
     def write(self, path: str, addr: str, port: str, number: int | None) -> None:
-        """Append one line; a *number* of None is written as `?`. Returns at once and never raises."""
+        """Append one line; a *number* of None is written as `?`. Never waits, never raises."""
         if not self.enabled:
             return
         if len(self._waiting) >= MOST_WAITING_LINES:
@@ -90,12 +91,13 @@ class CountLog:
             self._wake_thread()
 
     def reopen(self) -> None:
-        """Open the file anew before the next batch, after it was renamed. Safe in a signal handler."""
+        """Open the file anew before the next batch: it was renamed. Safe in a signal handler."""
         self._reopen = True
 
     def close(self) -> None:
-        """Write what waits, for two seconds at most, and release the file. A later line opens it
-        again.
+        """Write what waits, for two seconds at most, and release the file.
+
+        A later line opens it again.
         """
         deadline = monotonic() + CLOSE_SECONDS
         # A thread that is stuck in a write to a stalled reader keeps the lock.
@@ -149,8 +151,9 @@ class CountLog:
                 self._wake.set()
 
     def _write_batch(self, deadline: float) -> bool:
-        """Write what waits. Returns False when the target took nothing for now; what is left waits
-        on.
+        """Write what waits.
+
+        Returns False when the target took nothing for now; what is left waits on.
         """
         try:
             if self._descriptor < 0 or self._reopen or self._was_renamed():

@@ -36,8 +36,9 @@ def open_counter(url: str, *, journal: str = "") -> CountingStore:
 
 
 def open_store(url: str, *, create: bool) -> Store:
-    """Return the store that *url* names, to read and move its counts. Raises CounterError, without
-    *create* also when there is none yet.
+    """Return the store that *url* names, to read and move its counts.
+
+    Raises CounterError, without *create* also when there is none yet.
     """
     scheme, _, rest = url.partition(":")
     if scheme == "lmdb":

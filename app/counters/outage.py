@@ -58,7 +58,7 @@ class Outage:
             tell(f"counts: the store works again; {missed} accesses were not counted")
 
     def close(self) -> None:
-        """Tell what went uncounted and was not told: the store does not work again before the end."""
+        """Say what went uncounted: the store does not work again before the end."""
         with self._lock:
             missed, self._uncounted = self._uncounted, 0
         if missed:

@@ -60,7 +60,7 @@ def as_table(counts: Counts, paths: Sequence[str], *, by_day: bool, statuses: bo
 
 
 def as_csv(counts: Counts, paths: Sequence[str], *, by_day: bool) -> str:
-    """Return one line for each file, or for each file and day, under a line of headings (RFC 4180)."""
+    """Return a line for each file, or for each file and day, below the headings (RFC 4180)."""
     text = StringIO()
     writer = csv.writer(text)
     writer.writerow(("day", "accesses", "path") if by_day else _HEADINGS)
@@ -69,8 +69,9 @@ def as_csv(counts: Counts, paths: Sequence[str], *, by_day: bool) -> str:
 
 
 def as_json(counts: Counts, paths: Sequence[str]) -> str:
-    """Return everything about *paths*, and the answers by status. `from_json` reads it back without
-    loss.
+    """Return everything about *paths*, and the answers by status.
+
+    `from_json` reads it back without loss.
     """
     document = {
         "format": FORMAT,
@@ -84,8 +85,9 @@ def as_json(counts: Counts, paths: Sequence[str]) -> str:
 
 
 def as_day_json(counts: Counts, paths: Sequence[str], day: int) -> str:
-    """Return the accesses of one day, which is all that is kept by day. `from_json` refuses it: it
-    is a part.
+    """Return the accesses of one day, which is all that is kept by day.
+
+    `from_json` refuses it: it is a part.
     """
     files = {path: {"accesses": counts.files[path].days[day]} for path in paths}
     return json.dumps({"format": FORMAT, "day": day_text(day), "files": files}, indent=1) + "\n"

@@ -97,8 +97,9 @@ def _zstd() -> Callable[[bytes, int], bytes]:
 
 
 class Compressor:
-    """Runs jobs, one after the other, in a thread of low priority. Safe from any thread; a forked
-    child begins without jobs.
+    """Runs jobs, one after the other, in a thread of low priority.
+
+    Safe from any thread; a forked child begins without jobs.
     """
 
     def __init__(self, most_waiting: int = _MOST_WAITING) -> None:

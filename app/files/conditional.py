@@ -71,7 +71,7 @@ def _timestamp(parts: Mapping[str, str], now: float) -> int | None:
 
 
 def _nearest_century(year: int, rest: tuple[int, int, int, int, int], now: float) -> int | None:
-    """A date that seems more than 50 years ahead is the latest past one with the same two digits."""
+    """A date over 50 years ahead stands for the latest past one with the same two digits."""
     this_year = gmtime(now).tm_year
     for century in (this_year // 100 + 1, this_year // 100, this_year // 100 - 1):
         moment = _seconds(century * 100 + year, *rest)

@@ -44,8 +44,9 @@ def root_problem(root: str | bytes) -> str | None:
 
 
 class RootDirectory:
-    """The directory that the root's path led to when this was made. Raises OSError; a context
-    manager.
+    """The directory that the root's path led to when this was made.
+
+    Raises OSError; a context manager.
     """
 
     __slots__ = ("_path", "descriptor")
@@ -93,8 +94,9 @@ def _true_path(descriptor: int) -> bytes:
 
 
 class RootWatch:
-    """Remembers whether the root was lost, and logs each loss and each return once. Safe from any
-    thread.
+    """Remembers whether the root was lost, and logs each loss and each return once.
+
+    Safe from any thread.
     """
 
     def __init__(self, root: bytes) -> None:

@@ -78,7 +78,7 @@ class FileSlice:
         return self._descriptor
 
     def unchanged(self) -> bool:
-        """Return whether the file still is what the header fields say, whatever was appended to it."""
+        """Return whether the file is what the header fields say, whatever was appended to it."""
         status = os.fstat(self.fileno())
         same = status.st_mtime_ns == self._modified_ns and status.st_size == self._seen_size
         if not same and not self.has_grown_only():
@@ -97,8 +97,9 @@ class FileSlice:
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return up to *size* bytes, all that is left for -1, and b"" at the end. Raises
-        FileChangedError.
+        """Return up to *size* bytes, all that is left for -1, and b"" at the end.
+
+        Raises FileChangedError.
         """
         left = self._end - self.tell()
         wanted = left if size is None or size < 0 else min(size, left)

@@ -1,4 +1,4 @@
-"""Opening files below the root: regular ones, that truly lie inside, and whose path hides nothing."""
+"""Opening files below the root: regular ones, that lie inside, and whose path hides nothing."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Error pages: small, whole HTML documents that say nothing of the request or of the file system."""
+"""Error pages: small HTML documents that say nothing of the request or of the file system."""
 
 from functools import cache
 
@@ -40,5 +40,6 @@ def page(status: int) -> bytes:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n<p>{_EXPLANATIONS[status]}</p>\n</body>\n</html>\n"
+        f"<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n"
+        f"<p>{_EXPLANATIONS[status]}</p>\n</body>\n</html>\n"
     ).encode()

@@ -1,4 +1,4 @@
-"""The bytes that were received and not yet turned into events, and the reading of lines from them."""
+"""The bytes that were received and are no events yet, and the reading of lines from them."""
 
 from .errors import ProtocolError
 

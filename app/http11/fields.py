@@ -17,18 +17,20 @@ _LINES_REMEMBERED = 4096
 
 # fmt: off
 _REPEATED = (
-    "Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Access-Control-Request-Headers",
-    "Access-Control-Request-Method", "Cache-Control", "Connection", "Content-Type", "DNT", "Expect", "Host",
-    "Keep-Alive", "Origin", "Pragma", "Priority", "Purpose", "Save-Data", "sec-ch-prefers-color-scheme", "sec-ch-ua",
+    "Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language",
+    "Access-Control-Request-Headers", "Access-Control-Request-Method", "Cache-Control",
+    "Connection", "Content-Type", "DNT", "Expect", "Host", "Keep-Alive", "Origin", "Pragma",
+    "Priority", "Purpose", "Save-Data", "sec-ch-prefers-color-scheme", "sec-ch-ua",
     "sec-ch-ua-arch", "sec-ch-ua-bitness", "sec-ch-ua-full-version", "sec-ch-ua-full-version-list",
-    "sec-ch-ua-mobile", "sec-ch-ua-model", "sec-ch-ua-platform", "sec-ch-ua-platform-version", "Sec-Fetch-Dest",
-    "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User", "Sec-GPC", "Sec-Purpose", "TE", "Transfer-Encoding",
-    "Upgrade", "Upgrade-Insecure-Requests", "User-Agent", "Via", "X-Forwarded-Host", "X-Forwarded-Port",
-    "X-Forwarded-Proto", "X-Requested-With",
+    "sec-ch-ua-mobile", "sec-ch-ua-model", "sec-ch-ua-platform", "sec-ch-ua-platform-version",
+    "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User", "Sec-GPC",
+    "Sec-Purpose", "TE", "Transfer-Encoding", "Upgrade", "Upgrade-Insecure-Requests", "User-Agent",
+    "Via", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Requested-With",
 )
 _EVER_DIFFERENT = (
-    "Authorization", "Content-Length", "Cookie", "Forwarded", "If-Match", "If-Modified-Since", "If-None-Match",
-    "If-Range", "If-Unmodified-Since", "Range", "Referer", "X-Forwarded-For", "X-Real-IP", "X-Request-ID",
+    "Authorization", "Content-Length", "Cookie", "Forwarded", "If-Match", "If-Modified-Since",
+    "If-None-Match", "If-Range", "If-Unmodified-Since", "Range", "Referer", "X-Forwarded-For",
+    "X-Real-IP", "X-Request-ID",
 )
 # fmt: on
 
@@ -106,8 +108,9 @@ class FieldSection:
         self._repeated: dict[str, list[str]] = {}  # joined at the end: time stays linear
 
     def add(self, variable: str, value: str) -> None:
-        """Add a parsed field line. Raises ProtocolError 400 when it repeats a field that has one
-        value only.
+        """Add a parsed field line.
+
+        Raises ProtocolError 400 when it repeats a field that has one value only.
         """
         if variable == DROPPED:
             return

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Numbers of bytes, but for *fields*. Beyond them: 414 (request line), 431 (fields, head,
-    trailers), 413 (body).
+    """Numbers of bytes, but for *fields*.
+
+    Beyond them: 414 (request line), 431 (fields, head, trailers), 413 (body).
     """
 
     request_line: int = 8190  # without its CRLF

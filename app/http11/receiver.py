@@ -36,7 +36,7 @@ class _PartialHead:
 
 
 class Receiver:
-    """Turns the bytes of one connection into requests and their bodies. For one thread at a time."""
+    """Turns the bytes of a connection into requests and their bodies. For one thread at a time."""
 
     __slots__ = (
         "_body",
@@ -63,13 +63,13 @@ class Receiver:
 
     @property
     def buffered(self) -> int:
-        """The number of bytes fed and not yet turned into events, those of a head begun included."""
+        """How many bytes were fed and are no events yet, those of a head begun included."""
         begun = 0 if self._head is None else self._limits.head - self._head.room
         return begun + len(self._buffer)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of a next message has come (an empty line apart, RFC 9112 section 2.2)."""
+        """Whether nothing of a next message has come (but an empty line, RFC 9112 section 2.2)."""
         return (
             not self._buffer.data
             and self._head is None
@@ -78,8 +78,9 @@ class Receiver:
         )
 
     def feed(self, data: bytes) -> None:
-        """Append bytes that arrived. Take all events before the next call, so that no more than a
-        line is held.
+        """Append bytes that arrived.
+
+        Take all events before the next call, so that no more than a line is held.
         """
         if self._failure is None:
             self._buffer.append(data)

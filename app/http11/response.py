@@ -144,8 +144,9 @@ def _status_line(status: str) -> tuple[str, int]:
 
 
 def choose_framing(method: str, version: str, code: int, length: int | None) -> Framing:
-    """Return how the body of a response is delimited. *length*: of the body in bytes, None when it
-    is not known.
+    """Return how the body of a response is delimited.
+
+    *length*: of the body in bytes, None when it is not known.
     """
     if method == "HEAD" or code in (204, 304):
         return _NO_BODY

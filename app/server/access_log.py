@@ -33,8 +33,9 @@ _CLOSE_TIME = 2.0
 
 
 class Exchange(NamedTuple):
-    """One request and what became of its answer. Texts are as in the environ: latin-1 for any
-    bytes.
+    """One request and what became of its answer.
+
+    Texts are as in the environ: latin-1 for any bytes.
     """
 
     remote_addr: str
@@ -102,8 +103,9 @@ class AccessLog:
                 self._changed.notify()
 
     def reopen(self) -> None:
-        """Go on in a new file of the same name, at the next write if there was one. Safe in a
-        signal handler.
+        """Go on in a new file of the same name, at the next write if there was one.
+
+        Safe in a signal handler.
         """
         if self._thread is None:
             self._reopen()  # a supervisor never writes, and would keep the old file for good
@@ -241,7 +243,7 @@ class AccessLog:
 
 
 def formatter(log_format: str) -> Formatter:
-    """Return the function that makes a line, with its newline, in *log_format*. Raises ValueError."""
+    """Return the function that makes a whole line in *log_format*. Raises ValueError."""
     if log_format == "combined":
         return combined
     if log_format == "json":
@@ -310,9 +312,12 @@ def _json_formatter() -> Formatter:
         milliseconds = int(exchange.received * 1000) % 1000
         return (
             f'{{"time":"{_json_time(int(exchange.received))}.{milliseconds:03d}Z",'
-            f'"remote_addr":{text(exchange.remote_addr)},"remote_user":{text(exchange.remote_user)},'
-            f'"host":{text(exchange.host)},"method":{text(method)},"target":{text(target)},"version":{text(version)},'
-            f'"status":{exchange.status},"bytes":{exchange.sent},"duration":{exchange.duration:.6f},'
+            f'"remote_addr":{text(exchange.remote_addr)},'
+            f'"remote_user":{text(exchange.remote_user)},"host":{text(exchange.host)},'
+            f'"method":{text(method)},"target":{text(target)},'
+            f'"version":{text(version)},'
+            f'"status":{exchange.status},"bytes":{exchange.sent},'
+            f'"duration":{exchange.duration:.6f},'
             f'"referer":{text(exchange.referer)},"user_agent":{text(exchange.user_agent)},'
             f'"aborted":{"true" if exchange.aborted else "false"}}}\n'
         )

@@ -141,8 +141,9 @@ class CallChannel:
         return upload.pieces.popleft() if upload.pieces else b""
 
     def transmit(self, data: bytes) -> None:
-        """Send all of *data*, waiting as long as the client makes progress, and count it. Raises
-        ClientError.
+        """Send all of *data*, waiting as long as the client makes progress, and count it.
+
+        Raises ClientError.
         """
         call = self.call
         assert call is not None

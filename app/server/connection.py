@@ -1,8 +1,8 @@
 """One client's connection: from bytes to requests, calls and answers, without ever waiting.
 
-    advance ─► read a request ─► runner.run_call ─► perform: application, pieces, send ─► the next request
+    advance ─► read a request ─► runner.run_call ─► perform: application, send ─► the next request
                     │ nothing to read: return          │ client takes no more: return
-                    └──────────── the runner calls again when the socket is ready, or at `deadline`: expire
+                    └── the runner calls again when the socket is ready, or at `deadline`: expire
 
 The connection holds the state that lies between two calls of its runner. `busy` is True while an
 application call owns it: then nobody else touches it, apart from noting what epoll says. Times are
@@ -208,8 +208,9 @@ class Connection:
         return True
 
     def cut(self) -> None:
-        """End the connection under a call that outlives the server: the call closes it later. From
-        any thread.
+        """End the connection under a call that outlives the server: the call closes it later.
+
+        From any thread.
         """
         call = self.channel.call
         is_whole = call is None or (call.complete and self.stream.flushed)
@@ -484,7 +485,7 @@ class Connection:
         self._end(_LINGER_PAUSE)
 
     def _end(self, patience: float = _LINGER_TIME) -> None:
-        """Close after the last answer, so that it arrives even while the client is still sending."""
+        """Close after the last answer, so that it arrives even while the client still sends."""
         try:
             if not self.stream.hung_up:
                 self.stream.end_output()

@@ -21,8 +21,9 @@ _PASSED_ON = (
 
 
 def stand_in_front() -> None:
-    """If this is process 1, go on in a child, and only wait for it here. Call it before any thread
-    is started.
+    """If this is process 1, go on in a child, and only wait for it here.
+
+    Call it before any thread is started.
     """
     if os.getpid() != 1:
         return

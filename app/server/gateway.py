@@ -66,8 +66,9 @@ class Channel(Protocol):
     sends_files: bool  # False where the kernel cannot, as the bytes have to be encrypted first
 
     def transmit(self, data: bytes) -> None:
-        """Send all of *data*, waiting as long as the client makes progress, and count it. Raises
-        ClientError.
+        """Send all of *data*, waiting as long as the client makes progress, and count it.
+
+        Raises ClientError.
         """
 
     def receive_body(self) -> bytes:
@@ -105,8 +106,9 @@ class Gateway:
 
 
 def make_environ(base: Environ, request: Request, address: str, port: str) -> Environ:
-    """Return the environ of *request*, without `wsgi.input`. *port* is "" where the client has
-    none.
+    """Return the environ of *request*, without `wsgi.input`.
+
+    *port* is "" where the client has none.
     """
     environ = base.copy()
     environ.update(request.variables)

@@ -311,8 +311,9 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove the socket that a server which did not end cleanly left at *path*. Raises BindError
-    for anything else.
+    """Remove the socket that a server which did not end cleanly left at *path*.
+
+    Raises BindError for anything else.
     """
     before = _identity(path)
     if before is None:

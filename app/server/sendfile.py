@@ -18,8 +18,9 @@ _NOT_FOR_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 class FileWrapper:
-    """An iterable over a file-like object. Returned by an application as it is, it may be sent by
-    the kernel.
+    """An iterable over a file-like object.
+
+    Returned by an application as it is, it may be sent by the kernel.
     """
 
     def __init__(self, filelike: Any, block_size: int = 65536) -> None:
@@ -39,7 +40,7 @@ class FileWrapper:
 
 
 class FileSpan:
-    """`remaining` bytes of an open regular file from `offset` on. The descriptor stays its owner's."""
+    """`remaining` bytes of an open regular file from `offset` on. The owner closes it."""
 
     __slots__ = ("_unchanged", "descriptor", "offset", "remaining")
 

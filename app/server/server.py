@@ -54,8 +54,9 @@ class Server:
         self._runner.stop(linger)
 
     def stop_now(self, status: int = 0) -> None:
-        """Close everything at once and have `run` return *status*. Safe in a signal handler and
-        from any thread.
+        """Close everything at once and have `run` return *status*.
+
+        Safe in a signal handler and from any thread.
         """
         self._status = status
         self._runner.stop_now()

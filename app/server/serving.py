@@ -102,8 +102,9 @@ class ServingProcess:
         signal.signal(signal.SIGUSR1, lambda *_: self._service.reopen_logs())
 
     def run(self, ready: Callable[[], object]) -> int:
-        """Serve until stopped; return the exit status. *ready* is called when the application has
-        been loaded.
+        """Serve until stopped; return the exit status.
+
+        *ready* is called when the application has been loaded.
 
         Raises what loading the application raises, and SystemExit when it is told to stop before
         that is done.
@@ -126,8 +127,9 @@ class ServingProcess:
         return self._server is not None
 
     def watch(self) -> None:
-        """Ask the service's `end_status` until it says a status, then stop with it. Blocks: for a
-        thread of its own.
+        """Ask the service's `end_status` until it says a status, then stop with it.
+
+        Blocks: for a thread of its own.
         """
         end_status = self._service.end_status
         while end_status is not None:
@@ -188,8 +190,9 @@ class ServingProcess:
 
 
 def ignore_signals() -> None:
-    """The end is decided: from here on no signal may spoil its status. Many programs forward a
-    signal twice.
+    """The end is decided: from here on no signal may spoil its status.
+
+    Many programs forward a signal twice.
 
     Python tells, with a traceback, of a signal that came just before SIG_IGN; so the handler does
     nothing instead. The interpreter's own end would put the default back, which kills: the process

@@ -24,8 +24,9 @@ _NOWHERE = bytes(16)
 
 
 class PlainTextError(Exception):
-    """The client does not begin with TLS. What it said is still to be read from *stream*, the same
-    socket's.
+    """The client does not begin with TLS.
+
+    What it said is still to be read from *stream*, the same socket's.
     """
 
     def __init__(self, stream: "Stream") -> None:
@@ -90,8 +91,9 @@ class Stream:
             return False
 
     def send(self, data: bytes | memoryview, flags: int = 0) -> int:
-        """Send what the kernel takes, and return how much. Raises BlockingIOError for nothing, and
-        other OSErrors.
+        """Send what the kernel takes, and return how much.
+
+        Raises BlockingIOError for nothing, and other OSErrors.
         """
         return self.socket.send(data, flags)
 
@@ -164,8 +166,9 @@ class Stream:
         return bool(poll.poll(seconds * 1000))
 
     def end_input(self) -> None:
-        """Have the thread that waits for input find the end of it, after what has arrived. From any
-        thread.
+        """Have the thread that waits for input find the end of it, after what has arrived.
+
+        From any thread.
         """
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RD)

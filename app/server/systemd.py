@@ -49,7 +49,7 @@ def notify(*assignments: str) -> bool:
 
 
 def notify_reloading() -> bool:
-    """Tell that a reload begins; `READY=1` ends it. The time is what `Type=notify-reload` asks for."""
+    """Say that a reload begins; `READY=1` ends it. `Type=notify-reload` asks for the time."""
     return notify(
         "RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
     )

@@ -69,8 +69,9 @@ class Client:
         self.socket.sendall(b"GET /%d.txt HTTP/1.1\r\nHost: exact\r\n\r\n" % file)
 
     def answer(self) -> bytes | None:
-        """Return the head of a whole answer, None before that. Raises ConnectionError when it will
-        never be whole.
+        """Return the head of a whole answer, None before that.
+
+        Raises ConnectionError when it will never be whole.
         """
         more = self.socket.recv(65536)
         if not more:

@@ -30,8 +30,9 @@ CONNECTIONS = 4
 
 
 class Load:
-    """Fetches one file over several connections until the server dies. The moments of the answers
-    are kept.
+    """Fetches one file over several connections until the server dies.
+
+    The moments of the answers are kept.
     """
 
     def __init__(self, port: int) -> None:
@@ -87,8 +88,9 @@ def start(directory: Path, redis: RedisServer, journal: Path) -> LiveServer:
 def fail_power(
     directory: Path, redis: RedisServer, file_system: str, seconds: float
 ) -> tuple[Load, float]:
-    """Return the load until the moment that the power failed, and that moment. The copy is
-    "copy.img".
+    """Return the load until the moment that the power failed, and that moment.
+
+    The copy is "copy.img".
     """
     image = directory / "device.img"
     with image.open("wb") as file:

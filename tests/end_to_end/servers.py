@@ -58,8 +58,9 @@ class LiveServer:
         return "\n".join([*self.out, *self.err])
 
     def port_named(self) -> int:
-        """Return the port in the address that the server has printed, 0 before that. AssertionError
-        if it has ended.
+        """Return the port in the address that the server has printed, 0 before that.
+
+        AssertionError if it has ended.
         """
         for line in [*self.out, *self.err]:
             if found := re.search(r"https?://[^/\s]*:([1-9][0-9]*)", line):

@@ -290,8 +290,9 @@ http {{
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Path]:
-    """A real nginx before `tmp_path/tally`; returns its own socket. Its client is what
-    X-Test-Client says.
+    """A real nginx before `tmp_path/tally`; returns its own socket.
+
+    Its client is what X-Test-Client says.
     """
     (tmp_path / "nginx.conf").write_text(NGINX.format(home=tmp_path))
     command = [

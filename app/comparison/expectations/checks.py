@@ -180,8 +180,9 @@ def _announces_close(answer: Answer) -> bool:
 
 
 def answers(count: int) -> Check:
-    """There are that many final answers. A server that announces it will close need not give the
-    later ones.
+    """There are that many final answers.
+
+    A server that announces it will close need not give the later ones.
     """
 
     def check(seen: Exchange, _facts: Facts) -> str:

@@ -1,5 +1,6 @@
-"""Message framing: RFC 9112 sections 6 and 7. What two parties may read differently is how requests
-are smuggled.
+"""Message framing: RFC 9112 sections 6 and 7.
+
+What two parties may read differently is how requests are smuggled.
 """
 
 from .checks import (

@@ -11,8 +11,9 @@ Level = Literal["MUST", "SHOULD"]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a server said about /text.txt before the list began. An empty text: it said no such
-    thing.
+    """What a server said about /text.txt before the list began.
+
+    An empty text: it said no such thing.
     """
 
     etag: str = ""

@@ -1,5 +1,6 @@
-"""The charts: bars with their spread, and latency by percentile. Each returns markup; texts are
-escaped here.
+"""The charts: bars with their spread, and latency by percentile.
+
+Each returns markup; texts are escaped here.
 """
 
 import math

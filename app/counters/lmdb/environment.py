@@ -84,16 +84,18 @@ _registry_lock = Lock()
 
 
 class Environment:
-    """Use `shared`, which gives one object a directory and process, and `release` it as often. Safe
-    from any thread.
+    """Use `shared`, which gives one object a directory and process, and `release` it as often.
+
+    Safe from any thread.
     """
 
     @classmethod
     def shared(
         cls, directory: str, *, first_size: int = FIRST_SIZE, mode: int = 0o755, guest: bool = False
     ) -> "Environment":
-        """Return the process's environment in *directory*; nothing is opened yet. A *guest* leaves
-        soon.
+        """Return the process's environment in *directory*; nothing is opened yet.
+
+        A *guest* leaves soon.
         """
         with _registry_lock:
             path = os.path.realpath(directory)
@@ -137,8 +139,9 @@ class Environment:
     # ------------------------------------------------------------------ reading and writing
 
     def transact(self, work: Callable[[Transaction, *Ts], T], *arguments: *Ts) -> T:
-        """Return what *work* returned in one write transaction. Raises CounterError, and then
-        nothing was written.
+        """Return what *work* returned in one write transaction.
+
+        Raises CounterError, and then nothing was written.
 
         *work* runs again when the map had to grow, so it changes nothing but the transaction.
         """
@@ -176,8 +179,9 @@ class Environment:
             return result
 
     def _overcome(self, error: Exception, opened: lmdb.Environment) -> None:
-        """Make room after a transaction that failed for want of it. Raises CounterError for any
-        other *error*.
+        """Make room after a transaction that failed for want of it.
+
+        Raises CounterError for any other *error*.
         """
         if isinstance(error, lmdb.MapFullError):
             self._resize(opened, grow=True)
@@ -191,8 +195,9 @@ class Environment:
             raise self._problem(error) from None
 
     def read(self, work: Callable[[Transaction], T]) -> T:
-        """Return what *work* returned in one read transaction: a moment's state. Raises
-        CounterError.
+        """Return what *work* returned in one read transaction: a moment's state.
+
+        Raises CounterError.
         """
 
         def transaction(opened: lmdb.Environment) -> T:
@@ -209,8 +214,9 @@ class Environment:
                 return done[0]
 
     def copy(self, descriptor: int) -> None:
-        """Write a compact copy of this moment's state. Does not hold up writers. Raises
-        CounterError.
+        """Write a compact copy of this moment's state.
+
+        Does not hold up writers. Raises CounterError.
         """
 
         def copied(opened: lmdb.Environment) -> None:
@@ -347,8 +353,10 @@ class Environment:
         # LMDB cuts the file to the map's size, so this must never be less than what another process
         # maps.
         size = max(self._first_size, os.path.getsize(path) if os.path.exists(path) else 0)
-        return lmdb.open(self.directory, map_size=size, mode=self._mode, writemap=self._reserves_space, map_async=True,
-                         sync=False, metasync=False, max_dbs=0, readahead=False, lib_version=0)  # fmt: skip
+        return lmdb.open(
+            self.directory, map_size=size, mode=self._mode, writemap=self._reserves_space,
+            map_async=True, sync=False, metasync=False, max_dbs=0, readahead=False, lib_version=0,
+        )  # fmt: skip
 
     def _recover(self, path: str, snapshot: str, problem: str) -> None:
         aside = ""
@@ -457,8 +465,9 @@ def _apply(
 
 
 def _check_format(directory: str, transaction: Transaction) -> bytes | None:
-    """Return the identity of the boot that the store was last opened in. Raises CounterError for
-    another format.
+    """Return the identity of the boot that the store was last opened in.
+
+    Raises CounterError for another format.
     """
     value = transaction.get(FORMAT_KEY)
     if value is None:

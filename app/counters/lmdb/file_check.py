@@ -24,7 +24,7 @@ def verified_problem(path: str) -> str:
 
 
 def rows_of_file(path: str) -> list[tuple[bytes, bytes]]:
-    """Return the rows of a file that nobody writes to, such as a snapshot; none when it is damaged."""
+    """Return the rows of a file that nobody writes to, a snapshot; none when it is damaged."""
     if verified_problem(path):
         return []
     environment = lmdb.open(path, subdir=False, readonly=True, lock=False, lib_version=0)

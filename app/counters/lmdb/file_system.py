@@ -8,8 +8,8 @@ import os
 # be wanting when the page is written; and those whose space is somebody else's affair. An overlay
 # may lie on either kind.
 _WITHOUT_RESERVE = frozenset(
-    {"9p", "bcachefs", "btrfs", "ceph", "cifs", "f2fs", "glusterfs", "nfs", "nfs4", "nilfs2", "overlay", "smb3",
-     "smbfs", "virtiofs", "zfs"}
+    {"9p", "bcachefs", "btrfs", "ceph", "cifs", "f2fs", "glusterfs", "nfs", "nfs4", "nilfs2",
+     "overlay", "smb3", "smbfs", "virtiofs", "zfs"}
 )  # fmt: skip
 
 

@@ -16,8 +16,9 @@ _PREFIX = "tally-lock-"
 
 
 def put_in_memory(path: str, mode: int) -> None:
-    """Make *path* a link to a new, empty lock file in memory, if there is memory to be had. Raises
-    OSError.
+    """Make *path* a link to a new, empty lock file in memory, if there is memory to be had.
+
+    Raises OSError.
 
     For a process that has the store alone: what is at *path* is replaced.
     """

@@ -23,8 +23,9 @@ _LEAVE_SECONDS = 1.0
 
 
 class PrivateDirectory:
-    """Holds a private directory for the process that made or joined it. A forked child's copy holds
-    nothing.
+    """Holds a private directory for the process that made or joined it.
+
+    A forked child's copy holds nothing.
     """
 
     @classmethod
@@ -54,8 +55,9 @@ class PrivateDirectory:
 
     @classmethod
     def join(cls, path: str) -> "PrivateDirectory":
-        """Hold one that another process made (the new master of an upgrade). Raises CounterError
-        when it has gone.
+        """Hold one that another process made (the new master of an upgrade).
+
+        Raises CounterError when it has gone.
         """
         try:
             descriptor = _hold(path)
@@ -74,7 +76,7 @@ class PrivateDirectory:
         return f"lmdb:{self.path}"
 
     def close(self) -> None:
-        """Leave it, and remove it if nobody else has it in use. Calls after the first do nothing."""
+        """Leave it; remove it if nobody else uses it. Calls after the first do nothing."""
         if self._descriptor >= 0:
             self._let_go()
             # A worker that was killed a moment ago still holds its lock, and will not remove
@@ -99,8 +101,9 @@ def is_private(directory: str) -> bool:
 
 
 def remove_unused(directory: str) -> bool:
-    """Remove a private directory that nobody has in use, never another one. False: others use it,
-    but no master.
+    """Remove a private directory that nobody has in use, never another one.
+
+    False: others use it, but no master.
     """
     held: list[int] = []
     try:

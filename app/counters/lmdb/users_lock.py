@@ -17,8 +17,9 @@ _LONGEST = 200
 
 
 class UsersLock:
-    """The lock at *path*, as this process holds it. To be joined and left under another lock, one
-    process at a time.
+    """The lock at *path*, as this process holds it.
+
+    To be joined and left under another lock, one process at a time.
     """
 
     def __init__(self, path: str, mode: int, *, is_guest: bool) -> None:
@@ -52,7 +53,7 @@ class UsersLock:
             os.close(descriptor)
 
     def _enter(self, theirs: bytes) -> None:
-        """Come in beside those of the namespace *theirs*; b"": nobody, guests alone, or not known."""
+        """Come in beside those of the namespace *theirs*; b"": nobody, guests, or not known."""
         if self._is_guest:
             if not theirs:
                 os.ftruncate(self._descriptor, 0)

@@ -46,8 +46,9 @@ class Delivery:
             return
 
     def finish(self, writer: Writer, journal: Journal | None = None) -> bool:
-        """Deliver all that a writer left, and give it up. Returns False when it has to be left to
-        others.
+        """Deliver all that a writer left, and give it up.
+
+        Returns False when it has to be left to others.
         """
         journal = journal or self._journal
         delivered = False
@@ -68,8 +69,9 @@ class Delivery:
         return True
 
     def _of_other_names(self) -> Iterator[Journal]:
-        """Yield the journals that wait for the same store under another name. Tell once of those
-        for other stores.
+        """Yield the journals that wait for the same store under another name.
+
+        Tell once of those for other stores.
         """
         store_id = self._remote.store_id
         if not store_id:

@@ -134,8 +134,9 @@ class Journal:
         return writer
 
     def adopt(self) -> Iterator[Writer]:
-        """Yield the writers that nobody holds; each is to be given to `retire` or `abandon`. Raises
-        OSError.
+        """Yield the writers that nobody holds; each is to be given to `retire` or `abandon`.
+
+        Raises OSError.
         """
         for name in sorted(os.listdir(self.directory)):
             if name.endswith((_SUFFIX, _UNFINISHED)) and (
@@ -215,8 +216,9 @@ class Journal:
     # ------------------------------------------------------------------ entries
 
     def append(self, writer: Writer, first: int, entries: Sequence[Entry]) -> None:
-        """Keep *entries*, numbered from *first*. When this returns, the death of the process does
-        not lose them.
+        """Keep *entries*, numbered from *first*.
+
+        When this returns, the death of the process does not lose them.
 
         Raises CounterError, and then none of them is kept.
         """

@@ -71,8 +71,9 @@ class RemoteRefusedError(CounterError):
 
 
 class RedisStore:
-    """The counts in the Redis that *url* names (redis-py's forms). Connects at the first use. Safe
-    from any thread.
+    """The counts in the Redis that *url* names (redis-py's forms).
+
+    Connects at the first use. Safe from any thread.
     """
 
     def __init__(self, url: str, *, timeout: float = ANSWER_SECONDS) -> None:
@@ -122,8 +123,9 @@ class RedisStore:
     # ------------------------------------------------------------------ counting
 
     def check(self, *, quick: bool = False) -> float:
-        """Do what `apply` does, with nothing to count, to see that the server takes it. Return the
-        seconds it took.
+        """Do what `apply` does, with nothing to count, to see that the server takes it.
+
+        Return the seconds it took.
 
         Waits as long as `apply` does: patiently, unless *quick*. Raises RemoteAwayError or
         RemoteRefusedError.
@@ -138,8 +140,9 @@ class RedisStore:
         return monotonic() - begun
 
     def check_format(self) -> None:
-        """See that what is kept can be read. Writes nothing. Raises RemoteAwayError or
-        RemoteRefusedError.
+        """See that what is kept can be read.
+
+        Writes nothing. Raises RemoteAwayError or RemoteRefusedError.
         """
         self._check_format(self._patient)
 
@@ -155,8 +158,9 @@ class RedisStore:
     def apply(
         self, writer: str, first: int, entries: Sequence[Entry], *, patient: bool = False
     ) -> list[int]:
-        """Apply *entries*, numbered from *first*, unless they were before. Return each one's access
-        number or 0.
+        """Apply *entries*, numbered from *first*, unless they were before.
+
+        Return each one's access number or 0.
 
         Waits for `ANSWER_SECONDS` or, when *patient*, for `PATIENT_SECONDS`.
         """
@@ -269,9 +273,10 @@ class RedisStore:
         cursor = b"0"
         while True:
             cursor, flat = self._ask(self._patient, "HSCAN", key, cursor, "COUNT", _CHUNK)
-            texts = [item.decode("utf-8", "surrogatepass") for item in flat] if isinstance(flat, list) else [
-                part.decode("utf-8", "surrogatepass") for pair in flat.items() for part in pair
-            ]  # fmt: skip
+            parts = (
+                flat if isinstance(flat, list) else [part for pair in flat.items() for part in pair]
+            )
+            texts = [part.decode("utf-8", "surrogatepass") for part in parts]
             yield from zip(texts[::2], texts[1::2], strict=True)
             if int(cursor) == 0:
                 return
@@ -322,8 +327,9 @@ def _answer(error: Exception) -> str:
 
 
 def _options(url: str) -> dict[str, Any]:
-    """Return what *url* says, as redis-py reads it. Raises CounterError, with nothing of the URL in
-    it.
+    """Return what *url* says, as redis-py reads it.
+
+    Raises CounterError, with nothing of the URL in it.
     """
     try:
         options = cast(dict[str, Any], parse_url(url))  # type: ignore[no-untyped-call]

@@ -1,5 +1,6 @@
-"""RFC 9112 section 11.2: what request smuggling was done with elsewhere. No second request may come
-out of these.
+"""RFC 9112 section 11.2: what request smuggling was done with elsewhere.
+
+No second request may come out of these.
 """
 
 from tests.http11.wire import END, Case, Event, Refused, case, chunked, head, post, refused, request
