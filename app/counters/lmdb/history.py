@@ -1,0 +1,125 @@
+"""The days that are over, of all files: read from month blocks, wherever a store keeps these.
+
+A store gives a `Blocks`: the packed blocks by month and number. Block *n* holds the files with ids
+128·n to 128·n + 127. Everything here is by file id; the store knows which path has which id.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+from ..contract import CLASSES, Class
+from .month_block import DAYS, FILES, MonthBlock
+from ..periods import first_day_of, month_of
+from ..tally import PLACE
+
+Packed: TypeAlias = bytes | memoryview
+#: Numbers of a tally, each added or taken off: what files are ranked by.
+Terms: TypeAlias = Sequence[tuple[int, int]]
+
+
+class Blocks(Protocol):
+    """The packed blocks as of one moment."""
+
+    def block(self, month: int, number: int) -> Packed | None:
+        """Return the block, None when nothing was counted in it."""
+
+    def months(self) -> list[int]:
+        """Return the months in which something was counted."""
+
+    def of_month(self, month: int) -> Iterable[tuple[int, Packed]]:
+        """Return the numbers and blocks of a month, in any order."""
+
+
+class Span(NamedTuple):
+    """The days *first* to *last* (0 to 30) of a month."""
+
+    month: int
+    first: int
+    last: int
+
+    @property
+    def is_whole(self) -> bool:
+        return (self.first, self.last) == (0, DAYS - 1)
+
+
+def spans(first: int, last: int) -> Iterator[Span]:
+    """Yield the months of the days from *first* to *last*, each with the part that is meant."""
+    if last < first:
+        return
+    for month in range(month_of(first), month_of(last) + 1):
+        begin, end = first_day_of(month), first_day_of(month + 1) - 1
+        yield Span(month, max(first - begin, 0), last - begin if last < end else DAYS - 1)
+
+
+def terms_of(name: str, classes: frozenset[Class] | None = None) -> Terms:
+    """Return what adds up to the number *name*, or to the accesses of *classes*."""
+    if name != "accesses" or classes is None:
+        return [(PLACE[name], 1)]
+    if "people" in classes:  # which is what remains of the accesses
+        others = [class_ for class_ in CLASSES if class_ not in classes]
+        return [(PLACE["accesses"], 1), *((PLACE[class_], -1) for class_ in others)]
+    return [(PLACE[class_], 1) for class_ in CLASSES if class_ in classes]
+
+
+def sums(blocks: Blocks, terms: Terms, first: int, last: int, files: int) -> "array[int]":
+    """Return for each id below *files* what *terms* come to from day *first* to day *last*."""
+    by_block = [0] * -(-files // FILES)
+    for span in spans(first, last):
+        for number, packed in blocks.of_month(span.month):
+            if number < len(by_block):
+                block = MonthBlock(packed)
+                for place, sign in terms:
+                    by_block[number] += sign * block.sums(place, span.first, span.last)
+    numbers = array("Q")
+    for lanes in by_block:
+        numbers.frombytes(lanes.to_bytes(8 * FILES, "little"))
+    return numbers[:files]
+
+
+def days_of(blocks: Blocks, ids: Iterable[int], first: int, last: int) -> dict[int, dict[int, int]]:
+    """Return for each of *ids* its tallies, as integers, by day; days without any are left out."""
+    return _tallies(blocks, ids, first, last, _each_day)
+
+
+def months_of(
+    blocks: Blocks, ids: Iterable[int], first: int, last: int
+) -> dict[int, dict[int, int]]:
+    """Return for each of *ids* its tallies by month, with what lies between the days *first* and
+    *last*.
+    """
+    return _tallies(blocks, ids, first, last, _whole_month)
+
+
+def _each_day(block: MonthBlock, file: int, span: Span) -> Iterator[tuple[int, int]]:
+    begin = first_day_of(span.month) + span.first
+    return enumerate(block.file_days(file, span.first, span.last), begin)
+
+
+def _whole_month(block: MonthBlock, file: int, span: Span) -> Iterator[tuple[int, int]]:
+    whole = (
+        block.file_sum(file) if span.is_whole else sum(block.file_days(file, span.first, span.last))
+    )
+    yield span.month, whole
+
+
+def _tallies(
+    blocks: Blocks,
+    ids: Iterable[int],
+    first: int,
+    last: int,
+    read: Callable[[MonthBlock, int, Span], Iterable[tuple[int, int]]],
+) -> dict[int, dict[int, int]]:
+    found: dict[int, dict[int, int]] = {file: {} for file in ids}
+    by_block: dict[int, list[int]] = {}
+    for file in found:
+        by_block.setdefault(file // FILES, []).append(file)
+    for span in spans(first, last):
+        for number, files in by_block.items():
+            if packed := blocks.block(span.month, number):
+                block = MonthBlock(packed)
+                for file in files:
+                    found[file].update(
+                        (unit, lanes) for unit, lanes in read(block, file % FILES, span) if lanes
+                    )
+    return found

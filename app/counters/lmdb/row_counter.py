@@ -1,0 +1,349 @@
+"""A count in the rows of format 2 (`rows.py`): what one answer changes in one transaction.
+
+A row is read as one integer, and what an answer adds is one addition of a constant, as long as the
+row's day, hour and last access are those of the answer. Everything else is told from it by one
+comparison of bytes, and goes the long way: a new file, a new second, hour or day, a clock that is
+behind another process's.
+"""
+
+from functools import cache
+from typing import Protocol
+
+from ..client_rows import client_hash, counted, sent_more
+from ..contract import ACCESSES, Class, Kind
+from ..periods import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from .rows import (
+    ANSWERS,
+    BATCH,
+    CLIENTS,
+    DAYS,
+    DELTAS_OF_ROWS,
+    FILE_DAY,
+    FILE_ID,
+    FILE_PAIRS,
+    FILE_SENT,
+    FILE_STAMP,
+    FILE_TODAY,
+    FIRST_BATCH,
+    HOURS,
+    LAST,
+    LONG_PATHS,
+    LONGEST_PATH,
+    NUMBER,
+    PATHS,
+    SITE,
+    SITE_FILES,
+    SITE_HOUR,
+    SITE_NEXT_ID,
+    SITE_SENT,
+    SITE_STAMP,
+    SITE_THIS_HOUR,
+    SPILLED,
+    SPILLED_KEY,
+    STATUSES,
+    FileRow,
+    SiteRow,
+    file_size,
+    file_stamp,
+    growth,
+    key_of,
+    number_at,
+    pack_tally,
+    site_size,
+    site_stamp,
+    unpack_tally,
+)
+from ..salts import Salts
+from ..tally import COMPLETED, MASK, PLACE, WIDTH, lanes_of
+
+_from_bytes = int.from_bytes
+_MASK32 = (1 << 32) - 1
+_MOST_HASHES = 4096
+#: Where the clients of the file's day stand in its row.
+_FILE_CLIENTS = FILE_PAIRS + WIDTH * (2 * PLACE["clients"] + 1)
+_NEW_FILE = (1 << SITE_FILES) + (1 << SITE_NEXT_ID)
+_growth = cache(growth)  # of the few tallies that clients and ends of transfers add
+
+
+class Rows(Protocol):
+    """A write transaction, as LMDB's."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+    def put(self, key: bytes, value: bytes) -> bool: ...
+
+
+class RowCounter:
+    """Counts in a transaction that the caller begins and commits. For one thread at a time.
+
+    Keeps nothing but the current second, so a transaction may be given up and its work repeated.
+    """
+
+    def __init__(self, salts: Salts | None = None) -> None:
+        self._salts = salts
+        self._salt: bytes | None = None
+        #: Of the day's clients, with its salt: most ask for several files.
+        self._hashes: dict[bytes, bytes] = {}
+        self._set_time(0)
+
+    def _set_time(self, at: int) -> None:
+        self._at = at
+        self._day, self._hour = at // SECONDS_PER_DAY, at // SECONDS_PER_HOUR
+        self._file_stamp = file_stamp(self._day, at)
+        self._site_stamp = site_stamp(self._hour, at)
+        self._site_hour = self._site_stamp[:8]
+        self._client_mark = CLIENTS + NUMBER.pack(self._day)
+        if self._salts is not None and (salt := self._salts.of(self._day)) != self._salt:
+            self._salt = salt
+            self._hashes.clear()
+
+    def count(
+        self,
+        rows: Rows,
+        path: bytes,
+        kind: Kind,
+        class_: Class,
+        sent: int,
+        complete: bool,
+        client: bytes | None,
+        enough: int,
+        at: int,
+    ) -> int | None:
+        """Count one answer for the file at *path*; see `contract.Counter.count`. *at* is a time,
+        not 0.
+        """
+        if at != self._at:
+            self._set_time(at)
+        in_file, in_site = DELTAS_OF_ROWS[kind][class_][complete]
+        if sent:
+            in_file += sent * FILE_SENT
+            in_site += sent * SITE_SENT
+        is_access = kind in ACCESSES
+        key = path if len(path) <= LONGEST_PATH and path[:1] == PATHS else long_key(rows, path)
+        value = rows.get(key)
+        row = 0 if value is None else _from_bytes(value, "little")
+        if client is not None and (
+            grown := self._count_client(rows, row, client, kind, sent, enough)
+        ):
+            more_in_file, more_in_site = _growth(grown)
+            in_file += more_in_file
+            in_site += more_in_site
+        if value is None:
+            row = self._new_file(rows, is_access, in_site)
+        else:
+            self._add_to_site(rows, in_site, is_access)
+            if value[FILE_STAMP] != self._file_stamp:
+                row = self._brought_up(rows, row, value, is_access, in_file)
+        row += in_file
+        try:
+            rows.put(key, row.to_bytes(len(value or b""), "little"))
+        except OverflowError:
+            rows.put(key, row.to_bytes(file_size(row), "little"))
+        return (row >> FILE_PAIRS) & MASK if is_access else None
+
+    def sent(
+        self,
+        rows: Rows,
+        path: bytes,
+        kind: Kind,
+        sent: int,
+        complete: bool,
+        at: int,
+        client: bytes | None,
+        enough: int,
+    ) -> None:
+        """Add the end of a transfer; see `contract.Counter.sent`."""
+        if at != self._at:
+            self._set_time(at)
+        key = key_of(path)
+        value = rows.get(key)
+        if value is None:
+            return  # it was reset since
+        file = FileRow.unpack(value)
+        if not was_begun(file.today if file.day == self._day else file.total, kind):
+            return
+        in_file, in_site = _growth(COMPLETED[kind] if complete else 0)
+        in_file += sent * FILE_SENT
+        in_site += sent * SITE_SENT
+        if client is not None and file.day == self._day and self._salt is not None:
+            row_key = self._client_key(file.id, client)
+            client_row, grown = sent_more(rows.get(row_key), sent, enough)
+            if client_row is not None:
+                rows.put(row_key, client_row)
+            more_in_file, more_in_site = _growth(grown)
+            in_file += more_in_file
+            in_site += more_in_site
+        self._add_to_site(rows, in_site, is_access=False)
+        row = self._brought_up(rows, _from_bytes(value, "little"), value, False, in_file) + in_file
+        rows.put(key, row.to_bytes(file_size(row), "little"))
+
+    def uncounted(self, rows: Rows, accesses: int, transfers: int, at: int) -> None:
+        """Note what a failing store did not count; see `reading.Store.uncounted`."""
+        self._set_time(at)
+        self._add_to_site(
+            rows, growth(lanes_of(uncounted=accesses, uncounted_sent=transfers))[1], is_access=False
+        )
+
+    def answered(self, rows: Rows, status: int) -> None:
+        """Count one answer by its status."""
+        add_answers(rows, status, 1)
+
+    # Files
+
+    def _new_file(self, rows: Rows, is_access: bool, in_site: int) -> int:
+        new_id = _next_id(rows)
+        self._add_to_site(rows, in_site + _NEW_FILE, is_access)
+        at = self._at if is_access else 0
+        return _from_bytes(FileRow(at, new_id, self._day, at, 0, 0).pack(), "little")
+
+    def _brought_up(self, rows: Rows, row: int, value: bytes, is_access: bool, in_file: int) -> int:
+        """Return a file's row to which *in_file* may be added, whatever its day and last access
+        are.
+        """
+        last = (row >> LAST) & MASK
+        if (row >> FILE_DAY) & _MASK32 == self._day and (not is_access or 0 < last <= self._at):
+            return row + (self._at - last << LAST) if is_access else row
+        file = FileRow.unpack(value)
+        if is_access:
+            file = file._replace(
+                first=min(file.first or self._at, self._at), last=max(file.last, self._at)
+            )
+        taken_off = 0
+        if file.day < self._day:
+            if file.today:
+                add_spilled(rows, file.id, file.day, file.today)
+            file = file._replace(day=self._day, today=0)
+        elif file.day > self._day:
+            # The file was counted on a later day already. What this answer adds to its day is put
+            # beside.
+            add_spilled(rows, file.id, self._day, _plain(in_file))
+            taken_off = in_file & FILE_TODAY
+        return _from_bytes(file.pack(), "little") - taken_off
+
+    # Clients
+
+    def _count_client(
+        self, rows: Rows, row: int, client: bytes, kind: Kind, sent: int, enough: int
+    ) -> int:
+        """Note the client of an answer; return what the tally grows by. *row* is the file's, 0 for
+        a new file.
+        """
+        day = (row >> FILE_DAY) & _MASK32
+        if self._salt is None or day > self._day:
+            return 0  # this process's clock is behind
+        clients = (row >> _FILE_CLIENTS) & MASK if day == self._day else 0
+        key = self._client_key((row >> FILE_ID) & _MASK32 if row else _next_id(rows), client)
+        before = rows.get(key)
+        after, grown = counted(before, kind, self._at, sent, enough, clients)
+        if after is not None and after != before:
+            rows.put(key, after)
+        return grown
+
+    def _client_key(self, file_id: int, client: bytes) -> bytes:
+        hashed = self._hashes.get(client)
+        if hashed is None:
+            if len(self._hashes) >= _MOST_HASHES:
+                self._hashes.clear()
+            hashed = self._hashes[client] = client_hash(client, self._salt or b"")
+        return self._client_mark + NUMBER.pack(file_id) + hashed
+
+    # The site
+
+    def _add_to_site(self, rows: Rows, in_site: int, is_access: bool) -> None:
+        value = rows.get(SITE)
+        if value is None:
+            at = self._at if is_access else 0
+            value = SiteRow(at, self._hour, at, 0, 0, 0, 0).pack()
+        row = _from_bytes(value, "little")
+        if value[SITE_STAMP] != self._site_stamp:
+            row = self._site_brought_up(rows, row, value, is_access, in_site)
+        row += in_site
+        try:
+            rows.put(SITE, row.to_bytes(len(value), "little"))
+        except OverflowError:
+            rows.put(SITE, row.to_bytes(site_size(row), "little"))
+
+    def _site_brought_up(
+        self, rows: Rows, row: int, value: bytes, is_access: bool, in_site: int
+    ) -> int:
+        """Return the site's row to which *in_site* may be added, whatever its hour and last access
+        are.
+        """
+        last = (row >> LAST) & MASK
+        if value[SITE_HOUR] == self._site_hour and (not is_access or 0 < last <= self._at):
+            return row + (self._at - last << LAST) if is_access else row
+        site = SiteRow.unpack(value)
+        if is_access:
+            site = site._replace(
+                first=min(site.first or self._at, self._at), last=max(site.last, self._at)
+            )
+        if site.hour == self._hour:
+            return _from_bytes(site.pack(), "little")
+        if site.hour < self._hour:
+            add_tally(rows, HOURS + NUMBER.pack(site.hour), site.this_hour)
+            if site.hour // 24 < self._day:
+                add_up_day(rows, site.hour // 24)
+            return _from_bytes(site._replace(hour=self._hour, this_hour=0).pack(), "little")
+        # The site was counted in a later hour already. What this answer adds to its hour is put
+        # beside.
+        lanes = SiteRow.unpack(in_site.to_bytes(site_size(in_site), "little")).total
+        add_tally(rows, HOURS + NUMBER.pack(self._hour), lanes)
+        if self._day < site.hour // 24:
+            add_tally(rows, DAYS + NUMBER.pack(self._day), lanes)
+        return _from_bytes(site.pack(), "little") - (in_site & SITE_THIS_HOUR)
+
+
+def add_up_day(rows: Rows, day: int) -> None:
+    """Add the sum of a day's hours to the day's row, when the day is over."""
+    hours = range(day * 24, (day + 1) * 24)
+    add_tally(
+        rows,
+        DAYS + NUMBER.pack(day),
+        sum(unpack_tally(rows.get(HOURS + NUMBER.pack(hour))) for hour in hours),
+    )
+
+
+def _next_id(rows: Rows) -> int:
+    value = rows.get(SITE)
+    return 0 if value is None else SiteRow.unpack(value).next_id
+
+
+def was_begun(tally: int, kind: Kind) -> bool:
+    """Return whether an answer of *kind* can still be under way: more were begun than were
+    completed.
+    """
+    if kind == "resumed":
+        return _number(tally, "resumed") > _number(tally, "resumed_completed")
+    return _number(tally, "accesses") - _number(tally, "not_modified") > _number(tally, "completed")
+
+
+def _number(tally: int, name: str) -> int:
+    return (tally >> WIDTH * PLACE[name]) & MASK
+
+
+def long_key(rows: Rows, path: bytes) -> bytes:
+    """Return the key of a file's row, after keeping the path if the key does not tell it."""
+    key = key_of(path)
+    if key is not path and rows.get(key) is None:
+        rows.put(LONG_PATHS + key[1:], path)
+    return key
+
+
+def add_answers(rows: Rows, status: int, answers: int) -> None:
+    key = STATUSES + NUMBER.pack(status)
+    value = rows.get(key)
+    rows.put(key, ANSWERS.pack(answers + (ANSWERS.unpack(value)[0] if value is not None else 0)))
+
+
+def add_tally(rows: Rows, key: bytes, lanes: int) -> None:
+    if lanes:
+        rows.put(key, pack_tally(unpack_tally(rows.get(key)) + lanes))
+
+
+def add_spilled(rows: Rows, file_id: int, day: int, lanes: int) -> None:
+    batch = number_at(rows.get(BATCH), FIRST_BATCH)
+    add_tally(rows, SPILLED + SPILLED_KEY.pack(file_id, day, batch), lanes)
+
+
+def _plain(in_file: int) -> int:
+    """Return the tally that *in_file* spreads over a file's row."""
+    return FileRow.unpack(in_file.to_bytes(file_size(in_file), "little")).total

@@ -1,0 +1,386 @@
+"""Reading a store of format 2 (`rows.py`): every answer, from its two environments as of one
+moment.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..contract import STATUS_OF_KIND
+from .history import Blocks, days_of, months_of, terms_of
+from .month_block import FILES
+from ..periods import (
+    SECONDS_PER_DAY,
+    SECONDS_PER_HOUR,
+    Period,
+    Unit,
+    by_unit,
+    first_day_of,
+    unit_of,
+    units_of,
+)
+from ..ranking import Cursor, Query, page
+from ..reading import (
+    HOURS_KEPT_DAYS,
+    NUMBER_OF_ORDER,
+    ClientDays,
+    DirectoryAnswer,
+    FileAnswer,
+    FileNumbers,
+    FileRecord,
+    RankedFile,
+    Ranking,
+    Series,
+    SiteRecord,
+    Totals,
+    client_days,
+)
+from .row_columns import Columns, Table, columns, over
+from .rows import (
+    ANSWERS,
+    DAYS,
+    DETAILED_SINCE,
+    DIGESTS,
+    HOURS,
+    LONG_PATHS,
+    NUMBER,
+    SITE,
+    SPILLED,
+    SPILLED_KEY,
+    STATUSES,
+    FileRow,
+    SiteRow,
+    key_of,
+    number_at,
+    total_of_rows,
+    unpack_tally,
+)
+from ..tally import Tally, number
+
+
+class RowReader:
+    """What a store holds at one moment: *table* is data.mdb, *folded* the last batch that is in
+    *blocks*.
+    """
+
+    def __init__(
+        self, table: Table, blocks: Blocks, folded: int, now: int, keep_days: int | None = None
+    ) -> None:
+        self._table = table
+        self._blocks = blocks
+        self._folded = folded
+        self._now = now
+        self._today = now // SECONDS_PER_DAY
+        value = table.get(SITE)
+        self._site = SiteRow(0, 0, 0, 0, 0, 0, 0) if value is None else SiteRow.unpack(value)
+        newest = self._site.hour // 24
+        self._oldest_day = 0 if keep_days is None else max(0, newest - keep_days + 1)
+        self._oldest_hour = max(0, (newest - HOURS_KEPT_DAYS + 1) * 24)
+
+    # The site
+
+    def totals(self) -> Totals:
+        """See `CountReader.totals`."""
+        site, hour = self._site, self._now // SECONDS_PER_HOUR
+        statuses = self._statuses()
+        for kind, status in STATUS_OF_KIND.items():
+            if times := Tally(site.total).kinds[kind]:
+                statuses[status] = statuses.get(status, 0) + times
+        return Totals(
+            **self._standing(None),
+            tally=Tally(site.total),
+            today=Tally(self._site_days(Period(self._today, self._today)).get(self._today, 0)),
+            hour=Tally(self._site_hours(hour, hour).get(hour, 0)),
+            files=site.files,
+            first=site.first,
+            last=site.last,
+            statuses={status: statuses[status] for status in sorted(statuses)},
+        )
+
+    def _site_days(self, period: Period) -> dict[int, int]:
+        """Return the site's tallies by day. What the newest day has in its hours is not in its row
+        yet.
+        """
+        days = self._numbered(DAYS, period.first, period.last)
+        newest = self._site.hour // 24
+        if period.first <= newest <= period.last:
+            hours = self._site_hours(newest * 24, newest * 24 + 23)
+            days[newest] = days.get(newest, 0) + sum(hours.values())
+        return days
+
+    def _site_hours(self, first: int, last: int) -> dict[int, int]:
+        hours, site = self._numbered(HOURS, first, last), self._site
+        if first <= site.hour <= last:
+            hours[site.hour] = hours.get(site.hour, 0) + site.this_hour
+        return hours
+
+    def _numbered(self, mark: bytes, first: int, last: int) -> dict[int, int]:
+        """Return the tallies of the rows from *first* to *last* below a mark."""
+        found = {}
+        for key, value in self._table.starting(mark + NUMBER.pack(first)):
+            if key[:1] != mark or number_at(key[1:]) > last:
+                break
+            found[number_at(key[1:])] = unpack_tally(value)
+        return found
+
+    def _statuses(self) -> dict[int, int]:
+        found = {}
+        for key, value in self._table.starting(STATUSES):
+            if key[:1] != STATUSES:
+                break
+            found[number_at(key[1:])] = int(ANSWERS.unpack(value)[0])
+        return found
+
+    def _standing(self, period: Period | None) -> dict[str, Any]:
+        """Return what every answer says of itself."""
+        meant = self._site.total if period is None else sum(self._site_days(period).values())
+        since = number_at(self._table.get(DETAILED_SINCE))
+        return {
+            "as_of": self._now,
+            "uncounted": number(meant, "uncounted"),
+            "uncounted_sent": number(meant, "uncounted_sent"),
+            "detailed_since": since if since and (period is None or period.first < since) else None,
+        }
+
+    def series(self, unit: Unit, period: Period, path: str | None) -> Series | None:
+        """See `CountReader.series`."""
+        if unit == "hour" and path is not None:
+            raise ValueError("hours are kept of the site alone")
+        oldest = (
+            self._oldest_hour
+            if unit == "hour"
+            else unit_of(unit, self._oldest_day * SECONDS_PER_DAY)
+        )
+        asked = units_of(unit, period)
+        units = range(max(asked[0], oldest), min(asked[-1], unit_of(unit, self._now)) + 1)
+        kept = self._kept(period)
+        if path is not None:
+            file = self._file(path)
+            if file is None:
+                return None
+            found = self._units_of([file], unit, kept)[file.id]
+        elif unit == "hour":
+            found = self._site_hours(asked[0], asked[-1])
+        else:
+            found = by_unit(unit, self._site_days(kept), kept)
+        points = tuple((at, Tally(found.get(at, 0))) for at in units)
+        return Series(**self._standing(period), unit=unit, path=path, points=points)
+
+    def _kept(self, period: Period) -> Period:
+        """Return the part of a period that is kept, which may be nothing."""
+        return Period(max(period.first, self._oldest_day), period.last)
+
+    # Files
+
+    def file(self, path: str, period: Period | None) -> FileAnswer | None:
+        """See `CountReader.file`."""
+        file = self._file(path)
+        if file is None:
+            return None
+        files = columns(self._table, [terms_of("accesses")])
+        accesses, place = files.totals[0], files.ids.index(file.id)
+        own = accesses[place]
+        return FileAnswer(
+            **self._standing(period),
+            file=FileNumbers(**self._numbers(path, file, period)),
+            today=Tally(self._days_at_hand(file).get(self._today, 0)),
+            rank=sum(map(own.__lt__, accesses)) + sum(map(own.__eq__, accesses[:place])) + 1,
+        )
+
+    def _file(self, path: str) -> FileRow | None:
+        value = self._table.get(key_of(path.encode("utf-8", "surrogatepass")))
+        return None if value is None else FileRow.unpack(value)
+
+    def _numbers(self, path: str, file: FileRow, period: Period | None) -> dict[str, Any]:
+        """Return a file's numbers over a period."""
+        numbers: dict[str, Any] = {"path": path, "first": file.first, "last": file.last}
+        if period is None:
+            return {**numbers, "tally": Tally(file.total)}
+        days = self._units_of([file], "day", self._kept(period))[file.id]
+        return {
+            **numbers,
+            "tally": Tally(sum(days.values())),
+            "clients": self._clients(days, period),
+        }
+
+    def _clients(self, days: Mapping[int, int], period: Period) -> ClientDays | None:
+        tallies = {day: Tally(lanes) for day, lanes in days.items()}
+        return client_days(tallies, min(period.last, self._today))
+
+    def _units_of(
+        self, files: list[FileRow], unit: Unit, period: Period
+    ) -> dict[int, dict[int, int]]:
+        """Return files' tallies in a period that is kept, by their ids and then by day or month."""
+        read = days_of if unit == "day" else months_of
+        found = read(self._blocks, [file.id for file in files], period.first, period.last)
+        for file in files:
+            its = found[file.id]
+            for at, lanes in by_unit(unit, self._days_at_hand(file), period).items():
+                its[at] = its.get(at, 0) + lanes
+        return found
+
+    def _days_at_hand(self, file: FileRow) -> dict[int, int]:
+        """Return a file's days that are not in the month blocks."""
+        days = {file.day: file.today} if file.today else {}
+        mark = SPILLED + NUMBER.pack(file.id)
+        for key, value in self._table.starting(mark):
+            if not key.startswith(mark):
+                break
+            _, day, batch = SPILLED_KEY.unpack(key[1:])
+            if batch > self._folded:
+                days[day] = days.get(day, 0) + unpack_tally(value)
+        return days
+
+    def directory(self, path: str) -> DirectoryAnswer:
+        """See `CountReader.directory`."""
+        if not path.endswith("/"):
+            raise ValueError("a directory's path ends with a slash")
+        files, total, first, last = total_of_rows(
+            self._rows_below(path.encode("utf-8", "surrogatepass"))
+        )
+        return DirectoryAnswer(
+            **self._standing(None),
+            path=path,
+            files=files,
+            tally=Tally(total),
+            first=first,
+            last=last,
+        )
+
+    def _rows_below(self, prefix: bytes) -> Iterator[bytes]:
+        for key, value in self._table.starting(DIGESTS):
+            if key[:1] != DIGESTS:
+                break
+            if (self._table.get(LONG_PATHS + key[1:]) or b"").startswith(prefix):
+                yield value
+        for key, value in self._table.starting(prefix):
+            if not key.startswith(prefix):
+                break
+            yield value
+
+    # Lists
+
+    def ranked(self, query: Query) -> Ranking:
+        """See `CountReader.ranked`."""
+        terms = [terms_of("accesses", query.classes)]
+        if query.order in NUMBER_OF_ORDER and query.order != "accesses":
+            terms.append(terms_of(NUMBER_OF_ORDER[query.order]))
+        files = columns(self._table, terms)
+        if query.period is None:
+            numbers = [list(total) for total in files.totals]
+        else:
+            kept = self._kept(query.period)
+            numbers = [
+                over(kept, its, files, nth, self._table, self._blocks, self._folded)
+                for nth, its in enumerate(terms)
+            ]
+        values = _values(query, files, numbers)
+        chosen = page(files.paths, values, query)
+        rows = self._rows_of(
+            [files.paths[place] for place in chosen.places], chosen.ahead + 1, query
+        )
+        follows = chosen.ahead + len(rows) < chosen.matched
+        last = Cursor(values[chosen.places[-1]], rows[-1].path) if rows else Cursor(0, "")
+        return Ranking(
+            **self._standing(query.period),
+            order=query.order,
+            period=query.period,
+            unit=query.unit,
+            matched=chosen.matched,
+            rows=tuple(rows),
+            next=query.cursor_text(last) if follows else "",
+        )
+
+    def _rows_of(self, paths: list[bytes], rank: int, query: Query) -> list[RankedFile]:
+        """Return the rows of a page, the first of which has *rank*."""
+        files = [FileRow.unpack(self._table.get(key_of(path)) or b"") for path in paths]
+        texts = [path.decode("utf-8", "surrogatepass") for path in paths]
+        period = query.period
+        if period is None:
+            return [
+                RankedFile(
+                    path=text, tally=Tally(file.total), first=file.first, last=file.last, rank=place
+                )
+                for place, (text, file) in enumerate(zip(texts, files, strict=True), rank)
+            ]
+        found = self._units_of(files, query.unit, self._kept(period))
+        rows = []
+        for place, (text, file) in enumerate(zip(texts, files, strict=True), rank):
+            tally = Tally(sum(found[file.id].values()))
+            clients = None
+            if tally["clients"]:
+                clients = self._clients(
+                    self._units_of([file], "day", self._kept(period))[file.id], period
+                )
+            series = tuple(
+                number(found[file.id].get(at, 0), "accesses") for at in units_of(query.unit, period)
+            )
+            rows.append(
+                RankedFile(
+                    path=text,
+                    tally=tally,
+                    first=file.first,
+                    last=file.last,
+                    clients=clients,
+                    rank=place,
+                    series=series,
+                )
+            )
+        return rows
+
+    # Moving
+
+    def contents(self) -> tuple[SiteRecord, Iterator[tuple[str, FileRecord]]]:
+        """See `Store.contents`. The files come in the order of their ids."""
+        everything = Period(0, max(self._today, self._site.hour // 24) + 1)
+        site = SiteRecord(
+            _tallies(self._site_hours(self._oldest_hour, (everything.last + 1) * 24)),
+            _tallies(self._site_days(self._kept(everything))),
+            self._statuses(),
+            number_at(self._table.get(DETAILED_SINCE)),
+        )
+        return site, self._records(self._kept(everything))
+
+    def _records(self, period: Period) -> Iterator[tuple[str, FileRecord]]:
+        files = columns(self._table, [])
+        by_id = dict(sorted(zip(files.ids, files.paths, strict=True)))
+        months = self._blocks.months()
+        first = max(period.first, first_day_of(min(months))) if months else period.last
+        ids = list(by_id)
+        for begin in range(0, len(ids), FILES):
+            part = ids[begin : begin + FILES]
+            rows = {
+                file_id: FileRow.unpack(self._table.get(key_of(by_id[file_id])) or b"")
+                for file_id in part
+            }
+            past = days_of(self._blocks, part, first, period.last)
+            for file_id, file in rows.items():
+                days = past[file_id]
+                for day, lanes in self._days_at_hand(file).items():
+                    if day >= period.first:
+                        days[day] = days.get(day, 0) + lanes
+                path = by_id[file_id].decode("utf-8", "surrogatepass")
+                yield path, FileRecord(Tally(file.total), file.first, file.last, _tallies(days))
+
+
+def _values(query: Query, files: Columns, numbers: list[list[int]]) -> list[int]:
+    """Return what each file is ranked by, -1 for a file that is not in the list."""
+    accesses = numbers[0]
+    if query.order == "last":
+        values = list(files.lasts)
+    elif query.order == "path":
+        values = [0] * len(accesses)
+    else:
+        values = numbers[-1]
+    if query.period is not None or query.classes is not None:
+        values = [value if times else -1 for value, times in zip(values, accesses, strict=True)]
+    if (wanted := query.pattern()) is not None:
+        search = re.compile(wanted.pattern.encode(), wanted.flags & re.IGNORECASE).search
+        values = [
+            value if search(path) else -1 for value, path in zip(values, files.paths, strict=True)
+        ]
+    return values
+
+
+def _tallies(kept: Mapping[int, int]) -> dict[int, Tally]:
+    return {unit: Tally(kept[unit]) for unit in sorted(kept) if kept[unit]}

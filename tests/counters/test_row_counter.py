@@ -1,0 +1,229 @@
+"""A count in the rows of format 2 is what it is in the definition, the store in memory."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.counters.client_rows import ROW
+from app.counters.contract import Class, Kind
+from app.counters.memory_store import MemoryStore
+from app.counters.row_counter import RowCounter
+from app.counters.rows import (
+    CLIENTS,
+    DAYS,
+    HOURS,
+    NUMBER,
+    SITE,
+    SPILLED,
+    SPILLED_KEY,
+    FileRow,
+    SiteRow,
+    unpack_tally,
+)
+from app.counters.salts import MemorySalts
+from app.counters.tally import Tally, lanes_of
+from tests.counters.traffic import BEGIN, DAY, HOUR, Answered, Clock, answers
+
+
+class Rows(dict[bytes, bytes]):
+    """A transaction that is never given up."""
+
+    def put(self, key: bytes, value: bytes) -> bool:
+        self[key] = value
+        return True
+
+    def file(self, path: str) -> FileRow:
+        return FileRow.unpack(self[path.encode()])
+
+    @property
+    def site(self) -> SiteRow:
+        return SiteRow.unpack(self[SITE])
+
+    def marked(self, mark: bytes) -> Iterator[tuple[bytes, int]]:
+        return (
+            (key[1:], unpack_tally(value)) for key, value in sorted(self.items()) if key[:1] == mark
+        )
+
+    def days_of(self, path: str) -> dict[int, int]:
+        """Return a file's tallies by day: those that are over, and its row's."""
+        file = self.file(path)
+        days = {file.day: file.today} if file.today else {}
+        for key, lanes in self.marked(SPILLED):
+            file_id, day, _ = SPILLED_KEY.unpack(key)
+            if file_id == file.id:
+                days[day] = days.get(day, 0) + lanes
+        return days
+
+    def hours(self) -> dict[int, int]:
+        hours = {NUMBER.unpack(key)[0]: lanes for key, lanes in self.marked(HOURS)}
+        hours[self.site.hour] = hours.get(self.site.hour, 0) + self.site.this_hour
+        return {hour: lanes for hour, lanes in hours.items() if lanes}
+
+    def days(self) -> dict[int, int]:
+        """Return the site's tallies by day: those that are over, and the sum of the hours of the row's."""
+        days = {NUMBER.unpack(key)[0]: lanes for key, lanes in self.marked(DAYS)}
+        today = self.site.hour // 24
+        assert today not in days
+        days[today] = sum(lanes for hour, lanes in self.hours().items() if hour // 24 == today)
+        return {day: lanes for day, lanes in days.items() if lanes}
+
+
+def count(
+    counter: RowCounter, rows: Rows, answer: Answered, client: bytes | None = None
+) -> int | None:
+    sent, complete = (0, False) if answer.later else (answer.sent, answer.complete)
+    return counter.count(
+        rows,
+        answer.path.encode(),
+        answer.kind,
+        answer.class_,
+        sent,
+        complete,
+        client,
+        1000,
+        answer.at,
+    )
+
+
+def end(counter: RowCounter, rows: Rows, answer: Answered) -> None:
+    if answer.later:
+        key = answer.path.encode()
+        counter.sent(rows, key, answer.kind, answer.sent, answer.complete, answer.at, None, 0)
+
+
+def assert_same(rows: Rows, store: MemoryStore) -> None:
+    site, contents = store.contents()
+    records = dict(contents)
+    for path, record in records.items():
+        file = rows.file(path)
+        assert (Tally(file.total), file.first, file.last) == (
+            record.total,
+            record.first,
+            record.last,
+        )
+        assert {day: Tally(lanes) for day, lanes in rows.days_of(path).items()} == record.days
+    totals = store.totals()
+    assert Tally(rows.site.total) == totals.tally
+    assert rows.site.total == sum(record.total.lanes for record in records.values())
+    assert (rows.site.first, rows.site.last) == (totals.first, totals.last)
+    assert rows.site.files == rows.site.next_id == len(records)
+    assert {hour: Tally(lanes) for hour, lanes in rows.hours().items()} == site.hours
+    assert {day: Tally(lanes) for day, lanes in rows.days().items()} == site.days
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("behind", [0, 5, 2 * HOUR, DAY + 7])
+def test_rows_hold_what_the_store_in_memory_holds(seed: int, behind: int) -> None:
+    """Two processes count in turn, and the clock of the second is *behind*."""
+    rows, clock = Rows(), Clock()
+    store, counters = MemoryStore(clock=clock), [RowCounter(), RowCounter()]
+    under_way: list[tuple[RowCounter, Answered]] = []
+    for turn, told in enumerate(answers(seed, 300)):
+        at = told.at - behind * (turn % 2)
+        answer = Answered(
+            at, told.path, told.kind, told.class_, told.sent, told.complete, told.later
+        )
+        clock.now = max(clock.now, at)
+        assert count(counters[turn % 2], rows, answer) == answer.count(store)
+        under_way.append((counters[turn % 2], answer))
+        if len(under_way) > 3:
+            counter, earlier = under_way.pop(0)
+            end(counter, rows, earlier)
+            earlier.end(store)
+        if turn % 60 == 0:
+            assert_same(rows, store)
+    assert_same(rows, store)
+
+
+@pytest.mark.parametrize("kind", ["full", "partial", "resumed"])
+def test_the_end_of_a_transfer_that_is_not_counted_any_more(kind: Kind) -> None:
+    rows, counter = Rows(), RowCounter()
+    counter.sent(rows, b"/f", kind, 100, True, BEGIN, None, 0)
+    assert rows == {}
+    counter.count(rows, b"/f", "not_modified", "people", 0, False, None, 0, BEGIN)
+    before = dict(rows)
+    counter.sent(rows, b"/f", kind, 100, True, BEGIN, None, 0)
+    assert rows == before
+
+
+def test_the_end_of_a_transfer_on_the_next_day_belongs_to_the_day_before() -> None:
+    rows, counter = Rows(), RowCounter()
+    at = BEGIN + DAY - 1
+    counter.count(rows, b"/f", "full", "people", 0, False, None, 0, at)
+    counter.count(rows, b"/f", "full", "people", 7, True, None, 0, at + 2)
+    counter.sent(rows, b"/f", "full", 100, True, at, None, 0)
+    days = rows.days_of("/f")
+    assert Tally(days[at // DAY]) == Tally.of(accesses=1, completed=1, sent_bytes=100)
+    assert Tally(days[at // DAY + 1]) == Tally.of(accesses=1, completed=1, sent_bytes=7)
+    assert rows.hours() == {at // HOUR: days[at // DAY], at // HOUR + 1: days[at // DAY + 1]}
+
+
+def test_a_row_is_as_long_as_its_numbers_need() -> None:
+    rows, counter = Rows(), RowCounter()
+    sizes = []
+    steps: list[tuple[Kind, Class]] = [("full", "people"), ("full", "robots"), ("head", "people")]
+    for kind, class_ in steps:
+        counter.count(rows, b"/f", kind, class_, 10, kind == "full", None, 0, BEGIN)
+        sizes.append(len(rows[b"/f"]))
+    assert sizes == [24 + 3 * 16, 24 + 7 * 16, 24 + 13 * 16]
+
+
+def test_clients_are_counted_in_rows_of_their_own() -> None:
+    rows, clock = Rows(), Clock()
+    counter, store = RowCounter(MemorySalts()), MemoryStore(clock=clock)
+    visits = [
+        (0, b"a"),
+        (10, b"a"),
+        (15, b"b"),
+        (100, b"a"),
+        (HOUR, b"a"),
+        (DAY, b"a"),
+        (DAY + 1, b"b"),
+    ]
+    for after, client in visits:
+        clock.now = BEGIN + after
+        counter.count(rows, b"/f", "full", "people", 600, True, client, 1000, BEGIN + after)
+        store.count("/f", "full", None, "people", 600, True, client, 1000)
+    assert_same(rows, store)
+    days = rows.days_of("/f")
+    first, second = Tally(days[BEGIN // DAY]), Tally(days[BEGIN // DAY + 1])
+    assert [
+        first[name] for name in ("clients", "downloads", "total_requests", "unique_requests")
+    ] == [2, 1, 4, 3]
+    assert [
+        second[name] for name in ("clients", "downloads", "total_requests", "unique_requests")
+    ] == [2, 0, 2, 2]
+    assert sorted(len(key) for key, _ in rows.items() if key[:1] == CLIENTS) == [17] * 4
+    assert all(
+        key[-1:] != b"a" and len(value) == ROW.size
+        for key, value in rows.items()
+        if key[:1] == CLIENTS
+    )
+
+
+def test_clients_of_transfers_that_end_later() -> None:
+    rows, counter = Rows(), RowCounter(MemorySalts())
+    for client, sent in ((b"a", 999), (b"b", 1000), (b"c", 10**9)):
+        counter.count(rows, b"/f", "full", "people", 0, False, client, 1000, BEGIN)
+        counter.sent(rows, b"/f", "full", sent, False, BEGIN, client, 1000)
+    assert Tally(rows.file("/f").today)["downloads"] == 2
+    counter.sent(rows, b"/f", "full", 1, False, BEGIN, b"a", 1000)
+    assert Tally(rows.file("/f").today)["downloads"] == 3
+
+
+def test_what_went_uncounted_is_the_sites_alone() -> None:
+    rows, counter = Rows(), RowCounter()
+    counter.count(rows, b"/f", "full", "people", 0, False, None, 0, BEGIN + HOUR)
+    counter.uncounted(rows, 5, 2, BEGIN)
+    lanes = lanes_of(uncounted=5, uncounted_sent=2)
+    assert rows.hours()[BEGIN // HOUR] == lanes
+    assert rows.site.total == lanes + rows.file("/f").total
+
+
+def test_an_open_ended_number_does_not_touch_its_neighbours() -> None:
+    rows, counter = Rows(), RowCounter()
+    for _ in range(4):
+        counter.count(rows, b"/f", "partial", "own", 2**52 - 1, False, None, 0, BEGIN)
+    assert Tally(rows.file("/f").total) == Tally.of(
+        accesses=4, partial=4, own=4, sent_bytes=2**54 - 4
+    )
