@@ -332,7 +332,9 @@ def _access_log(settings: Settings) -> AccessLog | None:
     if not settings.access_logfile:
         return None
     try:
-        return AccessLog(settings.access_logfile, settings.access_logformat)
+        return AccessLog(
+            settings.access_logfile, settings.access_logformat, clients=settings.log_clients
+        )
     except OSError as error:
         raise StartError(f"{settings.access_logfile}: {error.strerror}") from None
 

@@ -4,7 +4,10 @@ import argparse
 import os
 import re
 from collections.abc import Callable
+from typing import get_args
 
+from .client_address import Shown
+from .clients import Networks, read_patterns
 from .files.policy import HeaderRule, parse_header_rule
 
 
@@ -118,6 +121,32 @@ def addresses(text: str) -> tuple[str, ...]:
     if not all(parts):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of addresses")
     return parts
+
+
+def networks(text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(","))
+    try:
+        Networks(parts)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return parts
+
+
+def robots(text: str) -> tuple[re.Pattern[str], ...]:
+    try:
+        with open(text, encoding="utf-8") as file:
+            return tuple(read_patterns(file))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from None
+
+
+def shown(text: str) -> Shown:
+    for known in get_args(Shown):
+        if text == known:
+            return known  # type: ignore[no-any-return]
+    raise argparse.ArgumentTypeError(f"{text!r} is none of full, network and off")
 
 
 def log_format(text: str) -> str:

@@ -7,11 +7,13 @@ both refuse the same values.
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from . import __version__
+from .client_address import Shown
 from .files.policy import HeaderRule
 from .option_values import present
 from .options import DEFAULT_ROOT, GROUPS, Option
@@ -46,6 +48,12 @@ class Settings:
     counts_journal: str  # "": below the user's state directory
     count_log: str  # "-" standard output, "off", or a file
     count_header: bool
+    own: tuple[str, ...]
+    robots: tuple[re.Pattern[str], ...]
+    clients: bool
+    download_bytes: int
+    keep_days: int  # 0: for ever
+    log_clients: Shown
     quiet: bool
     # The built-in server
     app: str  # "": the counted files

@@ -14,6 +14,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from . import failure_log, files
+from .client_address import shown_address
+from .clients import Classifier, Networks
 from .counters import CounterError, CountLog, open_counter
 from .counters.lmdb.private_directory import PrivateDirectory
 from .counters.retrying import DeferredCounter
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from .counters.contract import Counter
+    from .files.accounts import CountLine
 
 
 class Application:
@@ -76,12 +79,14 @@ class Application:
                 counts = _counts(settings)
                 if is_one_of_several and not counts:
                     tell(_EACH_FOR_ITSELF)
-                self._counter = _counter(counts, settings.counts_journal)
+                self._counter = _counter(counts, settings)
                 atexit.register(self.close)
                 self._files = FileApplication(
                     settings.root,
                     counter=self._counter,
-                    count_line=self._log.write if self._log.enabled else None,
+                    count_line=_count_line(self._log, settings),
+                    classifier=_classifier(settings),
+                    download_bytes=settings.download_bytes if settings.clients else None,
                     policy=_policy(settings),
                     indexes=settings.index,
                     spa=settings.spa or "",
@@ -128,7 +133,9 @@ def start_problem(settings: Settings) -> str | None:
     if problem := root_problem(settings):
         return problem
     try:
-        open_counter(settings.counts, journal=settings.counts_journal).close()
+        open_counter(
+            settings.counts, journal=settings.counts_journal, keep_days=settings.keep_days or None
+        ).close()
     except CounterError as error:
         return str(error)
     log = _count_log(settings)
@@ -175,9 +182,28 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
-def _counter(counts: str, journal: str) -> "Counter":
+def _classifier(settings: Settings) -> Classifier:
+    return Classifier(own=Networks(settings.own), more_robots=settings.robots)
+
+
+def _count_line(log: CountLog, settings: Settings) -> "CountLine | None":
+    if not log.enabled:
+        return None
+    shown = settings.log_clients
+    if shown == "full":
+        return log.write
+
+    def write(path: str, address: str, port: str, number: int | None) -> None:
+        log.write(path, shown_address(address, shown), port if shown == "network" else "0", number)
+
+    return write
+
+
+def _counter(counts: str, settings: Settings) -> "Counter":
     def open_store() -> "Counter":
-        return open_counter(counts, journal=journal)
+        return open_counter(
+            counts, journal=settings.counts_journal, keep_days=settings.keep_days or None
+        )
 
     try:
         return open_store()

@@ -5,8 +5,8 @@ Nothing is known here of files, counters' stores or sockets. What a client says 
 robot that names itself a browser is counted among people, so nobody is called a human or a visitor.
 """
 
-from .addresses import Networks, shown_address
+from .addresses import Networks
 from .agents import list_version, read_patterns
 from .classifier import Classifier
 
-__all__ = ["Classifier", "Networks", "list_version", "read_patterns", "shown_address"]
+__all__ = ["Classifier", "Networks", "list_version", "read_patterns"]

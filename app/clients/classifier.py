@@ -15,8 +15,9 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final
 
+from ..client_address import client_address
 from ..counters.contract import Class
-from .addresses import Networks, client_address
+from .addresses import Networks
 from .agents import class_of
 
 MOST_NEW_A_SECOND: Final = 200

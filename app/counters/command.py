@@ -1,11 +1,12 @@
 """`python -m app.counters`: read and move counts while servers go on counting.
 
-totals   the site                              export   everything, as a document that import reads
-top      the most accessed files               import   such a document, or another store, into this
-one show     every file, some files or directories reset    forget files, or everything series   a
-curve of the site or of a file
-
-Takes the place of `__main__.py` when the stores follow `reading.py`.
+totals   the site
+top      the most accessed files
+show     every file, or some files and directories
+series   a curve of the site or of a file
+export   everything, as a document that import reads
+import   such a document, or another store, into this one
+reset    forget files, or everything
 """
 
 import argparse
@@ -40,11 +41,12 @@ OpenStore = Callable[[str, bool], Store]
 _STORES = ("lmdb:", "redis:", "rediss:", "unix:")
 
 
-def main(arguments: Sequence[str], open_store: OpenStore) -> int:
-    """Return the exit status: 0, or 1 when the store or a file cannot be used. Wrong usage exits
-    with 2.
+def main(arguments: Sequence[str] | None, open_store: OpenStore, program: str) -> int:
+    """Return the exit status: 0, or 1 when the store or a file cannot be used.
+
+    Wrong usage exits with 2.
     """
-    parser = _parser()
+    parser = _parser(program)
     options = parser.parse_args(arguments)
     try:
         if not options.counts:
@@ -65,7 +67,8 @@ def main(arguments: Sequence[str], open_store: OpenStore) -> int:
             if isinstance(error, CounterError)
             else f"{error.filename or 'output'}: {error.strerror}"
         )
-        print(f"app.counters: {text.removeprefix('counts: ')}", file=sys.stderr)
+        name = program.removeprefix("python -m ")
+        print(f"{name}: {text.removeprefix('counts: ')}", file=sys.stderr)
         return 1
     except ValueError as error:
         parser.error(str(error))
@@ -285,11 +288,13 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m app.counters", description="Read and move counts while servers go on counting.",
-        epilog="Exit status: 0, 1 if the counts cannot be used, 2 for wrong usage.", allow_abbrev=False,
-    )  # fmt: skip
+        prog=program,
+        description="Read and move counts while servers go on counting.",
+        epilog="Exit status: 0, 1 if the counts cannot be used, 2 for wrong usage.",
+        allow_abbrev=False,
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: object, description: str, *outputs: str) -> argparse.ArgumentParser:
@@ -347,7 +352,8 @@ def _parser() -> argparse.ArgumentParser:
 def _list_options(parser: argparse.ArgumentParser, *, is_top: bool) -> None:
     _add_period(parser, "all")
     parser.add_argument("--class", dest="classes", type=_classes, metavar="CLASS,...",
-                        help=f"files with accesses of these classes, ranked by them: {', '.join(CLASSES)}")  # fmt: skip
+                        help="files with accesses of these classes, ranked by them: "
+                        f"{', '.join(CLASSES)}")  # fmt: skip
     parser.add_argument(
         "--match",
         default="",

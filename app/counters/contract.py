@@ -13,8 +13,8 @@
 7. All numbers of one answer belong to one second, the one in which it was counted, and so to one
    UTC hour and one UTC day.
 
-`reading.py` is the part of the contract that counts are read with. `tests/counters/test_contract.py`
-holds every store to both.
+`reading.py` is the part of the contract that counts are read with. The tests `test_contract.py` and
+`test_reading_contract.py` hold every store to both.
 """
 
 from collections.abc import Callable, Sequence

@@ -3,8 +3,9 @@
 import os
 from typing import TYPE_CHECKING
 
-from .contract import CounterError, CountingStore, Store
+from .contract import CounterError
 from .memory import MemoryCounter
+from .reading import CountingStore, Store
 
 if TYPE_CHECKING:
     from .redis.store import RedisStore
@@ -12,21 +13,22 @@ if TYPE_CHECKING:
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
-def open_counter(url: str, *, journal: str = "") -> CountingStore:
+def open_counter(url: str, *, journal: str = "", keep_days: int | None = None) -> CountingStore:
     """Return the counter that *url* names: `memory:`, `lmdb:DIR`, `redis://HOST/DB`, `rediss://...`
     or `unix://PATH`.
 
     An empty *url* is `memory:`. *journal* is the directory where accesses wait while Redis is away
-    ("": below the user's state directory). Raises CounterError, with one line fit to be shown.
+    ("": below the user's state directory). *keep_days* is how long days are kept (None: for ever).
+    Raises CounterError, with one line fit to be shown.
     """
     scheme, _, rest = url.partition(":")
     if url in ("", "memory:"):
-        return MemoryCounter()
+        return MemoryCounter(keep_days=keep_days)
     # The packages that these need are loaded only when they are used.
     if scheme == "lmdb":
         from .lmdb.counter import LmdbCounter
 
-        return LmdbCounter(rest)
+        return LmdbCounter(rest, keep_days=keep_days)
     if scheme in _REDIS_SCHEMES:
         store = _redis_store(url)
         from .redis.counter import JournaledCounter

@@ -23,14 +23,14 @@ class Outage:
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._uncounted = 0
+        self._uncounted = self._uncounted_transfers = 0
         #: No attempt is due before this moment; 0.0 while the store works.
         self.retry_at = 0.0
         after_fork.register(self)
 
     def begin_in_child(self) -> None:
         self._lock = Lock()
-        self._uncounted = 0
+        self._uncounted = self._uncounted_transfers = 0
         self.retry_at = 0.0
 
     def is_waiting(self) -> bool:
@@ -49,13 +49,23 @@ class Outage:
         with self._lock:
             self._uncounted += 1
 
-    def ended(self) -> None:
-        """Note that the store works. To be called when `retry_at` is set."""
+    def uncounted_transfer(self) -> None:
+        """Note the end of a transfer that could not be counted."""
+        with self._lock:
+            self._uncounted_transfers += 1
+
+    def ended(self) -> tuple[int, int]:
+        """Note that the store works. To be called when `retry_at` is set.
+
+        Return how many accesses and ends of transfers were not counted.
+        """
         with self._lock:
             missed, self._uncounted = self._uncounted, 0
+            transfers, self._uncounted_transfers = self._uncounted_transfers, 0
             told, self.retry_at = bool(self.retry_at), 0.0
         if told:
             tell(f"counts: the store works again; {missed} accesses were not counted")
+        return missed, transfers
 
     def close(self) -> None:
         """Say what went uncounted: the store does not work again before the end."""

@@ -5,7 +5,7 @@ it opens.
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from .contract import ACCESSES, Announce, Counter, CounterError, Kind
+from .contract import ACCESSES, Announce, Class, Counter, CounterError, Kind
 from .outage import Outage
 
 
@@ -25,15 +25,40 @@ class DeferredCounter:
         self._outage = Outage()
         self._outage.failed(error)
 
-    def count(self, path: str, kind: Kind, announce: Announce | None = None) -> int | None:
+    def count(
+        self,
+        path: str,
+        kind: Kind,
+        announce: Announce | None = None,
+        class_: Class = "unknown",
+        sent: int = 0,
+        complete: bool = False,
+        client: bytes | None = None,
+        enough: int = 0,
+        at: int = 0,
+    ) -> int | None:
         store = self._store or self._opened()
         if store is not None:
-            return store.count(path, kind, announce)
+            return store.count(path, kind, announce, class_, sent, complete, client, enough, at)
         if kind in ACCESSES:
             self._outage.uncounted()
             if announce is not None:
                 announce(None)
         return None
+
+    def sent(
+        self,
+        path: str,
+        kind: Kind,
+        sent: int,
+        complete: bool,
+        at: int,
+        client: bytes | None = None,
+        enough: int = 0,
+    ) -> None:
+        store = self._store or self._opened()
+        if store is not None:
+            store.sent(path, kind, sent, complete, at, client, enough)
 
     def answered(self, status: int) -> None:
         store = self._store or self._opened()

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..counters.contract import Kind
+from .file_slice import FileSlice, MultipartBody
 from .pages import page
 from .policy import Fields
 from .static_file import StaticFile
@@ -17,6 +18,15 @@ class Answer(NamedTuple):
     body: Iterable[bytes]
     file: StaticFile | None = None  # with `kind`: what is counted
     kind: Kind | None = None
+    #: Whether the client has the whole file, or the rest of it, when it has this body.
+    completes: bool = False
+    #: What the body is read from after the answer was made; None when it is held in memory.
+    source: FileSlice | MultipartBody | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """The size of a body that is held in memory."""
+        return 0 if self.source is not None else sum(map(len, self.body))
 
 
 def page_fields(media_type: str, size: int, cache_control: str) -> Fields:

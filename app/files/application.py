@@ -11,32 +11,31 @@ alone.
 
 import errno
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from secrets import token_hex
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ..clients import Classifier
 from ..clock import date_header
 from ..counters.contract import Counter, Kind
+from .accounts import Accounts, CountLine
 from .answer import Answer, error, page_answer, page_fields
 from .catalog import ATTEMPTS, HELD_TOTAL, Catalog, FileReplacedError, SlashMissingError
 from .codings import IDENTITY
 from .conditional import PRECONDITIONS, Outcome, evaluate, if_range
 from .document_root import RootLostError
-from .file_slice import BLOCK, MultipartBody
+from .file_slice import BLOCK, FileSlice, MultipartBody
 from .forms import Forms
 from .names import DEFAULT_VISIBILITY, Visibility
 from .pages import STATUS_LINES
 from .policy import Fields, Policy, with_field
-from .ranges import ByteRange, Multipart, UnsatisfiableRangeError, multipart, select_ranges
+from .ranges import ByteRange, UnsatisfiableRangeError, multipart, select_ranges
 from .static_file import StaticFile
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-CountLine = Callable[[str, str, str, int | None], None]
 
 _log = logging.getLogger("tally.files")
 
@@ -71,11 +70,12 @@ class FileApplication:
     """Serves the files below *root* as a WSGI application. Safe from any thread.
 
     *counter* is told of every answer, and *count_line* of every access: with the file's key, the
-    client's address and port, and the access's number (None when it is not known yet). *indexes*
+    client's address and port, and the access's number (None when it is not known yet).
+    *classifier*, *download_bytes* and *count_header* are those of `accounts.Accounts`. *indexes*
     are the names of files that stand for their directory, the first that exists; *spa* is the name
     of the file that browsers get where there is none. With *lists*, directories without an index
     are listed. With *coded*, text goes out compressed to clients that accept it: from siblings such
-    as `style.css.gz`, or compressed here. With *count_header*, answers carry Tally-Count.
+    as `style.css.gz`, or compressed here.
     """
 
     def __init__(
@@ -84,6 +84,8 @@ class FileApplication:
         *,
         counter: Counter,
         count_line: CountLine | None = None,
+        classifier: Classifier | None = None,
+        download_bytes: int | None = None,
         policy: Policy | None = None,
         indexes: Sequence[str] = ("index.html",),
         spa: str = "",
@@ -106,8 +108,13 @@ class FileApplication:
         )
         self._forms = Forms(self._catalog)
         self._counter = counter
-        self._count_line = count_line
-        self._count_header = count_header
+        self._accounts = Accounts(
+            counter,
+            classifier=classifier,
+            count_line=count_line,
+            download_bytes=download_bytes,
+            count_header=count_header,
+        )
         self._warned = ""  # the Date of the last warning
 
     def __call__(
@@ -120,7 +127,7 @@ class FileApplication:
             answer = self._answer(environ, head)
         elif form.content is not None and not head and environ.keys().isdisjoint(_SELECTING):
             fields = [*form.fields, ("Date", date)]
-            self._count(environ, form, Kind.FULL, fields)
+            self._accounts.count_held(environ, form, fields)
             start_response("200 OK", fields)
             return [form.content]
         else:
@@ -135,8 +142,8 @@ class FileApplication:
                 _name_in(environ), fields, is_error=answer.status >= 400
             )
         if kind is not None and answer.file is not None:
-            self._count(environ, answer.file, kind, fields)
-        if kind is None or kind is Kind.HEAD:  # the other kinds tell their status
+            self._accounts.count(environ, answer, fields)
+        if kind is None or kind == "head":  # the other kinds tell their status
             self._counter.answered(answer.status)
         start_response(STATUS_LINES[answer.status], fields)
         return [] if head else answer.body
@@ -156,17 +163,6 @@ class FileApplication:
             except FileReplacedError:
                 return None
         return file
-
-    def _count(
-        self, environ: "WSGIEnvironment", file: StaticFile, kind: Kind, fields: Fields
-    ) -> None:
-        announce = None
-        if self._count_line is not None:
-            address, port = environ.get("REMOTE_ADDR", ""), environ.get("REMOTE_PORT")
-            announce = partial(self._count_line, file.key, address, str(port or 0))
-        number = self._counter.count(file.key, kind, announce)
-        if self._count_header and number is not None:
-            fields.append(("Tally-Count", str(number)))
 
     def _answer(self, environ: "WSGIEnvironment", head: bool) -> Answer:
         method = environ["REQUEST_METHOD"]
@@ -253,7 +249,7 @@ class FileApplication:
             return error(404)
         try:
             file = self._catalog.find(path)
-            body = [] if environ["REQUEST_METHOD"] == "HEAD" else self._body(file, None)
+            body = [] if environ["REQUEST_METHOD"] == "HEAD" else self._body(file, {})[0]
         except (OSError, SlashMissingError, FileReplacedError):
             return error(404)
         return Answer(404, page_fields(file.media_type, file.size, "no-store"), body)
@@ -300,11 +296,11 @@ class FileApplication:
             return error(412, *file.vary)
         if outcome is Outcome.NOT_MODIFIED:
             return Answer(
-                304, file.not_modified_fields, [], file, Kind.HEAD if head else Kind.NOT_MODIFIED
+                304, file.not_modified_fields, [], file, "head" if head else "not_modified"
             )
         if head:
             # Range is for GET alone (RFC 9110 section 14.2).
-            return Answer(200, file.fields, [], file, Kind.HEAD)
+            return Answer(200, file.fields, [], file, "head")
         if "HTTP_RANGE" in environ:
             condition = environ.get("HTTP_IF_RANGE")
             if condition is None or if_range(condition, file.etag, file.modified, now):
@@ -312,8 +308,8 @@ class FileApplication:
         return self._whole(file, environ)
 
     def _whole(self, file: StaticFile, environ: "WSGIEnvironment") -> Answer:
-        body = self._body(file, environ.get("wsgi.file_wrapper"))
-        return Answer(200, file.fields, body, file, Kind.FULL)
+        body, source = self._body(file, environ)
+        return Answer(200, file.fields, body, file, "full", True, source)
 
     def _ranged(self, file: StaticFile, environ: "WSGIEnvironment") -> Answer:
         try:
@@ -323,21 +319,8 @@ class FileApplication:
             return error(416, unsatisfied, ("Accept-Ranges", "bytes"), *file.vary)
         if ranges is None:
             return self._whole(file, environ)
-        kind = Kind.PARTIAL if any(item.first == 0 for item in ranges) else Kind.RESUMED
         if len(ranges) == 1:
-            fields = [
-                ("Content-Type", file.media_type),
-                ("Content-Length", str(ranges[0].length)),
-                ("Content-Range", ranges[0].content_range(file.size)),
-                *file.representation_fields,
-            ]
-            return Answer(
-                206,
-                fields,
-                self._body(file, environ.get("wsgi.file_wrapper"), ranges[0]),
-                file,
-                kind,
-            )
+            return self._one_range(file, environ, ranges[0])
         if file.coding != IDENTITY:
             # Content-Encoding would seem to be about the multipart body, which has no coding.
             return self._whole(file, environ)
@@ -350,24 +333,43 @@ class FileApplication:
             ("Content-Length", str(layout.length)),
             *file.representation_fields,
         ]
-        return Answer(206, fields, self._multipart_body(file, layout), file, kind)
+        kind: Kind = "partial" if any(item.first == 0 for item in ranges) else "resumed"
+        if file.content is None:
+            whole = self._catalog.open(file, ByteRange(0, file.size - 1))
+            source = MultipartBody(layout, whole)
+            return Answer(206, fields, source, file, kind, False, source)
+        return Answer(206, fields, [layout.filled(file.content)], file, kind)
+
+    def _one_range(self, file: StaticFile, environ: "WSGIEnvironment", part: ByteRange) -> Answer:
+        fields = [
+            ("Content-Type", file.media_type),
+            ("Content-Length", str(part.length)),
+            ("Content-Range", part.content_range(file.size)),
+            *file.representation_fields,
+        ]
+        kind = _kind_of(part, file.size)
+        reaches_end = part.last == file.size - 1
+        completes = reaches_end and (part.first == 0 or kind == "resumed")
+        body, source = self._body(file, environ, part)
+        return Answer(206, fields, body, file, kind, completes, source)
 
     def _body(
-        self, file: StaticFile, wrapper: Any, part: ByteRange | None = None
-    ) -> Iterable[bytes]:
+        self, file: StaticFile, environ: "WSGIEnvironment", part: ByteRange | None = None
+    ) -> tuple[Iterable[bytes], FileSlice | None]:
+        """Return a body, and what it is read from if it is not held."""
         if file.content is not None:
-            return [file.content if part is None else file.content[part.first : part.last + 1]]
+            content = file.content
+            return [content if part is None else content[part.first : part.last + 1]], None
         piece = self._catalog.open(file, part or ByteRange(0, file.size - 1))
-        body: Iterable[bytes] = piece if wrapper is None else wrapper(piece, BLOCK)
-        return body
+        wrapper = environ.get("wsgi.file_wrapper")
+        return (piece if wrapper is None else wrapper(piece, BLOCK)), piece
 
-    def _multipart_body(self, file: StaticFile, layout: Multipart) -> Iterable[bytes]:
-        if file.content is None:
-            return MultipartBody(layout, self._catalog.open(file, ByteRange(0, file.size - 1)))
-        parts: list[bytes] = []
-        for head, item in zip(layout.heads, layout.ranges, strict=True):
-            parts += (head, file.content[item.first : item.last + 1])
-        return [b"".join((*parts, layout.end))]
+
+def _kind_of(part: ByteRange, size: int) -> Kind:
+    """Return the kind of an answer to one range."""
+    if part.last <= 1 and size > 2:
+        return "probe"
+    return "partial" if part.first == 0 else "resumed"
 
 
 def _name_in(environ: "WSGIEnvironment") -> bytes:

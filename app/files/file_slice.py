@@ -9,18 +9,27 @@ A file that is rewritten while it is being sent ends the answer early: `read` ra
 FileChangedError instead of giving out new bytes, and a server that sends by the kernel asks
 `unchanged` before each piece. One that does not (gunicorn) at least closes the connection, since
 `close` raises then.
+
+How much was handed over is known from what the server does. One that reads has sent a block when it
+comes for the next. gunicorn's sendfile seeks to the end of what it sent, and the built-in server
+says it (`note_sent`).
 """
 
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from ..failure_log import Repeats
 from .ranges import Multipart
 from .version import sample
 
 BLOCK = 65536
+
+#: Called once, when a body is closed: with the bytes that were handed to the network, and whether
+#: these were all.
+Ended: TypeAlias = Callable[[int, bool], None]
 
 
 class FileChangedError(ConnectionResetError):
@@ -64,7 +73,11 @@ class FileSlice:
     ) -> None:
         os.lseek(descriptor, first, os.SEEK_SET)
         self._descriptor = descriptor
+        self._first = first
         self._end = last + 1
+        self._sent_until = first
+        #: To be set before the body is given to a server.
+        self.ended: Ended | None = None
         self._size = size
         self._modified_ns = modified_ns
         self._sampled = sampled
@@ -101,7 +114,9 @@ class FileSlice:
 
         Raises FileChangedError.
         """
-        left = self._end - self.tell()
+        position = self.tell()
+        self._note_sent_until(position)
+        left = self._end - position
         wanted = left if size is None or size < 0 else min(size, left)
         if wanted <= 0:
             return b""
@@ -111,6 +126,13 @@ class FileSlice:
             self._note_change()
             raise FileChangedError
         return data
+
+    def note_sent(self, count: int) -> None:
+        """Note that the first *count* bytes of the slice were handed to the network."""
+        self._note_sent_until(self._first + count)
+
+    def _note_sent_until(self, offset: int) -> None:
+        self._sent_until = max(self._sent_until, min(offset, self._end))
 
     def _note_change(self) -> None:
         if not self._change_told:
@@ -123,6 +145,8 @@ class FileSlice:
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         if whence == os.SEEK_END:
             offset, whence = self._end + offset, os.SEEK_SET
+        if whence == os.SEEK_SET:
+            self._note_sent_until(offset)
         return os.lseek(self.fileno(), offset, whence)
 
     def seekable(self) -> bool:
@@ -146,12 +170,16 @@ class FileSlice:
         """
         if self._closed:
             return
+        was_told, same = self._change_told, False
         try:
-            told = self._change_told or self.unchanged()
+            same = not was_told and self.unchanged()
         finally:
             self._closed = True
             os.close(self._descriptor)
-        if not told:
+            if self.ended is not None:
+                sent = self._sent_until - self._first
+                self.ended(sent, same and self._sent_until == self._end)
+        if not same and not was_told:
             raise FileChangedError
 
     def give_up(self) -> None:
@@ -172,14 +200,27 @@ class MultipartBody:
     """
 
     def __init__(self, layout: Multipart, source: FileSlice) -> None:
+        self._layout = layout
         self._source = source
-        self._pieces = _pieces(layout, source)
+        self._sent = 0
+        self._pieces = self._counted(_pieces(layout, source))
+        self.ended: Ended | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
 
+    def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            yield piece
+            self._sent += len(piece)
+
     def close(self) -> None:
-        self._source.close()
+        try:
+            self._source.close()
+        finally:
+            ended, self.ended = self.ended, None
+            if ended is not None:
+                ended(self._sent, self._sent == self._layout.length)
 
 
 def _pieces(layout: Multipart, source: FileSlice) -> Iterator[bytes]:

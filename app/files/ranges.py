@@ -112,6 +112,13 @@ class Multipart(NamedTuple):
     def length(self) -> int:
         return sum(map(len, self.heads)) + sum(item.length for item in self.ranges) + len(self.end)
 
+    def filled(self, content: bytes) -> bytes:
+        """Return the body, of a file with this *content*."""
+        parts: list[bytes] = []
+        for head, item in zip(self.heads, self.ranges, strict=True):
+            parts += (head, content[item.first : item.last + 1])
+        return b"".join((*parts, self.end))
+
     @property
     def media_type(self) -> str:
         return f"multipart/byteranges; boundary={self.boundary}"

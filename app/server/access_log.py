@@ -18,6 +18,7 @@ from threading import Condition, Thread
 from time import gmtime, monotonic, sleep, strftime
 from typing import NamedTuple
 
+from ..client_address import Shown, shown_address
 from ..line_log import RenameWatch, append_whole_lines, tell
 
 #: Seconds that a line may wait to be written where nobody watches.
@@ -57,6 +58,7 @@ Formatter = Callable[[Exchange], str]
 class AccessLog:
     """Writes exchanges to *target*: a file, or `-` for standard output.
 
+    *clients* is how much of clients' addresses it shows.
     May be opened before a fork: each process then has its own thread. Raises OSError when the file
     cannot be opened, ValueError for an unknown *log_format*.
     """
@@ -66,9 +68,11 @@ class AccessLog:
         target: str,
         log_format: str = "combined",
         *,
+        clients: Shown = "full",
         report: Callable[[str], None] | None = None,
     ) -> None:
         self._format = formatter(log_format)
+        self._clients = clients
         self._report = report or tell
         self._target = target
         self._descriptor = -1
@@ -90,6 +94,9 @@ class AccessLog:
 
     def write(self, exchange: Exchange) -> None:
         """Log one exchange. Never raises and never waits for the log; safe from any thread."""
+        if self._clients != "full":
+            address = shown_address(exchange.remote_addr, self._clients)
+            exchange = exchange._replace(remote_addr=address)
         line = self._line(exchange)
         with self._changed:
             if self._closing or self._size + len(line) > _WAITING_BYTES:

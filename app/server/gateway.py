@@ -26,7 +26,7 @@ from ..http11.response import (
     encode_head,
 )
 from .request_body import RequestBody
-from .sendfile import FileSpan, FileWrapper, span_of
+from .sendfile import FileSpan, FileWrapper, note_sent, span_of
 
 SERVER = "Tally"
 
@@ -219,6 +219,8 @@ class Call:
         """
         iterable, self._iterable, self._iterator = self._iterable, None, None
         self.complete = True
+        if type(iterable) is FileWrapper:
+            note_sent(iterable.filelike, self.body_sent)
         close = None if type(iterable) is list else getattr(iterable, "close", None)
         if close is not None:
             try:

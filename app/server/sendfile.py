@@ -74,6 +74,13 @@ class FileSpan:
         return sent
 
 
+def note_sent(filelike: Any, count: int) -> None:
+    """Say how many bytes went out, to a file-like object whose class has `note_sent` for this."""
+    note = getattr(type(filelike), "note_sent", None)
+    if callable(note):
+        note(filelike, count)
+
+
 def _reads_its_descriptor(filelike: Any) -> bool:
     """Tell whether *filelike* reads just what its descriptor holds.
 

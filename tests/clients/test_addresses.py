@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.clients.addresses import Networks, Shown, client_address, shown_address
+from app.client_address import Shown, client_address, shown_address
+from app.clients.addresses import Networks
 
 OWN = ["192.0.2.0/24", "2001:db8:1::/48", "10.1.2.3", "::ffff:203.0.113.0/120", "198.51.100.77/28"]
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from app.counters import open_counter
-from app.counters.contract import CountingStore, Kind
+from app.counters.reading import CountingStore
 
 PATHS = [f"/pages/{number}.html" for number in range(20)]
 TIMES = 40_000
@@ -22,7 +22,7 @@ ROUNDS = 5
 def count(counter: CountingStore, times: int) -> None:
     paths = len(PATHS)
     for turn in range(times):
-        counter.count(PATHS[turn % paths], Kind.FULL, _announce)
+        counter.count(PATHS[turn % paths], "full", _announce)
 
 
 def _announce(number: int | None) -> None:
@@ -70,7 +70,7 @@ def measure(url: str) -> None:
         made += ROUNDS * PROCESSES * (TIMES + 1)
         print(f", {most:,.0f} counts a second from {PROCESSES} processes", end="")
     print()
-    counted = sum(record.accesses for record in counter.counts().files.values())
+    counted = counter.totals().tally.accesses
     counter.close()
     if counted != made:
         sys.exit(f"{made} counts were made, the store holds {counted}")

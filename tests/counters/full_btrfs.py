@@ -152,7 +152,7 @@ def run(seconds: float, workers: int) -> tuple[str, bool]:
             counted = 0
             if store.exists():
                 counter = LmdbCounter(str(store), create=False)
-                counted = sum(record.accesses for record in counter.counts().files.values())
+                counted = counter.totals().tally.accesses
                 counter.close()
             told = sum(
                 int(found[1])

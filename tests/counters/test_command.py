@@ -12,17 +12,16 @@ import pytest
 
 from app.counters.command import main
 from app.counters.contract import ACCESSES, CLASSES, KINDS, CounterError
-from app.counters.memory_store import MemoryStore
+from app.counters.memory import MemoryCounter
 from app.counters.periods import day_text
 from app.counters.reading import Store
-from app.counters.report import as_json
 from tests.counters.traffic import BEGIN, DAY, Answered, Clock, answers, expected, run
 
 TODAY = BEGIN // DAY + 2
 PERIOD = f"{day_text(TODAY - 2)}..{day_text(TODAY)}"
 
 
-class Kept(MemoryStore):
+class Kept(MemoryCounter):
     """A store that outlives being closed, as one in a directory does."""
 
     def __init__(self, clock: Clock) -> None:
@@ -66,7 +65,7 @@ def command(stores: dict[str, Kept], capsys: pytest.CaptureFixture[str]) -> Run:
             return stores[url]
 
         before = sum(store.closed for store in stores.values())
-        assert main([*arguments, "--counts", counts], open_store) == status
+        assert main([*arguments, "--counts", counts], open_store, "counts") == status
         assert sum(store.closed for store in stores.values()) > before or status
         out, err = capsys.readouterr()
         if status:
@@ -305,13 +304,19 @@ def test_documents_that_cannot_be_taken(
 def test_documents_of_the_format_before(
     stores: dict[str, Kept], clock: Clock, command: Run, tmp_path: Path
 ) -> None:
-    from app.counters.record import Counts, FileRecord
-
-    old = Counts(
-        {"/a": FileRecord(5, 1, 2, 3, 4, BEGIN - DAY, BEGIN, {TODAY - 3: 6, TODAY - 2: 2})},
-        {404: 7},
-    )
-    (tmp_path / "document").write_text(as_json(old, sorted(old.files)))
+    old = {
+        "format": 1,
+        "files": {
+            "/a": {
+                "accesses": 8, "full": 5, "partial": 1, "not_modified": 2, "resumed": 3, "head": 4,
+                "first": BEGIN - DAY, "last": BEGIN,
+                "days": {day_text(TODAY - 3): 6, day_text(TODAY - 2): 2},
+            },
+        },
+        "statuses": {"200": 5, "404": 7},
+        "other_statuses": {"404": 7},
+    }  # fmt: skip
+    (tmp_path / "document").write_text(json.dumps(old, indent=1))
     assert (
         command("import", str(tmp_path / "document"), counts="lmdb:empty")
         == "8 accesses to 1 files imported\n"
@@ -367,6 +372,7 @@ def test_wrong_usage(
         main(
             [*arguments, *(["--counts", "lmdb:full"] if arguments else [])],
             lambda url, _: stores[url],
+            "counts",
         )
     assert exit_.value.code == 2
     assert capsys.readouterr().out == ""
@@ -376,9 +382,9 @@ def test_which_counts(
     command: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("TALLY_COUNTS", raising=False)
-    assert main(["totals"], lambda url, _: MemoryStore()) == 1
+    assert main(["totals"], lambda url, _: MemoryCounter(), "counts") == 1
     assert "which ones?" in capsys.readouterr().err
     monkeypatch.setenv("TALLY_COUNTS", "lmdb:x")
-    stores = {"lmdb:x": MemoryStore()}
-    assert main(["totals"], lambda url, _: stores.pop(url)) == 0
+    stores = {"lmdb:x": MemoryCounter()}
+    assert main(["totals"], lambda url, _: stores.pop(url), "counts") == 0
     assert stores == {}

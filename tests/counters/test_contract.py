@@ -11,8 +11,11 @@ from threading import Barrier, Thread
 
 import pytest
 
-from app.counters.contract import ACCESSES, CountingStore, FileRecord, Kind
+from app.counters.contract import ACCESSES, KINDS
+from app.counters.reading import CountingStore, SiteRecord
+from app.counters.tally import Tally
 from tests.counters.conftest import Open
+from tests.counters.kept import accesses_of, days_of, files_of, record, statuses_of
 
 PATHS = ["/index.html", "/a%20b.txt", "/%C3%A4/index.html", "/" + "long/" * 200 + "name"]
 
@@ -27,12 +30,12 @@ def numbers_of(lines: Sequence[str]) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_accesses_are_numbered_from_one(counter: CountingStore, path: str) -> None:
-    assert [counter.count(path, Kind.FULL) for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert [counter.count(path, "full") for _ in range(5)] == [1, 2, 3, 4, 5]
 
 
 def test_each_file_has_its_own_numbers(counter: CountingStore) -> None:
-    assert [counter.count(path, Kind.FULL) for path in PATHS * 2] == [1, 1, 1, 1, 2, 2, 2, 2]
-    assert sorted(counter.counts().files) == sorted(PATHS)
+    assert [counter.count(path, "full") for path in PATHS * 2] == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert sorted(files_of(counter)) == sorted(PATHS)
 
 
 def test_accesses_of_some_files_can_be_asked_for(counter: CountingStore) -> None:
@@ -40,39 +43,36 @@ def test_accesses_of_some_files_can_be_asked_for(counter: CountingStore) -> None
     assert counter.accesses(PATHS) == dict.fromkeys(PATHS, 0)
     for times, path in enumerate(PATHS):
         for _ in range(times):
-            counter.count(path, Kind.FULL)
-        counter.count(path, Kind.HEAD)
+            counter.count(path, "full")
+        counter.count(path, "head")
     assert counter.accesses([*PATHS, "/other"]) == {
         **{path: times for times, path in enumerate(PATHS)},
         "/other": 0,
     }
-    assert "/other" not in counter.counts().files
+    assert "/other" not in files_of(counter)
 
 
 def test_the_kinds_that_are_accesses_share_the_numbers(counter: CountingStore) -> None:
-    given = {kind: counter.count("/f", kind) for kind in Kind}
+    given = {kind: counter.count("/f", kind) for kind in KINDS}
     assert given == {
-        Kind.FULL: 1,
-        Kind.PARTIAL: 2,
-        Kind.NOT_MODIFIED: 3,
-        Kind.RESUMED: None,
-        Kind.HEAD: None,
+        "full": 1,
+        "partial": 2,
+        "not_modified": 3,
+        "resumed": None,
+        "probe": None,
+        "head": None,
     }
-    record = counter.counts().files["/f"]
-    assert [record.full, record.partial, record.not_modified, record.resumed, record.head] == [
-        1,
-        1,
-        1,
-        1,
-        1,
-    ]
-    assert record.accesses == len(ACCESSES)
+    total = files_of(counter)["/f"].total
+    assert total.kinds == dict.fromkeys(KINDS, 1)
+    assert total.accesses == len(ACCESSES)
 
 
-def test_what_is_no_access_leaves_no_time_and_no_day(counter: CountingStore) -> None:
-    counter.count("/f", Kind.HEAD)
-    counter.count("/f", Kind.RESUMED)
-    assert counter.counts().files["/f"] == FileRecord(resumed=1, head=1)
+def test_what_is_no_access_leaves_no_time(counter: CountingStore) -> None:
+    for kind in ("head", "resumed", "probe"):
+        counter.count("/f", kind)
+    kept = files_of(counter)["/f"]
+    assert (kept.first, kept.last) == (0, 0)
+    assert kept.total == Tally.of(head=1, resumed=1, probe=1)
 
 
 def test_announce_is_called_once_with_the_number_before_count_returns(
@@ -80,61 +80,60 @@ def test_announce_is_called_once_with_the_number_before_count_returns(
 ) -> None:
     announced: list[int | None] = []
     for expected in range(1, 4):
-        assert counter.count("/f", Kind.FULL, announced.append) == expected
+        assert counter.count("/f", "full", announced.append) == expected
         assert announced == list(range(1, expected + 1))
-    counter.count("/f", Kind.HEAD, announced.append)
+    counter.count("/f", "head", announced.append)
     assert announced == [1, 2, 3]
 
 
 def test_statuses_are_kept_and_those_of_files_follow_from_the_kinds(counter: CountingStore) -> None:
-    for kind in Kind:
+    for kind in KINDS:
         counter.count("/f", kind)
     for status in (404, 404, 301, 200):
         counter.answered(status)
-    assert counter.counts().all_statuses() == {200: 2, 206: 2, 301: 1, 304: 1, 404: 2}
+    assert counter.totals().statuses == {200: 2, 206: 3, 301: 1, 304: 1, 404: 2}
 
 
 def test_answers_for_no_file_leave_no_file(counter: CountingStore) -> None:
     for _ in range(100):
         counter.answered(404)
-    assert counter.counts().files == {}
+    assert files_of(counter) == {}
 
 
 def test_reset_of_a_file_leaves_the_others(counter: CountingStore) -> None:
     for path in PATHS:
-        counter.count(path, Kind.FULL)
+        counter.count(path, "full")
     counter.reset([PATHS[0], PATHS[3]])
-    assert sorted(counter.counts().files) == sorted(PATHS[1:3])
-    assert [counter.count(path, Kind.FULL) for path in PATHS] == [1, 2, 2, 1]
+    assert sorted(files_of(counter)) == sorted(PATHS[1:3])
+    assert [counter.count(path, "full") for path in PATHS] == [1, 2, 2, 1]
 
 
 def test_reset_of_everything(counter: CountingStore) -> None:
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     counter.answered(404)
     counter.reset()
-    assert (counter.counts().files, counter.counts().other_statuses) == ({}, {})
-    assert counter.count("/f", Kind.FULL) == 1
+    assert (files_of(counter), statuses_of(counter)) == ({}, {})
+    assert counter.count("/f", "full") == 1
 
 
 def test_what_is_added_is_continued(counter: CountingStore) -> None:
-    added = counter.counts()
-    added.files[PATHS[3]] = FileRecord(
-        4, 3, 2, 1, 5, first=86400, last=3 * 86400, days={1: 4, 2: 3, 3: 2}
-    )
-    added.files["/f"] = FileRecord(full=1, first=50, last=50, days={0: 1})
-    added.other_statuses = {404: 7}
-    counter.add(added)
-    assert counter.counts() == added
-    assert counter.count(PATHS[3], Kind.FULL) == 10
-    counter.add(added)
-    record = counter.counts().files[PATHS[3]]
-    assert (record.full, record.accesses, record.first) == (9, 19, 86400)
-    assert {day: record.days[day] for day in (1, 2, 3)} == {1: 8, 2: 6, 3: 4}
-    assert sum(record.days.values()) == 19
+    site = SiteRecord(statuses={404: 7})
+    added = {PATHS[3]: record(9, 1, 2, 3), "/f": record(1, 0)}
+    for kept in added.values():
+        for day, tally in kept.days.items():
+            site.days[day] = site.days.get(day, Tally()) + tally
+    counter.add(added.items(), site)
+    assert files_of(counter) == added
+    assert statuses_of(counter) == {404: 7}
+    assert counter.count(PATHS[3], "full") == 10
+    counter.add(added.items(), site)
+    kept = files_of(counter)[PATHS[3]]
+    assert (kept.total.accesses, kept.first) == (19, 86400)
+    assert {day: days_of(kept)[day] for day in (1, 2, 3)} == {1: 2, 2: 2, 3: 2}
 
 
 def test_close_twice(counter: CountingStore) -> None:
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     counter.close()
     counter.close()
 
@@ -148,7 +147,7 @@ def test_threads(counter: CountingStore) -> None:
         start.wait()
         for turn in range(40):
             path = PATHS[turn % 2]
-            returned.append((path, counter.count(path, Kind.FULL, announced[path].append)))
+            returned.append((path, counter.count(path, "full", announced[path].append)))
 
     threads = [Thread(target=count) for _ in range(8)]
     for thread in threads:
@@ -179,17 +178,17 @@ def test_processes(
         "/a": list(range(1, total + 1)),
         "/b": list(range(1, total + 1)),
     }
-    assert open_shared().count("/a", Kind.FULL) == total + 1
+    assert open_shared().count("/a", "full") == total + 1
 
 
 def test_a_fork_counts_on_while_threads_of_the_parent_count(open_shared: Open) -> None:
     counter = open_shared()
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     going = True
 
     def count() -> None:
         while going:
-            counter.count("/f", Kind.FULL)
+            counter.count("/f", "full")
 
     threads = [Thread(target=count) for _ in range(3)]
     for thread in threads:
@@ -200,7 +199,7 @@ def test_a_fork_counts_on_while_threads_of_the_parent_count(open_shared: Open) -
         child = os.fork()
         if not child:
             for _ in range(20):
-                os.write(write, b"%d\n" % (counter.count("/child", Kind.FULL) or 0))
+                os.write(write, b"%d\n" % (counter.count("/child", "full") or 0))
             counter.close()
             os._exit(0)
         children.append(child)
@@ -212,22 +211,22 @@ def test_a_fork_counts_on_while_threads_of_the_parent_count(open_shared: Open) -
     with os.fdopen(read) as lines:
         assert sorted(map(int, lines)) == list(range(1, 101))
     assert statuses == [0] * 5
-    before = counter.counts().files["/f"].accesses
-    assert counter.count("/f", Kind.FULL) == before + 1
+    before = accesses_of(counter, "/f")
+    assert counter.count("/f", "full") == before + 1
 
 
 def test_a_second_opening_in_one_process_shares_the_numbers(open_shared: Open) -> None:
     first, second = open_shared(), open_shared()
-    assert [counter.count("/f", Kind.FULL) for counter in (first, second, first)] == [1, 2, 3]
+    assert [counter.count("/f", "full") for counter in (first, second, first)] == [1, 2, 3]
     first.close()
-    assert second.count("/f", Kind.FULL) == 4
+    assert second.count("/f", "full") == 4
 
 
 def test_counts_live_on(open_shared: Open) -> None:
     counter = open_shared()
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     counter.answered(404)
     counter.close()
     again = open_shared()
-    assert again.counts().other_statuses == {404: 1}
-    assert again.count("/f", Kind.FULL) == 2
+    assert statuses_of(again) == {404: 1}
+    assert again.count("/f", "full") == 2

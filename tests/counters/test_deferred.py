@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters.contract import Kind
 from app.counters.memory import MemoryCounter
 from app.counters.retrying import DeferredCounter
 from tests.waiting import wait_until
@@ -21,13 +20,13 @@ def test_counting_begins_as_soon_as_the_store_opens(
         open_counter(url)
     counter = DeferredCounter(lambda: open_counter(url), refused.value)
     announced: list[int | None] = []
-    assert counter.count("/a", Kind.FULL, announced.append) is None
-    assert counter.count("/a", Kind.HEAD, announced.append) is None
+    assert counter.count("/a", "full", announced.append) is None
+    assert counter.count("/a", "head", announced.append) is None
     counter.answered(404)
     assert announced == [None]
     directory.unlink()
-    assert wait_until(lambda: counter.count("/a", Kind.NOT_MODIFIED), message="a number") == 1
-    assert counter.count("/a", Kind.FULL, announced.append) == 2
+    assert wait_until(lambda: counter.count("/a", "not_modified"), message="a number") == 1
+    assert counter.count("/a", "full", announced.append) == 2
     assert announced[-1] == 2
     counter.close()
     counter.close()
@@ -45,7 +44,7 @@ def test_a_store_that_fails_is_left_alone_for_a_while() -> None:
 
     counter = DeferredCounter(fail, CounterError("counts: out of order"))
     for _ in range(1000):
-        counter.count("/a", Kind.FULL)
+        counter.count("/a", "full")
     assert len(attempts) <= 1
 
 
@@ -59,7 +58,7 @@ def test_once_closed_it_opens_nothing() -> None:
     counter = DeferredCounter(open_store, CounterError("counts: out of order"))
     counter.close()
     counter._outage.retry_at = 0.0
-    assert counter.count("/a", Kind.FULL) is None
+    assert counter.count("/a", "full") is None
     assert opened == []
 
 
@@ -71,8 +70,8 @@ def test_what_went_uncounted_is_told_at_the_end(capfd: pytest.CaptureFixture[str
 
     counter = DeferredCounter(fail, error)
     for _ in range(3):
-        counter.count("/a", Kind.FULL)
-    counter.count("/a", Kind.HEAD)
+        counter.count("/a", "full")
+    counter.count("/a", "head")
     counter.close()
     counter.close()
     _, last = capfd.readouterr().err.splitlines()

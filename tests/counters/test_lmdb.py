@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters.contract import Kind
 from app.counters.lmdb import environment as environment_module
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import FORMAT_KEY, Environment
 from app.counters.lmdb.file_check import verified_problem
+from tests.counters.kept import days_of, files_of
 from tests.counters.test_contract import numbers_of
 from tests.waiting import wait_until
 
@@ -49,7 +49,7 @@ def test_kills_in_mid_write_lose_and_double_nothing(tmp_path: Path) -> None:
         answered += [line for line in _kill(process) if line.endswith("\n")]
     # Alone now, so the file is checked from end to end.
     counter = open_counter(f"lmdb:{tmp_path}")
-    counts = counter.counts()
+    files = files_of(counter)
     counter.close()
     numbers = numbers_of(answered)
     for path in ("/a", "/b"):
@@ -57,8 +57,8 @@ def test_kills_in_mid_write_lose_and_double_nothing(tmp_path: Path) -> None:
         assert len(set(seen)) == len(seen), "no number twice"
         # Not seen here: the line that was read to know that it counts, and what was under way at
         # each kill.
-        assert 0 <= counts.files[path].accesses - len(seen) <= 6 + 10 * 2
-        assert max(seen) <= counts.files[path].accesses
+        assert 0 <= files[path].total.accesses - len(seen) <= 6 + 10 * 2
+        assert max(seen) <= files[path].total.accesses
     assert not list(tmp_path.glob("*.damaged-*"))
 
 
@@ -89,11 +89,11 @@ def test_the_map_grows_under_several_processes(tmp_path: Path) -> None:
         for own in range(2)
     ]
     for name in range(1200):
-        assert counter.count(f"/own/{name}", Kind.FULL) == 1
+        assert counter.count(f"/own/{name}", "full") == 1
     assert [process.wait() for process in processes] == [0, 0]
-    counts = counter.counts()
-    assert sum(record.accesses for record in counts.files.values()) == 1200 + 2 * 2 * 1200
-    assert len(counts.files) == 3 * 1200
+    files = files_of(counter)
+    assert sum(record.total.accesses for record in files.values()) == 1200 + 2 * 2 * 1200
+    assert len(files) == 3 * 1200
     counter.close()
     assert verified_problem(str(tmp_path / "data.mdb")) == ""
     assert os.path.getsize(tmp_path / "data.mdb") > 65536
@@ -106,21 +106,21 @@ def test_midnight_divides_the_accesses_of_two_days(tmp_path: Path) -> None:
         str(tmp_path), clock=lambda: now[0] - 1.5
     )  # a clock that is a little behind
     for _ in range(4):
-        first.count("/f", Kind.FULL)
-        second.count("/f", Kind.NOT_MODIFIED)
-        second.count("/f", Kind.RESUMED)
+        first.count("/f", "full")
+        second.count("/f", "not_modified")
+        second.count("/f", "resumed")
         now[0] += 1.0
-    record = first.counts().files["/f"]
+    record = files_of(first)["/f"]
     # first: -2 -1 | 0 1; second: -3.5 -2.5 -1.5 -0.5
-    assert record.days == {19_999: 6, 20_000: 2}
-    assert (record.first, record.last) == (MIDNIGHT - 2, MIDNIGHT + 1)
+    assert days_of(record) == {19_999: 6, 20_000: 2}
+    assert (record.first, record.last) == (MIDNIGHT - 4, MIDNIGHT + 1)
     now[0] = MIDNIGHT - 10 * DAY  # the clock is set back
-    first.count("/f", Kind.FULL)
+    first.count("/f", "full")
     now[0] = MIDNIGHT + 40 * DAY
-    first.count("/f", Kind.FULL)
-    record = first.counts().files["/f"]
-    assert record.days == {19_990: 1, 19_999: 6, 20_000: 2, 20_040: 1}
-    assert record.accesses == sum(record.days.values()) == 10
+    first.count("/f", "full")
+    record = files_of(first)["/f"]
+    assert days_of(record) == {19_990: 1, 19_999: 6, 20_000: 2, 20_040: 1}
+    assert record.total.accesses == sum(days_of(record).values()) == 10
     assert record.last == MIDNIGHT + 40 * DAY
     first.close()
     second.close()
@@ -131,8 +131,8 @@ def kept(tmp_path: Path) -> Path:
     """A directory that 300 files were counted in, and closed, so that there is a snapshot."""
     counter = LmdbCounter(str(tmp_path / "counts"))
     for name in range(300):
-        counter.count(f"/{name}", Kind.FULL)
-    counter.count("/0", Kind.FULL)
+        counter.count(f"/{name}", "full")
+    counter.count("/0", "full")
     counter.close()
     return tmp_path / "counts"
 
@@ -169,8 +169,8 @@ def test_a_damaged_file_is_set_aside_and_the_snapshot_used(
     assert callable(damage)
     damage(kept / "data.mdb")
     counter = open_counter(f"lmdb:{kept}")
-    assert counter.count("/0", Kind.FULL) == 3
-    assert counter.count("/299", Kind.FULL) == 2
+    assert counter.count("/0", "full") == 3
+    assert counter.count("/299", "full") == 2
     counter.close()
     (line,) = capfd.readouterr().err.splitlines()
     assert "snapshot" in line
@@ -183,7 +183,7 @@ def test_damage_without_a_snapshot_is_told_and_counts_begin_anew(
     _overwrite(kept / "data.mdb")
     _overwrite(kept / "snapshot.mdb")
     counter = open_counter(f"lmdb:{kept}")
-    assert counter.count("/0", Kind.FULL) == 1
+    assert counter.count("/0", "full") == 1
     counter.close()
     (line,) = capfd.readouterr().err.splitlines()
     assert "begin at 0" in line
@@ -209,14 +209,14 @@ def test_damage_under_another_process_is_refused(kept: Path) -> None:
 
 def test_snapshots_are_taken_while_counting_and_only_when_something_changed(tmp_path: Path) -> None:
     counter = LmdbCounter(str(tmp_path), snapshot_interval=0.02)
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     snapshot = tmp_path / "snapshot.mdb"
     wait_until(snapshot.exists, message="a snapshot")
     assert verified_problem(str(snapshot)) == ""
     before = snapshot.stat().st_ino
     counter._snapshots.take(due_after=0.0)
     assert snapshot.stat().st_ino == before
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     wait_until(lambda: snapshot.stat().st_ino != before, message="the next snapshot")
     counter.close()
 
@@ -232,17 +232,17 @@ def test_after_another_boot_no_value_is_behind_the_snapshot(kept: Path) -> None:
     older._snapshots.begun = False  # it ends without a last snapshot
     older.close()
     counter = open_counter(f"lmdb:{kept}")
-    assert counter.count("/0", Kind.FULL) == 3
-    assert counter.count("/1", Kind.FULL) == 2
+    assert counter.count("/0", "full") == 3
+    assert counter.count("/1", "full") == 2
     counter.close()
 
 
 def test_a_newer_format_is_refused_and_left_as_it_is(kept: Path) -> None:
     environment = Environment.shared(str(kept))
-    environment.transact(lambda transaction: transaction.put(FORMAT_KEY, b"2 boot"))
+    environment.transact(lambda transaction: transaction.put(FORMAT_KEY, b"3 boot"))
     environment.release()
     before = (kept / "data.mdb").read_bytes()
-    with pytest.raises(CounterError, match="format 2") as refused:
+    with pytest.raises(CounterError, match="format 3") as refused:
         open_counter(f"lmdb:{kept}")
     assert "\n" not in str(refused.value)
     assert (kept / "data.mdb").read_bytes() == before
@@ -282,14 +282,14 @@ def test_a_disk_that_is_full_costs_counts_and_nothing_else(
         allocate(descriptor, offset, length)
 
     monkeypatch.setattr(os, "posix_fallocate", posix_fallocate)
-    numbers = [counter.count(f"/{name}", Kind.FULL, announced.append) for name in range(2000)]
+    numbers = [counter.count(f"/{name}", "full", announced.append) for name in range(2000)]
     assert announced == numbers
     uncounted = numbers.count(None)
     assert 0 < uncounted < 2000
-    assert counter.count("/0", Kind.HEAD, announced.append) is None
+    assert counter.count("/0", "head", announced.append) is None
     room[0] = True
     counter._outage.retry_at = 0.01  # the next attempt is due
-    assert counter.count("/0", Kind.FULL) == 2
+    assert counter.count("/0", "full") == 2
     counter.close()
     first, last = capfd.readouterr().err.splitlines()
     assert "No space left" in first
@@ -301,8 +301,8 @@ def test_what_went_uncounted_is_told_at_the_end(
 ) -> None:
     counter = LmdbCounter(str(tmp_path))
     counter._outage.failed(CounterError("counts: out of order"))
-    assert counter.count("/f", Kind.FULL) is None
-    assert counter.count("/f", Kind.HEAD) is None
+    assert counter.count("/f", "full") is None
+    assert counter.count("/f", "head") is None
     counter.close()
     counter.close()
     _, last = capfd.readouterr().err.splitlines()
@@ -313,10 +313,10 @@ def test_a_directory_that_goes_while_it_runs_is_begun_anew(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     counter = LmdbCounter(str(tmp_path / "counts"), snapshot_interval=0.01)
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     os.rename(tmp_path / "counts", tmp_path / "elsewhere")
     wait_until(lambda: counter._environment._opened is None, message="the store to be left")
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     wait_until((tmp_path / "counts" / "snapshot.mdb").exists, message="a snapshot of the new one")
     counter.close()
     [line] = capfd.readouterr().err.splitlines()
@@ -347,7 +347,7 @@ def test_after_the_directory_went_all_processes_count_in_the_new_one(tmp_path: P
     shutil.rmtree(directory)
     wait_until(lambda: counter._environment._opened is None, message="the store to be left")
     assert count_elsewhere(directory) == "1"
-    assert counter.count("/f", Kind.FULL) == 2
+    assert counter.count("/f", "full") == 2
     assert count_elsewhere(directory) == "3"
     counter.close()
 
@@ -357,12 +357,12 @@ def test_whoever_comes_when_a_file_was_removed_shares_the_store_with_those_befor
     tmp_path: Path, name: str
 ) -> None:
     counter = LmdbCounter(str(tmp_path), snapshot_interval=0.01)
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     wait_until((tmp_path / "snapshot.mdb").exists, message="a snapshot")
     (tmp_path / name).unlink()
     assert count_elsewhere(tmp_path) == "2"
     wait_until(lambda: not holds_removed_files(tmp_path), message="the removed file to be left")
-    assert counter.count("/f", Kind.FULL) == 3
+    assert counter.count("/f", "full") == 3
     assert count_elsewhere(tmp_path) == "4"
     counter.close()
 

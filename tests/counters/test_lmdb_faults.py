@@ -14,12 +14,13 @@ import lmdb
 import pytest
 
 from app.counters import CounterError
-from app.counters.contract import Counts, FileRecord, Kind
-from app.counters.lmdb.counter import RECORD, LmdbCounter
+from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import Environment
 from app.counters.lmdb.file_system import reserves_space
+from app.counters.lmdb.rows import BATCH, NUMBER, SITE, STATUSES
 from app.counters.lmdb.users_lock import UsersLock
 from tests.counters import full_btrfs, two_namespaces
+from tests.counters.kept import accesses_of, files_of, record, statuses_of
 from tests.end_to_end.servers import HOME
 from tests.programs import program
 
@@ -36,7 +37,7 @@ def test_a_guest_of_another_namespace_reads_and_leaves(tmp_path: Path) -> None:
     if reason := two_namespaces.missing():
         pytest.skip(reason)
     counter = LmdbCounter(str(tmp_path))
-    counter.count("/a", Kind.FULL)
+    counter.count("/a", "full")
     shown = subprocess.run(
         [
             *two_namespaces.UNSHARE,
@@ -55,7 +56,7 @@ def test_a_guest_of_another_namespace_reads_and_leaves(tmp_path: Path) -> None:
     )
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "/a" in shown.stdout
-    assert counter.count("/a", Kind.FULL) == 2
+    assert counter.count("/a", "full") == 2
     counter.close()
 
 
@@ -138,19 +139,19 @@ def test_where_room_can_be_reserved(
 
 GROWING = """
 import sys
-from app.counters.contract import Kind
 from app.counters.lmdb.counter import LmdbCounter
 counter = LmdbCounter(sys.argv[1], first_size=65536)
 for number in range(int(sys.argv[2])):
-    counter.count(f"/grown/{number}", Kind.FULL)
+    counter.count(f"/grown/{number}", "full")
 counter.close()
 """
 
 CALLS: dict[str, Callable[[LmdbCounter, Path], object]] = {
-    "count": lambda counter, _: counter.count("/a", Kind.FULL),
+    "count": lambda counter, _: counter.count("/a", "full"),
     "answered": lambda counter, _: counter.answered(404),
-    "counts": lambda counter, _: counter.counts(),
-    "add": lambda counter, _: counter.add(Counts({"/b": FileRecord(full=1)})),
+    "contents": lambda counter, _: counter.contents(),
+    "ranked": lambda counter, _: counter.ranked(),
+    "add": lambda counter, _: counter.add([("/b", record(1))]),
     "reset": lambda counter, _: counter.reset(["/b"]),
     "copy": lambda counter, path: _copy(counter._environment, path),
     "last_transaction": lambda counter, _: counter._environment.last_transaction(),
@@ -175,12 +176,12 @@ def test_every_use_follows_the_growth(
 ) -> None:
     store = tmp_path / "counts"
     counter = LmdbCounter(str(store), first_size=65536)
-    counter.count("/a", Kind.FULL)
+    counter.count("/a", "full")
     for most in (2000, 4000):
         command = [sys.executable, "-c", GROWING, str(store), str(most)]
         subprocess.run(command, cwd=HOME, check=True, timeout=50)
         call(counter, tmp_path / "copy")
-    assert len(counter.counts().files) >= 4000
+    assert len(files_of(counter)) >= 4000
     counter.close()
     assert capfd.readouterr().err == ""
 
@@ -197,12 +198,10 @@ def spoil(store: Path, key: bytes, value: bytes) -> None:
 
 ROWS = [
     (b"/a", b"short"),
-    (b"/a", b"x" * (RECORD.size + 1)),
-    (b"s404", b"x"),
-    (b"sx", b"12345678"),
-    (b"d/a\0\0\0\1", b"z"),
-    (b"d/gone\0\0\0\1", b"\1" + bytes(7)),
-    (b"@" + b"d" * 32, b"\xff\xfe"),
+    (b"/a", b"x" * 25),
+    (SITE, b"x"),
+    (STATUSES + NUMBER.pack(404), b"x"),
+    (BATCH, b"z"),
 ]
 
 
@@ -212,21 +211,19 @@ def test_a_row_that_cannot_be_read_is_told_and_the_rest_goes_on(
 ) -> None:
     counter = LmdbCounter(str(tmp_path))
     for path in ("/a", "/b"):
-        counter.count(path, Kind.FULL)
+        counter.count(path, "full")
     counter.answered(404)
     counter.close()
     (tmp_path / "snapshot.mdb").unlink()
     spoil(tmp_path, key, value)
     counter = LmdbCounter(str(tmp_path))
-    assert counter.counts().files["/b"].accesses == 1
-    assert "cannot be read" in capfd.readouterr().err
     for _ in range(3):
-        counter.count("/a", Kind.FULL)
+        counter.count("/a", "full")
         counter.answered(404)
-        counter.add(Counts({"/a": FileRecord(full=1, days={1: 1})}, {404: 1}))
-    counts = counter.counts()
-    assert counts.files["/a"].accesses == (6 if key == b"/a" else 7)
-    assert counts.other_statuses[404] == (6 if key == b"s404" else 7)
+    assert accesses_of(counter, "/b") == 1
+    assert accesses_of(counter, "/a") == (3 if key == b"/a" else 4)
+    assert statuses_of(counter)[404] == (3 if key[:1] == STATUSES else 4)
+    assert ("was set aside" in capfd.readouterr().err) == (key != BATCH)
     counter.reset()
     counter.close()
 
@@ -253,7 +250,7 @@ def test_an_opening_that_fails_at_any_step_gives_everything_back(
                     said.append(str(error))
             assert len(os.listdir("/proc/self/fd")) == len(before), (name, step)
             counter = LmdbCounter(store)
-            assert counter.count("/a", Kind.FULL) == 1
+            assert counter.count("/a", "full") == 1
             counter.close()
     assert len(said) > 10
     assert all("No space left" in line for line in said)
@@ -273,17 +270,17 @@ def _failing(real: Any, step: int) -> Callable[..., Any]:
 
 def test_no_memory_for_a_larger_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counter = LmdbCounter(str(tmp_path), first_size=65536)
-    numbers = [counter.count(f"/{number}", Kind.FULL) for number in range(100)]
+    numbers = [counter.count(f"/{number}", "full") for number in range(100)]
     with monkeypatch.context() as patch:
         patch.setattr(
             Environment,
             "_allocate",
             lambda *_: (_ for _ in ()).throw(MemoryError("no address space")),
         )
-        refused = [counter.count(f"/more/{number}", Kind.FULL) for number in range(3000)]
+        refused = [counter.count(f"/more/{number}", "full") for number in range(3000)]
     assert numbers == [1] * 100
     assert None in refused
     counter._outage.retry_at = 0.0
-    assert counter.count("/0", Kind.FULL) == 2
-    assert len(counter.counts().files) >= 100
+    assert counter.count("/0", "full") == 2
+    assert len(files_of(counter)) >= 100
     counter.close()

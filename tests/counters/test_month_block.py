@@ -4,11 +4,24 @@ import random
 
 import pytest
 
-from app.counters.history import Span, days_of, months_of, spans, sums, terms_of
-from app.counters.month_block import DAYS, FILES, MonthBlock
+from app.counters.lmdb.history import Span, days_of, months_of, spans, sums, terms_of
+from app.counters.lmdb.month_block import DAYS, FILES, MonthBlock
 from app.counters.periods import day_number, first_day_of, month_of
 from app.counters.tally import MASK, NAMES, PLACE, lanes_of
-from tests.counters.rows_store import Blocks
+
+
+class Blocks(dict[tuple[int, int], bytes]):
+    """The month blocks of a store, by month and number."""
+
+    def block(self, month: int, number: int) -> bytes | None:
+        return self.get((month, number))
+
+    def months(self) -> list[int]:
+        return sorted({month for month, _ in self})
+
+    def of_month(self, month: int) -> list[tuple[int, bytes]]:
+        return [(number, packed) for (its, number), packed in self.items() if its == month]
+
 
 SPANS = [(0, 30), (0, 0), (30, 30), (3, 17), (5, 30), (0, 29)]
 #: Values of so many byte planes, so that their sums over a month need more.

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.counters import open_counter
-from app.counters.contract import CounterError, Kind
+from app.counters.contract import CounterError
 from app.counters.lmdb import private_directory as module
 from app.counters.lmdb.private_directory import PrivateDirectory
 from app.counters.open_counter import open_store
+from tests.counters.kept import accesses_of
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def test_it_is_the_users_alone_and_goes_with_its_maker(parent: Path) -> None:
     directory = PrivateDirectory.make()
     assert Path(directory.path).stat().st_mode & 0o777 == 0o700
     counter = open_counter(directory.url)
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     counter.close()
     assert os.path.exists(directory.path), "the maker still holds it"
     directory.close()
@@ -35,9 +36,9 @@ def test_it_is_the_users_alone_and_goes_with_its_maker(parent: Path) -> None:
 def test_the_last_one_that_counts_there_removes_it(parent: Path) -> None:
     directory = PrivateDirectory.make()
     counter = open_counter(directory.url)
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     directory.close()
-    assert counter.count("/f", Kind.FULL) == 2
+    assert counter.count("/f", "full") == 2
     counter.close()
     assert os.listdir(parent) == []
 
@@ -58,13 +59,13 @@ def test_a_forked_worker_leaves_it_to_its_master(parent: Path) -> None:
     worker = os.fork()
     if not worker:
         counter = open_counter(directory.url)
-        counter.count("/f", Kind.FULL)
+        counter.count("/f", "full")
         counter.close()
         directory.close()
         os._exit(0)
     assert os.waitpid(worker, 0)[1] == 0
     counter = open_counter(directory.url)
-    assert counter.count("/f", Kind.FULL) == 2
+    assert counter.count("/f", "full") == 2
     counter.close()
     directory.close()
     assert os.listdir(parent) == []
@@ -108,11 +109,11 @@ def test_root_makes_one_for_another_user_and_removes_it_all_the_same(parent: Pat
 def test_who_only_reads_removes_nothing(parent: Path) -> None:
     directory = PrivateDirectory.make()
     counter = open_counter(directory.url)
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     directory._let_go()  # as if both were killed
     reader = open_store(directory.url, create=False)
     counter._environment.release()  # type: ignore[attr-defined]
-    assert reader.counts().files["/f"].accesses == 1
+    assert accesses_of(reader, "/f") == 1
     reader.close()
     assert os.path.exists(directory.path)
 
@@ -120,7 +121,7 @@ def test_who_only_reads_removes_nothing(parent: Path) -> None:
 def test_it_takes_no_snapshots() -> None:
     directory = PrivateDirectory.make()
     counter = open_counter(directory.url)
-    counter.count("/f", Kind.FULL)
+    counter.count("/f", "full")
     counter.close()
     assert not os.path.exists(os.path.join(directory.path, "snapshot.mdb"))
     directory.close()

@@ -6,25 +6,54 @@ is added up from the answers themselves, by `traffic.py`.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Lock, Thread
+from typing import Any
 
 import pytest
 
 from app.counters.contract import ACCESSES, CLASSES, KINDS, Class, Kind
-from app.counters.memory_store import MemoryStore
+from app.counters.lmdb.counter import LmdbCounter
+from app.counters.memory import MemoryCounter
 from app.counters.periods import Period, month_of
-from app.counters.reading import MOST_CLIENTS, ORDERS, FileRecord, Order, Ranking, SiteRecord, Store
+from app.counters.reading import (
+    MOST_CLIENTS,
+    ORDERS,
+    CountingStore,
+    FileRecord,
+    Order,
+    Ranking,
+    SiteRecord,
+)
 from app.counters.tally import LIMIT, Tally
-from tests.counters.rows_store import RowsStore
 from tests.counters.traffic import BEGIN, DAY, HOUR, Answered, Clock, answers, expected, run
 
 TODAY = BEGIN // DAY
 
 #: Opens an empty store; the last argument is how many days it keeps.
-STORES: dict[str, Callable[[Path, Clock, int | None], Store]] = {
-    "memory": lambda _, clock, keep_days: MemoryStore(clock=clock, keep_days=keep_days),
-    "rows": lambda _, clock, keep_days: RowsStore(clock=clock, keep_days=keep_days),
+STORES: dict[str, Callable[[Path, Clock, int | None], CountingStore]] = {
+    "memory": lambda _, clock, keep_days: MemoryCounter(clock=clock, keep_days=keep_days),
+    "lmdb": lambda path, clock, keep_days: LmdbCounter(
+        str(path / "counts"), clock=clock, keep_days=keep_days
+    ),
+    "lmdb that moves days all the time": lambda path, clock, keep_days: MovingCounter(
+        str(path / "counts"), clock=clock, keep_days=keep_days
+    ),
 }
+
+
+class MovingCounter(LmdbCounter):
+    """Moves days that are over to the history now and then, so that tests meet both."""
+
+    counts = 0
+    moving = Lock()
+
+    def count(self, *arguments: Any, **named: Any) -> int | None:
+        number = super().count(*arguments, **named)
+        self.counts += 1
+        if self.counts % 31 == 0:
+            with self.moving:
+                self._past.fold(self._today())
+        return number
 
 
 @pytest.fixture
@@ -35,11 +64,11 @@ def clock() -> Clock:
 @pytest.fixture(params=STORES)
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
-) -> Iterator[Callable[..., Store]]:
+) -> Iterator[Callable[..., CountingStore]]:
     """Opens the store under test, empty; with a number it keeps so many days."""
-    opened: list[Store] = []
+    opened: list[CountingStore] = []
 
-    def open_one(keep_days: int | None = None) -> Store:
+    def open_one(keep_days: int | None = None) -> CountingStore:
         opened.append(STORES[request.param](tmp_path, clock, keep_days))
         return opened[-1]
 
@@ -49,25 +78,25 @@ def open_store(
 
 
 @pytest.fixture
-def store(open_store: Callable[..., Store]) -> Store:
+def store(open_store: Callable[..., CountingStore]) -> CountingStore:
     return open_store()
 
 
 @pytest.fixture
-def busy(store: Store, clock: Clock) -> list[Answered]:
+def busy(store: CountingStore, clock: Clock) -> list[Answered]:
     """The answers that the store has counted: 600, over three days, the last of which is not over."""
     given = list(answers(7, 600))
     run(store, given, clock)
     return given
 
 
-def tally_of(store: Store, path: str) -> Tally:
+def tally_of(store: CountingStore, path: str) -> Tally:
     answer = store.file(path)
     assert answer is not None
     return answer.file.tally
 
 
-def records_of(store: Store) -> dict[str, FileRecord]:
+def records_of(store: CountingStore) -> dict[str, FileRecord]:
     return dict(store.contents()[1])
 
 
@@ -76,7 +105,7 @@ def paths_of(ranking: Ranking) -> list[str]:
 
 
 def pages(
-    store: Store, limit: int, order: Order = "accesses", period: Period | None = None
+    store: CountingStore, limit: int, order: Order = "accesses", period: Period | None = None
 ) -> Iterator[Ranking]:
     after = ""
     while True:
@@ -92,7 +121,7 @@ def pages(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("class_", CLASSES)
-def test_one_answer(store: Store, kind: Kind, class_: Class) -> None:
+def test_one_answer(store: CountingStore, kind: Kind, class_: Class) -> None:
     numbers = [store.count("/f", kind, None, class_, 5) for _ in range(2)]
     assert numbers == ([1, 2] if kind in ACCESSES else [None, None])
     tally = tally_of(store, "/f")
@@ -112,7 +141,9 @@ def test_one_answer(store: Store, kind: Kind, class_: Class) -> None:
         ("probe", 0, 0),
     ],
 )
-def test_what_is_complete_at_once(store: Store, kind: Kind, completed: int, resumed: int) -> None:
+def test_what_is_complete_at_once(
+    store: CountingStore, kind: Kind, completed: int, resumed: int
+) -> None:
     store.count("/f", kind, None, "people", 10, True)
     tally = tally_of(store, "/f")
     assert (tally.completed, tally["resumed_completed"]) == (completed, resumed)
@@ -120,7 +151,7 @@ def test_what_is_complete_at_once(store: Store, kind: Kind, completed: int, resu
 
 @pytest.mark.parametrize("kind", ["full", "partial", "resumed"])
 @pytest.mark.parametrize("complete", [True, False])
-def test_a_transfer_that_ends_later(store: Store, kind: Kind, complete: bool) -> None:
+def test_a_transfer_that_ends_later(store: CountingStore, kind: Kind, complete: bool) -> None:
     store.count("/f", kind, None, "tools", at=BEGIN)
     assert (tally_of(store, "/f").completed, tally_of(store, "/f").sent_bytes) == (0, 0)
     store.sent("/f", kind, 700, complete, BEGIN)
@@ -129,7 +160,7 @@ def test_a_transfer_that_ends_later(store: Store, kind: Kind, complete: bool) ->
 
 
 def test_a_transfer_belongs_to_the_hour_and_the_day_in_which_it_began(
-    store: Store, clock: Clock
+    store: CountingStore, clock: Clock
 ) -> None:
     clock.now = BEGIN + DAY - 1
     store.count("/f", "full", None, "people", at=BEGIN + DAY - 1)
@@ -150,7 +181,7 @@ def test_a_transfer_belongs_to_the_hour_and_the_day_in_which_it_began(
 
 @pytest.mark.parametrize("again", [None, "not_modified", "head"])
 def test_a_transfer_of_a_file_that_was_reset_is_forgotten_too(
-    store: Store, again: Kind | None
+    store: CountingStore, again: Kind | None
 ) -> None:
     store.count("/f", "full", None, "people", at=BEGIN)
     store.count("/g", "full", None, "people", at=BEGIN)
@@ -162,7 +193,7 @@ def test_a_transfer_of_a_file_that_was_reset_is_forgotten_too(
     assert store.totals().tally.sent_bytes == 0
 
 
-def test_announce_is_called_once_with_the_number_before_count_returns(store: Store) -> None:
+def test_announce_is_called_once_with_the_number_before_count_returns(store: CountingStore) -> None:
     announced: list[int | None] = []
     for number in range(1, 4):
         assert store.count("/f", "full", announced.append) == number
@@ -171,7 +202,7 @@ def test_announce_is_called_once_with_the_number_before_count_returns(store: Sto
     assert announced == [1, 2, 3]
 
 
-def test_what_is_no_access_leaves_no_time(store: Store) -> None:
+def test_what_is_no_access_leaves_no_time(store: CountingStore) -> None:
     for kind in ("head", "resumed", "probe"):
         store.count("/f", kind)
     answer = store.file("/f")
@@ -180,7 +211,7 @@ def test_what_is_no_access_leaves_no_time(store: Store) -> None:
     assert (store.totals().first, store.totals().last) == (0, 0)
 
 
-def test_statuses_are_kept_and_those_of_files_follow_from_the_kinds(store: Store) -> None:
+def test_statuses_are_kept_and_those_of_files_follow_from_the_kinds(store: CountingStore) -> None:
     for kind in KINDS:
         store.count("/f", kind)
     for status in (404, 404, 301, 200):
@@ -191,7 +222,7 @@ def test_statuses_are_kept_and_those_of_files_follow_from_the_kinds(store: Store
 # Sums
 
 
-def assert_sums_agree(store: Store, clock: Clock) -> None:
+def assert_sums_agree(store: CountingStore, clock: Clock) -> None:
     files = records_of(store)
     totals = store.totals()
     for tally in [totals.tally, *(record.total for record in files.values())]:
@@ -217,7 +248,7 @@ def assert_sums_agree(store: Store, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_all_sums_agree_at_every_moment(store: Store, clock: Clock, seed: int) -> None:
+def test_all_sums_agree_at_every_moment(store: CountingStore, clock: Clock, seed: int) -> None:
     given = list(answers(seed, 120))
     for begin in range(0, len(given), 20):
         run(store, given[begin : begin + 20], clock)
@@ -225,7 +256,9 @@ def test_all_sums_agree_at_every_moment(store: Store, clock: Clock, seed: int) -
     assert store.totals().tally == expected(given)
 
 
-def test_every_number_is_the_one_expected(store: Store, clock: Clock, busy: list[Answered]) -> None:
+def test_every_number_is_the_one_expected(
+    store: CountingStore, clock: Clock, busy: list[Answered]
+) -> None:
     assert store.totals().tally == expected(busy)
     for path in {answer.path for answer in busy}:
         of_file = [answer for answer in busy if answer.path == path]
@@ -249,7 +282,7 @@ def test_every_number_is_the_one_expected(store: Store, clock: Clock, busy: list
 @pytest.mark.parametrize("path", [None, "/d0/f0.bin", "/d1/f1.bin"])
 @pytest.mark.parametrize("unit", ["hour", "day", "month"])
 def test_a_curve_has_every_unit_of_its_period_until_now(
-    store: Store, clock: Clock, busy: list[Answered], path: str | None, unit: str
+    store: CountingStore, clock: Clock, busy: list[Answered], path: str | None, unit: str
 ) -> None:
     period = Period(TODAY - 1, TODAY + 5)
     if unit == "hour":
@@ -273,12 +306,12 @@ def test_a_curve_has_every_unit_of_its_period_until_now(
         assert tally == expected(wanted, lambda one, at=number: place(one.at // seconds) == at)  # type: ignore[misc]
 
 
-def test_a_curve_of_a_file_that_was_never_counted(store: Store) -> None:
+def test_a_curve_of_a_file_that_was_never_counted(store: CountingStore) -> None:
     assert store.series("day", Period(TODAY, TODAY), "/f") is None
     assert store.file("/f") is None
 
 
-def test_hours_are_kept_for_ninety_days(store: Store, clock: Clock) -> None:
+def test_hours_are_kept_for_ninety_days(store: CountingStore, clock: Clock) -> None:
     for after in (0, 89, 95):
         clock.now = BEGIN + after * DAY
         store.count("/f", "full")
@@ -295,7 +328,7 @@ def test_hours_are_kept_for_ninety_days(store: Store, clock: Clock) -> None:
 
 
 def test_days_that_are_too_old_are_not_shown(
-    open_store: Callable[..., Store], clock: Clock
+    open_store: Callable[..., CountingStore], clock: Clock
 ) -> None:
     store = open_store(10)
     for after in (0, 1, 40, 45, 49):
@@ -340,7 +373,7 @@ def value_of(
     "period", [None, Period(TODAY, TODAY), Period(TODAY + 1, TODAY + 9), Period(0, 1)]
 )
 def test_the_order_of_a_list(
-    store: Store,
+    store: CountingStore,
     busy: list[Answered],
     order: Order,
     classes: frozenset[Class] | None,
@@ -367,7 +400,9 @@ def test_the_order_of_a_list(
 
 
 @pytest.mark.parametrize("days", [3, 200])
-def test_rows_have_curves_of_their_own(store: Store, busy: list[Answered], days: int) -> None:
+def test_rows_have_curves_of_their_own(
+    store: CountingStore, busy: list[Answered], days: int
+) -> None:
     period = Period(TODAY + 3 - days, TODAY + 2)
     ranking = store.ranked(period=period)
     assert ranking.unit == ("day" if days == 3 else "month")
@@ -383,7 +418,7 @@ def test_rows_have_curves_of_their_own(store: Store, busy: list[Answered], days:
 @pytest.mark.parametrize("limit", [1, 3, 5, 1000])
 @pytest.mark.parametrize("period", [None, Period(TODAY, TODAY + 2)])
 def test_pages_are_the_list(
-    store: Store, busy: list[Answered], order: Order, limit: int, period: Period | None
+    store: CountingStore, busy: list[Answered], order: Order, limit: int, period: Period | None
 ) -> None:
     whole = store.ranked(order, period, limit=1000)
     parts = list(pages(store, limit, order, period))
@@ -392,14 +427,14 @@ def test_pages_are_the_list(
     assert all(len(part.rows) == limit for part in parts[:-1])
 
 
-def test_files_of_equal_numbers_come_by_their_paths(store: Store) -> None:
+def test_files_of_equal_numbers_come_by_their_paths(store: CountingStore) -> None:
     paths = [f"/{letter}" for letter in "qwertyuiopasdfgh"]
     for path in paths:
         store.count(path, "full")
     assert [row.path for page in pages(store, 3) for row in page.rows] == sorted(paths)
 
 
-def test_pages_hold_together_while_others_count(store: Store) -> None:
+def test_pages_hold_together_while_others_count(store: CountingStore) -> None:
     paths = [f"/f{number:03}" for number in range(120)]
     for place, path in enumerate(paths):
         for _ in range(place % 7 + 1):
@@ -447,7 +482,7 @@ MATCHES = [
 
 
 @pytest.mark.parametrize(("match", "paths"), MATCHES)
-def test_what_matches(store: Store, match: str, paths: list[str]) -> None:
+def test_what_matches(store: CountingStore, match: str, paths: list[str]) -> None:
     for path in MATCHES[0][1]:
         store.count(path, "full")
     ranking = store.ranked("path", match=match)
@@ -470,12 +505,12 @@ def test_what_matches(store: Store, match: str, paths: list[str]) -> None:
         {"after": "W10" * 5000},
     ],
 )
-def test_lists_that_cannot_be(store: Store, arguments: dict[str, object]) -> None:
+def test_lists_that_cannot_be(store: CountingStore, arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         store.ranked(**arguments)  # type: ignore[arg-type]
 
 
-def test_a_place_in_one_list_is_none_in_another(store: Store, busy: list[Answered]) -> None:
+def test_a_place_in_one_list_is_none_in_another(store: CountingStore, busy: list[Answered]) -> None:
     after = store.ranked(limit=2).next
     assert store.ranked(limit=5, after=after).rows[0].rank == 3
     for other in (
@@ -491,21 +526,21 @@ def test_a_place_in_one_list_is_none_in_another(store: Store, busy: list[Answere
 # One file, one directory
 
 
-def test_a_file_over_a_period(store: Store, busy: list[Answered]) -> None:
+def test_a_file_over_a_period(store: CountingStore, busy: list[Answered]) -> None:
     answer = store.file("/d0/f0.bin", Period(TODAY + 1, TODAY + 1))
     assert answer is not None
     of_file = [one for one in busy if one.path == "/d0/f0.bin"]
     assert answer.file.tally == expected(of_file, lambda one: one.at // DAY == TODAY + 1)
 
 
-def test_the_rank_of_a_file(store: Store, busy: list[Answered]) -> None:
+def test_the_rank_of_a_file(store: CountingStore, busy: list[Answered]) -> None:
     for row in store.ranked().rows:
         answer = store.file(row.path)
         assert answer is not None
         assert answer.rank == row.rank
 
 
-def test_directories(store: Store) -> None:
+def test_directories(store: CountingStore) -> None:
     for path in ("/a/b/c", "/a/b/d", "/a/e", "/ab", "/a%2Fx"):
         store.count(path, "full", None, "people", 10, True)
     sums = {path: store.directory(path) for path in ("/", "/a/", "/a/b/", "/b/")}
@@ -521,7 +556,7 @@ def test_directories(store: Store) -> None:
         store.directory("/a")
 
 
-def test_paths_of_any_length(store: Store) -> None:
+def test_paths_of_any_length(store: CountingStore) -> None:
     paths = ["/a", "/" + "b/" * 400 + "x", "/" + "b/" * 400 + "y", "/b/c", "/" + "c" * 8000]
     for times, path in enumerate(paths, 1):
         for _ in range(times):
@@ -535,7 +570,7 @@ def test_paths_of_any_length(store: Store) -> None:
     answer = store.file(paths[4], Period(TODAY, TODAY))
     assert answer is not None
     assert (answer.rank, answer.file.tally.accesses) == (1, 5)
-    other = MemoryStore()
+    other = MemoryCounter()
     other.add(store.contents()[1])
     assert paths_of(other.ranked()) == paths[::-1]
     store.reset([paths[1]])
@@ -546,13 +581,15 @@ def test_paths_of_any_length(store: Store) -> None:
 # What an answer says of itself
 
 
-def test_when(store: Store, clock: Clock) -> None:
+def test_when(store: CountingStore, clock: Clock) -> None:
     clock.now = BEGIN + 5.7
     assert store.totals().as_of == BEGIN + 5
     assert store.ranked().as_of == BEGIN + 5
 
 
-def test_what_went_uncounted_is_in_the_answers_for_its_time(store: Store, clock: Clock) -> None:
+def test_what_went_uncounted_is_in_the_answers_for_its_time(
+    store: CountingStore, clock: Clock
+) -> None:
     store.count("/f", "full")
     assert store.totals().exact
     clock.now = BEGIN + 2 * DAY
@@ -573,7 +610,7 @@ def test_what_went_uncounted_is_in_the_answers_for_its_time(store: Store, clock:
         assert series.exact is file.exact is exact
 
 
-def test_an_answer_does_not_change_when_counting_goes_on(store: Store) -> None:
+def test_an_answer_does_not_change_when_counting_goes_on(store: CountingStore) -> None:
     store.count("/f", "full")
     totals, ranking = store.totals(), store.ranked()
     store.count("/f", "full")
@@ -583,7 +620,7 @@ def test_an_answer_does_not_change_when_counting_goes_on(store: Store) -> None:
 # Clients
 
 
-def test_clients(store: Store, clock: Clock) -> None:
+def test_clients(store: CountingStore, clock: Clock) -> None:
     for after, client in ((0, b"a"), (20, b"a"), (40, b"b"), (3 * HOUR, b"a"), (DAY, b"c")):
         clock.now = BEGIN + after
         store.count("/f", "full", None, "people", 500, True, client, 1000)
@@ -610,7 +647,7 @@ def test_clients(store: Store, clock: Clock) -> None:
     ]
 
 
-def test_without_clients_there_are_none(store: Store, busy: list[Answered]) -> None:
+def test_without_clients_there_are_none(store: CountingStore, busy: list[Answered]) -> None:
     assert all(row.clients is None for row in store.ranked(period=Period(TODAY, TODAY + 2)).rows)
     assert MOST_CLIENTS == 100_000
 
@@ -618,11 +655,13 @@ def test_without_clients_there_are_none(store: Store, busy: list[Answered]) -> N
 # Moving
 
 
-def test_a_store_moves_without_loss(store: Store, clock: Clock, busy: list[Answered]) -> None:
+def test_a_store_moves_without_loss(
+    store: CountingStore, clock: Clock, busy: list[Answered]
+) -> None:
     for status in (404, 500, 404):
         store.answered(status)
     store.uncounted(2, 1, int(clock.now))
-    other = MemoryStore(clock=clock)
+    other = MemoryCounter(clock=clock)
     site, records = store.contents()
     other.add(records, site)
     assert records_of(other) == records_of(store)
@@ -638,14 +677,16 @@ def test_a_store_moves_without_loss(store: Store, clock: Clock, busy: list[Answe
     )
 
 
-def assert_sums_agree_without_uncounted(store: Store) -> None:
+def assert_sums_agree_without_uncounted(store: CountingStore) -> None:
     total = sum((record.total for _, record in records_of(store).items()), Tally())
     site = store.totals().tally
     uncounted = Tally.of(uncounted=site["uncounted"], uncounted_sent=site["uncounted_sent"])
     assert total + uncounted == site
 
 
-def test_files_that_are_added_without_a_site_make_its_days(store: Store, clock: Clock) -> None:
+def test_files_that_are_added_without_a_site_make_its_days(
+    store: CountingStore, clock: Clock
+) -> None:
     tally = Tally.of(accesses=2, unknown=2)
     record = FileRecord(tally + tally, BEGIN - DAY, BEGIN, {TODAY - 1: tally, TODAY: tally})
     store.add([("/f", record)])
@@ -657,7 +698,7 @@ def test_files_that_are_added_without_a_site_make_its_days(store: Store, clock: 
     assert records_of(store)["/f"].first == BEGIN - DAY
 
 
-def test_days_before_there_were_classes_are_told(store: Store) -> None:
+def test_days_before_there_were_classes_are_told(store: CountingStore) -> None:
     record = FileRecord(
         Tally.of(accesses=1, unknown=1), BEGIN, BEGIN, {TODAY - 9: Tally.of(accesses=1, unknown=1)}
     )
@@ -667,7 +708,7 @@ def test_days_before_there_were_classes_are_told(store: Store) -> None:
     assert store.ranked(period=Period(TODAY, TODAY)).exact
 
 
-def test_numbers_that_are_too_large_are_refused(store: Store) -> None:
+def test_numbers_that_are_too_large_are_refused(store: CountingStore) -> None:
     record = FileRecord(Tally.of(accesses=LIMIT - 1, unknown=LIMIT - 1), 1, 1)
     store.add([("/f", record)])
     with pytest.raises(Exception, match="too many"):
@@ -676,7 +717,7 @@ def test_numbers_that_are_too_large_are_refused(store: Store) -> None:
 
 
 def test_reset_of_a_file_leaves_the_others_and_the_curves(
-    store: Store, clock: Clock, busy: list[Answered]
+    store: CountingStore, clock: Clock, busy: list[Answered]
 ) -> None:
     before = store.contents()[0]
     store.reset(["/d0/f0.bin", "/nothing"])
@@ -691,7 +732,7 @@ def test_reset_of_a_file_leaves_the_others_and_the_curves(
     assert row.tally.accesses == 1, "nothing of what it had before"
 
 
-def test_reset_of_everything(store: Store, busy: list[Answered]) -> None:
+def test_reset_of_everything(store: CountingStore, busy: list[Answered]) -> None:
     store.answered(404)
     store.reset()
     totals = store.totals()
@@ -700,7 +741,7 @@ def test_reset_of_everything(store: Store, busy: list[Answered]) -> None:
     assert store.count("/d0/f0.bin", "full") == 1
 
 
-def test_close_twice(store: Store) -> None:
+def test_close_twice(store: CountingStore) -> None:
     store.count("/f", "full")
     store.close()
     store.close()
@@ -709,7 +750,7 @@ def test_close_twice(store: Store) -> None:
 # Threads
 
 
-def test_threads(store: Store, clock: Clock) -> None:
+def test_threads(store: CountingStore, clock: Clock) -> None:
     announced: dict[str, list[int | None]] = {path: [] for path in ("/a", "/b")}
     start = Barrier(8)
 

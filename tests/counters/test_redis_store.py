@@ -5,12 +5,12 @@ from itertools import count
 from threading import Event, Thread
 
 import pytest
+from app.counters.report import as_json, from_json
 
 from app.counters import CounterError
 from app.counters.contract import Counts, FileRecord
 from app.counters.redis import scripts as script
 from app.counters.redis.store import Entry, RedisStore, RemoteAwayError
-from app.counters.report import as_json, from_json
 from tests.counters.redis_server import RedisServer
 
 

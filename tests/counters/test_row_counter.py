@@ -6,9 +6,8 @@ import pytest
 
 from app.counters.client_rows import ROW
 from app.counters.contract import Class, Kind
-from app.counters.memory_store import MemoryStore
-from app.counters.row_counter import RowCounter
-from app.counters.rows import (
+from app.counters.lmdb.row_counter import RowCounter
+from app.counters.lmdb.rows import (
     CLIENTS,
     DAYS,
     HOURS,
@@ -20,6 +19,7 @@ from app.counters.rows import (
     SiteRow,
     unpack_tally,
 )
+from app.counters.memory import MemoryCounter
 from app.counters.salts import MemorySalts
 from app.counters.tally import Tally, lanes_of
 from tests.counters.traffic import BEGIN, DAY, HOUR, Answered, Clock, answers
@@ -91,7 +91,7 @@ def end(counter: RowCounter, rows: Rows, answer: Answered) -> None:
         counter.sent(rows, key, answer.kind, answer.sent, answer.complete, answer.at, None, 0)
 
 
-def assert_same(rows: Rows, store: MemoryStore) -> None:
+def assert_same(rows: Rows, store: MemoryCounter) -> None:
     site, contents = store.contents()
     records = dict(contents)
     for path, record in records.items():
@@ -116,7 +116,7 @@ def assert_same(rows: Rows, store: MemoryStore) -> None:
 def test_rows_hold_what_the_store_in_memory_holds(seed: int, behind: int) -> None:
     """Two processes count in turn, and the clock of the second is *behind*."""
     rows, clock = Rows(), Clock()
-    store, counters = MemoryStore(clock=clock), [RowCounter(), RowCounter()]
+    store, counters = MemoryCounter(clock=clock), [RowCounter(), RowCounter()]
     under_way: list[tuple[RowCounter, Answered]] = []
     for turn, told in enumerate(answers(seed, 300)):
         at = told.at - behind * (turn % 2)
@@ -170,7 +170,7 @@ def test_a_row_is_as_long_as_its_numbers_need() -> None:
 
 def test_clients_are_counted_in_rows_of_their_own() -> None:
     rows, clock = Rows(), Clock()
-    counter, store = RowCounter(MemorySalts()), MemoryStore(clock=clock)
+    counter, store = RowCounter(MemorySalts()), MemoryCounter(clock=clock)
     visits = [
         (0, b"a"),
         (10, b"a"),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from app.counters.contract import ACCESSES, CLASSES, KINDS, Class, Kind
-from app.counters.reading import Store
+from app.counters.reading import CountingStore
 from app.counters.tally import Tally
 
 DAY, HOUR = 86400, 3600
@@ -25,14 +25,14 @@ class Answered:
     complete: bool
     later: bool
 
-    def count(self, store: Store) -> int | None:
+    def count(self, store: CountingStore) -> int | None:
         if self.later:
             return store.count(self.path, self.kind, None, self.class_, at=self.at)
         return store.count(
             self.path, self.kind, None, self.class_, self.sent, self.complete, at=self.at
         )
 
-    def end(self, store: Store) -> None:
+    def end(self, store: CountingStore) -> None:
         if self.later:
             store.sent(self.path, self.kind, self.sent, self.complete, self.at)
 
@@ -62,7 +62,7 @@ def answers(seed: int, times: int, *, days: int = 3, paths: int = 12) -> Iterato
         )
 
 
-def run(store: Store, all_answers: list[Answered], clock: Clock) -> None:
+def run(store: CountingStore, all_answers: list[Answered], clock: Clock) -> None:
     """Count *all_answers*; transfers end after the next three answers."""
     under_way: list[Answered] = []
     for answer in all_answers:

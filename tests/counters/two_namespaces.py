@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.counters.lmdb.counter import LmdbCounter
+from tests.counters.kept import accesses_of
 from tests.end_to_end.client import Client
 from tests.end_to_end.servers import HOME
 from tests.waiting import wait_until
@@ -120,7 +121,7 @@ def run(requests: int, first_workers: int, second_workers: int) -> tuple[str, bo
             )
             ended = ended or second.stop()
         counter = LmdbCounter(str(store), guest=True)
-        counted = counter.counts().files["/index.html"].accesses
+        counted = accesses_of(counter, "/index.html")
         counter.close()
     well = (
         status == 2

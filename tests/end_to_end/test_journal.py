@@ -9,6 +9,7 @@ import pytest
 
 from app.counters.contract import Store
 from app.counters.open_counter import open_store
+from tests.counters.kept import files_of
 from tests.counters.redis_server import RedisServer
 from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import BUILTIN, GUNICORN, running
@@ -55,5 +56,5 @@ def test_it_is_delivered_when_the_next_server_starts(
 
 
 def accesses(store: Store) -> int:
-    record = store.counts().files.get("/a.txt")
+    record = files_of(store).get("/a.txt")
     return record.accesses if record else 0

@@ -11,7 +11,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from app.counters.contract import ACCESSES, Announce, Kind
+from app.counters.contract import ACCESSES, Announce, Class, Kind
 from app.files import FileApplication
 
 #: A moment long enough ago that a file of that age can be held, and its date is a strong validator.
@@ -25,15 +25,43 @@ class RecordingCounter:
         self.counted: list[tuple[str, Kind]] = []
         self.statuses: list[int] = []
         self.numbers: dict[str, int] = {}
+        #: Of each answer: class, bytes with it, whether these complete the file, client, enough.
+        self.details: list[tuple[Class, int, bool, bytes | None, int]] = []
+        #: Of each body that was sent afterwards: file, kind, bytes, whether they complete it.
+        self.ends: list[tuple[str, Kind, int, bool]] = []
 
-    def count(self, path: str, kind: Kind, announce: Announce | None = None) -> int | None:
+    def count(
+        self,
+        path: str,
+        kind: Kind,
+        announce: Announce | None = None,
+        class_: Class = "unknown",
+        sent: int = 0,
+        complete: bool = False,
+        client: bytes | None = None,
+        enough: int = 0,
+        at: int = 0,
+    ) -> int | None:
         self.counted.append((path, kind))
+        self.details.append((class_, sent, complete, client, enough))
         if kind not in ACCESSES:
             return None
         number = self.numbers[path] = self.numbers.get(path, 0) + 1
         if announce is not None:
             announce(number)
         return number
+
+    def sent(
+        self,
+        path: str,
+        kind: Kind,
+        sent: int,
+        complete: bool,
+        at: int,
+        client: bytes | None = None,
+        enough: int = 0,
+    ) -> None:
+        self.ends.append((path, kind, sent, complete))
 
     def answered(self, status: int) -> None:
         self.statuses.append(status)

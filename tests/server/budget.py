@@ -120,7 +120,7 @@ def stages(root: str, log_path: str) -> list[tuple[str, float]]:
     application = microseconds(lambda _: silent(environ, keep))
     memory = open_counter("memory:")
     log = CountLog(log_path)
-    counted = microseconds(lambda _: memory.count("/page.html", Kind.FULL, lambda n: None))
+    counted = microseconds(lambda _: memory.count("/page.html", "full", lambda n: None))
     logged = microseconds(lambda _: log.write("/page.html", "127.0.0.1", "50000", 1))
     log.close()
     encoded = microseconds(encode)
@@ -168,8 +168,11 @@ def _kernel() -> list[tuple[str, float]]:
 
 
 class _NoCounter:
-    def count(self, path: str, kind: Kind, announce: object = None) -> int:
+    def count(self, path: str, kind: Kind, *details: object) -> int:
         return 1
+
+    def sent(self, path: str, kind: Kind, *details: object) -> None:
+        pass
 
     def answered(self, status: int) -> None:
         pass

@@ -1,56 +1,68 @@
 """Counts of every worker process of a host, in an LMDB directory.
 
-One transaction a count: one get, one put. A file's key is its path, and its value one packed
-record: the kinds, first and last access, and the current day's accesses; the days before have rows
-of their own. The access's number is the sum of the three kinds that are accesses, so nothing can
-disagree. The transaction is the count: once it is committed the death of any process leaves it
-counted, before that it is not.
-
-How LMDB is opened, grown and recovered is `environment.py`'s affair.
+One transaction a count. Once it is committed the death of any process leaves the access counted,
+before that it is not. `rows.py` says what is kept and how, `row_counter.py` what an answer changes,
+`row_reader.py` how it is read, and `environment.py` how LMDB is opened, grown and recovered.
 """
 
 import os
-import struct
 from collections.abc import Callable, Iterable, Sequence
-from hashlib import sha256
+from secrets import token_bytes
 from time import time
+from typing import TypeVar
 
-from ..contract import SECONDS_PER_DAY, Announce, CounterError, Counts, FileRecord, Kind
+from ..contract import ACCESSES, Announce, Class, CounterError, Kind
 from ..outage import Outage, tell
-from .environment import DATA, FIRST_SIZE, SNAPSHOT, Environment, Transaction
+from ..periods import SECONDS_PER_DAY, Period, Unit
+from ..ranking import Query
+from ..reading import (
+    Contents,
+    DirectoryAnswer,
+    FileAnswer,
+    FileRecord,
+    Order,
+    Ranking,
+    Series,
+    SiteRecord,
+    Totals,
+)
+from ..salts import FileSalts
+from . import format_1_rows, recovery, row_moving
+from .adapters import TransactionBlocks, TransactionRows
+from .environment import DATA, FIRST_SIZE, FORMAT_KEY, SNAPSHOT, Environment, Transaction
 from .file_check import rows_of_file
+from .past_days import PastDays
 from .private_directory import is_private, remove_unused
+from .row_counter import RowCounter
+from .row_reader import RowReader
+from .rows import (
+    ASIDE,
+    BATCH,
+    CLIENTS,
+    FIRST_BATCH,
+    NUMBER,
+    STORE_ID,
+    accesses_of_row,
+    key_of,
+    number_at,
+)
 from .snapshots import INTERVAL_SECONDS, Snapshots
 
-# A member of an enumeration is ten times as far away as a name of the module.
-FULL, PARTIAL, NOT_MODIFIED = Kind.FULL, Kind.PARTIAL, Kind.NOT_MODIFIED
-RESUMED, HEAD = Kind.RESUMED, Kind.HEAD
+#: Rows of clients of past days are deleted so many at a time.
+_DELETED_AT_ONCE = 512
 
-#: full, partial, not modified, resumed, head, first access, last access, day, accesses of that day.
-RECORD = struct.Struct("<9Q")
-ONE = struct.Struct("<Q")
-DAY = struct.Struct(">I")  # big-endian, so that days sort
-_unpack, _pack = RECORD.unpack, RECORD.pack
-_RECORD_SIZE = RECORD.size
-
-# Keys. A path begins with "/"; one that is too long for a key (LMDB takes 511 bytes) goes by its
-# digest.
-_LONGEST_PATH = 480
-_DIGEST, _PATH_OF_DIGEST, _DAYS, _STATUS = b"#", b"@", b"d", b"s"
-#: What could not be read, kept for whoever looks into it: this, and as much of its key as there is
-#: room for.
-_ASIDE = b"x"
+T = TypeVar("T")
 
 
 class LmdbCounter:
     """Counts in *directory*, shared with every process that counts there.
 
-    Raises CounterError if it cannot be used.
+    With *keep_days*, days are kept for so long. Raises CounterError if it cannot be used.
     """
 
     def __init__(
         self, directory: str, *, create: bool = True, guest: bool = False,
-        clock: Callable[[], float] = time,
+        keep_days: int | None = None, clock: Callable[[], float] = time,
         first_size: int = FIRST_SIZE, snapshot_interval: float = INTERVAL_SECONDS,
     ) -> None:  # fmt: skip
         if not directory:
@@ -60,11 +72,19 @@ class LmdbCounter:
         ):
             raise CounterError(f"counts: {directory}: no counts are kept there")
         self._clock = clock
+        self._keep_days = keep_days
         self._outage = Outage()
-        self._environment = Environment.shared(directory, first_size=first_size, guest=guest)
+        self._environment = Environment.shared(
+            directory, first_size=first_size, guest=guest, prepare=_prepare(clock)
+        )
+        self._salts = FileSalts(self._environment.directory)
+        self._counter = RowCounter(self._salts)
         self._private = is_private(directory)
         self._counts_here = create  # who only reads what a killed server left must find it again
-        self._snapshots = Snapshots(self._environment, interval=snapshot_interval)
+        self._snapshots = Snapshots(self._environment, interval=snapshot_interval, after=self._tidy)
+        self._past = PastDays(
+            self._environment, lambda: self._snapshots.take(due_after=0.0), keep_days
+        )
         self._closed = False
         try:
             self._environment.open()
@@ -77,92 +97,99 @@ class LmdbCounter:
 
     # ------------------------------------------------------------------ counting
 
-    def count(self, path: str, kind: Kind, announce: Announce | None = None) -> int | None:
+    def count(
+        self,
+        path: str,
+        kind: Kind,
+        announce: Announce | None = None,
+        class_: Class = "unknown",
+        sent: int = 0,
+        complete: bool = False,
+        client: bytes | None = None,
+        enough: int = 0,
+        at: int = 0,
+    ) -> int | None:
         outage = self._outage
         if outage.retry_at and outage.is_waiting():
             self._uncounted(kind, announce)
             return None
+        if kind not in ACCESSES:
+            announce = None
         key = path.encode("utf-8", "surrogatepass")
+        answer = (kind, class_, sent, complete, client, enough, at or int(self._clock()))
         try:
-            if kind is RESUMED or kind is HEAD:
-                announce = None
-            number = self._environment.transact_in_order(announce, self._count_in, key, kind)
+            number = self._environment.transact_in_order(announce, self._count_in, key, answer)
         except CounterError as error:
             outage.failed(error)
             self._uncounted(kind, announce)
             return None
         if outage.retry_at:
-            outage.ended()
+            self._end_outage()
         if not self._snapshots.begun and not self._private:
             self._snapshots.begin()
         return number
 
-    def _count_in(self, transaction: Transaction, key: bytes, kind: Kind) -> int | None:
-        if len(key) > _LONGEST_PATH or key[:1] != b"/":
-            key = _digest_key(transaction, key)
-        value = transaction.get(key)
-        if value is None or len(value) != _RECORD_SIZE:
-            if value is not None:
-                _set_aside(transaction, key, value)
-            full = partial = not_modified = resumed = head = first = last = today = on = 0
-        else:
-            full, partial, not_modified, resumed, head, first, last, on, today = _unpack(value)
-        if kind is FULL:
-            full += 1
-        elif kind is NOT_MODIFIED:
-            not_modified += 1
-        elif kind is PARTIAL:
-            partial += 1
-        else:
-            if kind is RESUMED:
-                resumed += 1
-            else:
-                head += 1
-            transaction.put(
-                key, _pack(full, partial, not_modified, resumed, head, first, last, on, today)
+    def _count_in(
+        self,
+        transaction: Transaction,
+        key: bytes,
+        answer: tuple[Kind, Class, int, bool, bytes | None, int, int],
+    ) -> int | None:
+        return self._counter.count(transaction, key, *answer)
+
+    def sent(
+        self,
+        path: str,
+        kind: Kind,
+        sent: int,
+        complete: bool,
+        at: int,
+        client: bytes | None = None,
+        enough: int = 0,
+    ) -> None:
+        if self._outage.retry_at and self._outage.is_waiting():
+            self._outage.uncounted_transfer()
+            return
+        key = path.encode("utf-8", "surrogatepass")
+        try:
+            self._environment.transact(
+                self._counter.sent, key, kind, sent, complete, at, client, enough
             )
-            return None
-        now = int(self._clock())
-        if now > last:
-            last = now
-            first = first or now
-        day = now // SECONDS_PER_DAY
-        if day == on:
-            today += 1
-        elif day > on:
-            if today:
-                _add(transaction, _day_key(key, on), today)
-            on, today = day, 1
-        else:  # the clock went back over midnight
-            _add(transaction, _day_key(key, day), 1)
-        transaction.put(
-            key, _pack(full, partial, not_modified, resumed, head, first, last, on, today)
-        )
-        return full + partial + not_modified
+        except CounterError as error:
+            self._outage.failed(error)
+            self._outage.uncounted_transfer()
 
     def answered(self, status: int) -> None:
         if self._outage.retry_at and self._outage.is_waiting():
             return
         try:
-            self._environment.transact(_add, _STATUS + str(status).encode(), 1)
+            self._environment.transact(self._counter.answered, status)
         except CounterError as error:
             self._outage.failed(error)
 
     def _uncounted(self, kind: Kind, announce: Announce | None) -> None:
-        if kind is not RESUMED and kind is not HEAD:
+        if kind in ACCESSES:
             self._outage.uncounted()
             if announce is not None:
                 announce(None)
 
-    # ------------------------------------------------------------------ reading and moving
+    def _end_outage(self) -> None:
+        accesses, transfers = self._outage.ended()
+        if accesses or transfers:
+            try:
+                self.uncounted(accesses, transfers, int(self._clock()))
+            except CounterError as error:
+                self._outage.failed(error)
+
+    def uncounted(self, accesses: int, transfers: int, at: int) -> None:
+        self._environment.transact(self._counter.uncounted, accesses, transfers, at)
+
+    # ------------------------------------------------------------------ reading
 
     def accesses(self, paths: Sequence[str]) -> dict[str, int]:
         def read(transaction: Transaction) -> dict[str, int]:
-            values = {path: transaction.get(_key_of(path)) or b"" for path in paths}
-            return {
-                path: _record(value).accesses if len(value) == _RECORD_SIZE else 0
-                for path, value in values.items()
-            }
+            rows = ((path, transaction.get(_key(path))) for path in paths)
+            return {path: accesses_of_row(row) for path, row in rows}
 
         if self._outage.is_waiting():
             return {}
@@ -172,25 +199,85 @@ class LmdbCounter:
             self._outage.failed(error)
             return {}
 
-    def counts(self) -> Counts:
-        """Return what one moment held; writers go on meanwhile."""
-        rows = self._environment.read(lambda transaction: list(transaction.cursor()))
-        unreadable: list[bytes] = []
-        counts = decoded(rows, unreadable)
-        if unreadable:
-            shown = f"{unreadable[0][:80]!a}{' and others' if unreadable[1:] else ''}"
-            where = self._environment.directory
-            tell(
-                f"counts: {where}: {len(unreadable)} rows cannot be read, and are left out: {shown}"
-            )
-        return counts
+    def totals(self) -> Totals:
+        return self._read(RowReader.totals)
 
-    def add(self, counts: Counts) -> None:
-        self._environment.transact(_add_counts, counts)
+    def series(self, unit: Unit, period: Period, path: str | None = None) -> Series | None:
+        return self._read(lambda reader: reader.series(unit, period, path))
+
+    def ranked(
+        self,
+        order: Order = "accesses",
+        period: Period | None = None,
+        match: str = "",
+        after: str = "",
+        limit: int = 100,
+        classes: frozenset[Class] | None = None,
+    ) -> Ranking:
+        query = Query.of(order, period, match, after, limit, classes)
+        return self._read(lambda reader: reader.ranked(query))
+
+    def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
+        return self._read(lambda reader: reader.file(path, period))
+
+    def directory(self, path: str) -> DirectoryAnswer:
+        return self._read(lambda reader: reader.directory(path))
+
+    def contents(self) -> Contents:
+        """Return everything as of one moment; writers go on meanwhile."""
+
+        def everything(reader: RowReader) -> tuple[SiteRecord, list[tuple[str, FileRecord]]]:
+            site, files = reader.contents()
+            return site, list(files)
+
+        site, files = self._read(everything)
+        return site, iter(files)
+
+    def _read(self, work: Callable[[RowReader], T]) -> T:
+        """Return what *work* returned for one moment's state of both environments."""
+        self._past.open()
+        while True:
+            done = self._environment.read(lambda transaction: self._read_in(transaction, work))
+            if done:
+                return done[0]
+
+    def _read_in(self, transaction: Transaction, work: Callable[[RowReader], T]) -> tuple[T] | None:
+        """Return None when days were moved to the history between the two transactions."""
+        rows, batch = TransactionRows(transaction), number_at(transaction.get(BATCH), FIRST_BATCH)
+
+        def read(blocks: TransactionBlocks) -> tuple[T] | None:
+            if blocks.folded >= batch:
+                return None
+            now = int(self._clock())
+            return (work(RowReader(rows, blocks, blocks.folded, now, self._keep_days)),)
+
+        return self._past.read(transaction.get(STORE_ID) or b"", read)
+
+    # ------------------------------------------------------------------ moving
+
+    def add(
+        self, records: Iterable[tuple[str, FileRecord]], site: SiteRecord | None = None
+    ) -> None:
+        added = list(records)  # the transaction may run again, when the map has to grow
+
+        def add(transaction: Transaction) -> None:
+            row_moving.add(TransactionRows(transaction), added, site)
+
+        self._environment.transact(add)
         self._snapshots.begin()
+        if not self._private:
+            self._past.fold_if_due(self._today())
 
     def reset(self, paths: Iterable[str] | None = None) -> None:
-        self._environment.transact(_reset, None if paths is None else list(paths))
+        chosen = None if paths is None else list(paths)
+
+        def reset(transaction: Transaction) -> None:
+            if chosen is None:
+                _forget_everything(transaction)
+            else:
+                row_moving.reset(TransactionRows(transaction), chosen)
+
+        self._environment.transact(reset)
         self._snapshots.begin()
 
     def close(self) -> None:
@@ -202,180 +289,85 @@ class LmdbCounter:
         self._closed = True
         if not self._private:
             self._snapshots.end()
+        self._past.close()
         self._environment.release()
         self._outage.close()
         if self._private and self._counts_here:
             remove_unused(self._environment.directory)
 
-    def _raise_to_snapshot(self) -> None:
-        """After a power failure, values of the live file that are behind the snapshot's are taken
-        from that.
-        """
-        snapshot = os.path.join(self._environment.directory, SNAPSHOT)
-        if (
-            self._environment.may_be_stale
-            and os.path.exists(snapshot)
-            and (rows := rows_of_file(snapshot))
-        ):
-            self._environment.transact(_raise_to, decoded(rows))
+    # ------------------------------------------------------------------ now and then
 
-
-def _key_of(path: str) -> bytes:
-    """Return the key that a path's record has if there is one; nothing is written."""
-    key = path.encode("utf-8", "surrogatepass")
-    is_short = len(key) <= _LONGEST_PATH and path.startswith("/")
-    return key if is_short else _DIGEST + sha256(key).digest()
-
-
-def _digest_key(transaction: Transaction, path: bytes) -> bytes:
-    digest = sha256(path).digest()
-    if transaction.get(_DIGEST + digest) is None:
-        transaction.put(_PATH_OF_DIGEST + digest, path)
-    return _DIGEST + digest
-
-
-def _key(transaction: Transaction, path: str) -> bytes:
-    key = _key_of(path)
-    if key.startswith(_DIGEST):
-        return _digest_key(transaction, path.encode("utf-8", "surrogatepass"))
-    return key
-
-
-def _day_key(key: bytes, day: int) -> bytes:
-    return _DAYS + key + DAY.pack(day)
-
-
-def _add(transaction: Transaction, key: bytes, amount: int) -> None:
-    transaction.put(key, ONE.pack(_number(transaction, key) + amount))
-
-
-def _number(transaction: Transaction, key: bytes) -> int:
-    value = transaction.get(key)
-    if value is None:
-        return 0
-    if len(value) != ONE.size:
-        _set_aside(transaction, key, value)
-        return 0
-    number: int = ONE.unpack(value)[0]
-    return number
-
-
-def _set_aside(transaction: Transaction, key: bytes, value: bytes) -> None:
-    """Move a row that cannot be read out of the way: what it was about is counted from 0 on."""
-    transaction.put((_ASIDE + key)[:_LONGEST_PATH], value)
-    transaction.delete(key)
-    tell(
-        f"counts: the row {key[:80]!a} cannot be read ({len(value)} bytes), and was set aside; it"
-        " begins at 0"
-    )
-
-
-def decoded(rows: Iterable[tuple[bytes, bytes]], unreadable: list[bytes] | None = None) -> Counts:
-    """Return the counts that the *rows* of a store hold; the keys of those that cannot be read go
-    to *unreadable*.
-    """
-    counts = Counts()
-    by_key: dict[bytes, FileRecord] = {}
-    days: list[tuple[bytes, int]] = []
-    paths: dict[bytes, str] = {}
-    others: list[bytes] = [] if unreadable is None else unreadable
-    for key, value in rows:
-        mark = key[:1]
+    def _tidy(self) -> None:
+        """Move days that are over to the history, and forget their clients."""
+        today = self._today()
+        self._past.fold_if_due(today)
         try:
-            if mark in (b"/", _DIGEST):
-                by_key[key] = _record(value)
-            elif mark == _DAYS:
-                days.append((key[1:], ONE.unpack(value)[0]))
-            elif mark == _STATUS:
-                counts.other_statuses[int(key[1:])] = ONE.unpack(value)[0]
-            elif mark == _PATH_OF_DIGEST:
-                paths[_DIGEST + key[1:]] = value.decode("utf-8", "surrogatepass")
-        except (struct.error, ValueError):
-            others.append(key)
-    for key, accesses in days:
-        record = by_key.get(key[: -DAY.size])
-        if record is None:
-            others.append(_DAYS + key)
-            continue
-        (day,) = DAY.unpack(key[-DAY.size :])
-        record.days[day] = record.days.get(day, 0) + accesses
-    for key, record in by_key.items():
-        counts.files[paths.get(key) or key.decode("utf-8", "backslashreplace")] = record
-    return counts
+            self._salts.forget_old(today)
+            while self._environment.transact(_forget_clients, today):
+                pass
+        except (CounterError, OSError):
+            return  # it is tried again
+
+    def _today(self) -> int:
+        return int(self._clock()) // SECONDS_PER_DAY
+
+    def _raise_to_snapshot(self) -> None:
+        """After a power failure, take what the snapshot has more than the live file."""
+        snapshot = os.path.join(self._environment.directory, SNAPSHOT)
+        if not self._environment.may_be_stale or not os.path.exists(snapshot):
+            return
+        rows = dict(rows_of_file(snapshot))
+        if rows.get(FORMAT_KEY, b"").startswith(b"2 "):
+            self._environment.transact(recovery.raise_to, rows)
 
 
-def _record(value: bytes) -> FileRecord:
-    *numbers, day, today = RECORD.unpack(value)
-    return FileRecord.of(numbers, {day: today} if today else {})
+def _key(path: str) -> bytes:
+    return key_of(path.encode("utf-8", "surrogatepass"))
 
 
-def _read_record(transaction: Transaction, key: bytes) -> FileRecord:
-    value = transaction.get(key)
-    if value is not None and len(value) != _RECORD_SIZE:
-        _set_aside(transaction, key, value)
-        value = None
-    record = FileRecord() if value is None else _record(value)
-    for day_key, _ in _day_rows(transaction, key):
-        (day,) = DAY.unpack(day_key[-DAY.size :])
-        record.days[day] = record.days.get(day, 0) + _number(transaction, day_key)
-    return record
+def _prepare(clock: Callable[[], float]) -> Callable[[Transaction, int], None]:
+    """Return what brings a store into today's format when the first process opens it."""
+
+    def prepare(transaction: Transaction, kept: int) -> None:
+        if kept == 1:
+            _migrate(transaction, int(clock()) // SECONDS_PER_DAY)
+        if transaction.get(STORE_ID) is None:
+            transaction.put(STORE_ID, token_bytes(16))
+
+    return prepare
 
 
-def _day_rows(transaction: Transaction, key: bytes) -> list[tuple[bytes, bytes]]:
-    prefix = _DAYS + key
-    rows = []
-    with transaction.cursor() as cursor:
-        found = cursor.set_range(prefix)
-        while found and cursor.key().startswith(prefix):
-            if len(cursor.key()) == len(prefix) + DAY.size:
-                rows.append((cursor.key(), cursor.value()))
-            found = cursor.next()
-    return rows
-
-
-def _write_record(transaction: Transaction, key: bytes, record: FileRecord) -> None:
-    on = max(record.days, default=0)
-    for day_key, _ in _day_rows(transaction, key):
-        transaction.delete(day_key)
-    for day, accesses in record.days.items():
-        if day != on:
-            transaction.put(_day_key(key, day), ONE.pack(accesses))
-    transaction.put(key, RECORD.pack(*record.numbers(), on, record.days.get(on, 0)))
-
-
-def _add_counts(transaction: Transaction, counts: Counts) -> None:
-    for path, added in counts.files.items():
-        key = _key(transaction, path)
-        record = _read_record(transaction, key)
-        record.add(added)
-        _write_record(transaction, key, record)
-    for status, answers in counts.other_statuses.items():
-        _add(transaction, _STATUS + str(status).encode(), answers)
-
-
-def _raise_to(transaction: Transaction, counts: Counts) -> None:
-    for path, before in counts.files.items():
-        key = _key(transaction, path)
-        record = _read_record(transaction, key)
-        if record.raise_to(before):
-            _write_record(transaction, key, record)
-    for status, answers in counts.other_statuses.items():
-        key = _STATUS + str(status).encode()
-        if _number(transaction, key) < answers:
-            transaction.put(key, ONE.pack(answers))
-
-
-def _reset(transaction: Transaction, paths: list[str] | None) -> None:
-    if paths is None:
-        with transaction.cursor() as cursor:
-            found = cursor.set_range(b"\1")  # what lies before is the environment's own
-            while found:
-                found = cursor.delete()
-        return
-    for path in paths:
-        key = _key(transaction, path)
-        for day_key, _ in _day_rows(transaction, key):
-            transaction.delete(day_key)
+def _migrate(transaction: Transaction, today: int) -> None:
+    """Bring what format 1 kept into today's format, within the transaction."""
+    kept = [row for row in transaction.cursor() if row[0] != FORMAT_KEY]
+    counts, unreadable = format_1_rows.decoded(kept)
+    for key, value in kept:
         transaction.delete(key)
-        if key.startswith(_DIGEST):
-            transaction.delete(_PATH_OF_DIGEST + key[1:])
+        if key in unreadable or key[:1] not in format_1_rows.MARKS:
+            transaction.put((ASIDE + key)[:480], value)
+    if unreadable:
+        tell(f"counts: {len(unreadable)} rows cannot be read, and are left out: {unreadable[0]!a}")
+    site, records = counts.contents(today)
+    row_moving.add(TransactionRows(transaction), records, site)
+
+
+def _forget_everything(transaction: Transaction) -> None:
+    """Delete all rows. With another id, the store has no history."""
+    with transaction.cursor() as cursor:
+        found = cursor.set_range(b"\1")  # what lies before is the environment's own
+        while found:
+            found = cursor.delete()
+    transaction.put(STORE_ID, token_bytes(16))
+
+
+def _forget_clients(transaction: Transaction, today: int) -> bool:
+    """Delete some rows of clients of days before *today*; return whether there may be more."""
+    end = CLIENTS + NUMBER.pack(today)
+    old: list[bytes] = []
+    for key, _ in TransactionRows(transaction).starting(CLIENTS):
+        if key >= end or len(old) == _DELETED_AT_ONCE:
+            break
+        old.append(key)
+    for key in old:
+        transaction.delete(key)
+    return len(old) == _DELETED_AT_ONCE

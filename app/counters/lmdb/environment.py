@@ -18,8 +18,9 @@ us of the 30 to 50 of a request, so it is rare, and nothing is lost or counted t
 
 Nothing of counts is known here. The flags: a commit is safe against the death of any process as
 soon as it returns, and never waits for the disk; what outlives a power failure is the snapshot
-(`snapshots.py`). Where space cannot be reserved, pages are written by system calls instead of
-through the map, which costs more, and can fail without harm.
+(`snapshots.py`). Only the commit of a *durable* environment is on the disk when it returns. Where
+space cannot be reserved, pages are written by system calls instead of through the map, which costs
+more, and can fail without harm.
 """
 
 import fcntl
@@ -57,8 +58,8 @@ DATA, LOCK, RESIZE_LOCK, USERS_LOCK, SNAPSHOT = (
     "snapshot.mdb",
 )
 FORMAT_KEY = b"\0format"
-#: Raised whenever a program of before would misread what is written now.
-FORMAT = 1
+#: Raised whenever an older program would misread what is written now.
+FORMAT = 2
 
 if TYPE_CHECKING:
     Transaction: TypeAlias = lmdb.Transaction[bytes]
@@ -67,6 +68,10 @@ else:
 
 #: What LMDB and the system raise. MemoryError: no address space for a larger map.
 _FAILURES = (lmdb.Error, OSError, MemoryError)
+
+#: Called by the process that comes alone, with a write transaction and the format of what is kept,
+#: 0 for nothing. Brings it into today's format.
+Prepare: TypeAlias = Callable[[Transaction, int], None]
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -91,7 +96,14 @@ class Environment:
 
     @classmethod
     def shared(
-        cls, directory: str, *, first_size: int = FIRST_SIZE, mode: int = 0o755, guest: bool = False
+        cls,
+        directory: str,
+        *,
+        first_size: int = FIRST_SIZE,
+        mode: int = 0o755,
+        guest: bool = False,
+        durable: bool = False,
+        prepare: Prepare | None = None,
     ) -> "Environment":
         """Return the process's environment in *directory*; nothing is opened yet.
 
@@ -101,13 +113,24 @@ class Environment:
             path = os.path.realpath(directory)
             environment = _by_directory.get(path)
             if environment is None:
-                environment = _by_directory[path] = cls(path, first_size, mode, guest)
+                environment = cls(path, first_size, mode, guest, durable, prepare)
+                _by_directory[path] = environment
                 _in_process.add(environment)
             environment._references += 1
             return environment
 
-    def __init__(self, directory: str, first_size: int, mode: int, guest: bool) -> None:
+    def __init__(
+        self,
+        directory: str,
+        first_size: int,
+        mode: int,
+        guest: bool,
+        durable: bool,
+        prepare: Prepare | None,
+    ) -> None:
         self.directory = directory
+        self._durable = durable
+        self._prepare = prepare
         self._guest = guest
         self._reserves_space = True  # known when it is opened
         self._first_size = first_size
@@ -326,11 +349,23 @@ class Environment:
         self._allocate(LOCK, 0, LOCK_SIZE)
         opened = self._open_file()
         self._allocate(DATA, 0, os.path.getsize(path))
-        with opened.begin(write=True) as transaction:
-            before = _check_format(self.directory, transaction)
-            self.may_be_stale = before not in (None, _boot())
-            transaction.put(FORMAT_KEY, str(FORMAT).encode() + b" " + _boot())
-        return opened
+        while True:
+            try:
+                with opened.begin(write=True) as transaction:
+                    self._begin_store(transaction)
+                return opened
+            except lmdb.MapFullError:
+                self._grow(opened)
+
+    def _begin_store(self, transaction: Transaction) -> None:
+        """Bring what is kept into today's format, and note the boot."""
+        kept, boot = _kept_format(self.directory, transaction)
+        self.may_be_stale = bool(kept) and boot != _boot()
+        if self._prepare is not None:
+            self._prepare(transaction, kept)
+        elif kept not in (0, FORMAT):
+            raise CounterError(f"counts: {self.directory}: kept in format {kept}")
+        transaction.put(FORMAT_KEY, str(FORMAT).encode() + b" " + _boot())
 
     def _open_shared(self) -> lmdb.Environment:
         path = self._path(DATA)
@@ -345,7 +380,12 @@ class Environment:
             )
         opened = self._open_file()
         with opened.begin() as transaction:
-            _check_format(self.directory, transaction)
+            kept, _ = _kept_format(self.directory, transaction)
+        if kept != FORMAT:
+            raise CounterError(
+                f"counts: {self.directory}: an older program counts there in format {kept}; stop"
+                " it, and what is kept is brought into today's format"
+            )
         return opened
 
     def _open_file(self) -> lmdb.Environment:
@@ -355,7 +395,8 @@ class Environment:
         size = max(self._first_size, os.path.getsize(path) if os.path.exists(path) else 0)
         return lmdb.open(
             self.directory, map_size=size, mode=self._mode, writemap=self._reserves_space,
-            map_async=True, sync=False, metasync=False, max_dbs=0, readahead=False, lib_version=0,
+            map_async=not self._durable, sync=self._durable, metasync=self._durable,
+            max_dbs=0, readahead=False, lib_version=0,
         )  # fmt: skip
 
     def _recover(self, path: str, snapshot: str, problem: str) -> None:
@@ -386,11 +427,18 @@ class Environment:
                 opened.reader_check()  # a reader that was killed would keep old pages for good
                 size, mapped = os.path.getsize(self._path(DATA)), int(opened.info()["map_size"])
                 if grow and size <= mapped:
-                    size = mapped + min(mapped, LARGEST_STEP)
-                    self._allocate(DATA, mapped, size - mapped)
-                opened.set_mapsize(size)
+                    self._grow(opened)
+                else:
+                    opened.set_mapsize(size)
         except _FAILURES as error:
             raise self._problem(error) from None
+
+    def _grow(self, opened: lmdb.Environment) -> None:
+        """Make the file and the map larger, with the file lock held."""
+        mapped = int(opened.info()["map_size"])
+        step = min(mapped, LARGEST_STEP)
+        self._allocate(DATA, mapped, step)
+        opened.set_mapsize(mapped + step)
 
     @contextmanager
     def _or_close(self) -> Iterator[None]:
@@ -464,21 +512,22 @@ def _apply(
     return work(transaction, *arguments)
 
 
-def _check_format(directory: str, transaction: Transaction) -> bytes | None:
-    """Return the identity of the boot that the store was last opened in.
+def _kept_format(directory: str, transaction: Transaction) -> tuple[int, bytes]:
+    """Return the format of what is kept, 0 for nothing, and the boot that it was last opened in.
 
-    Raises CounterError for another format.
+    Raises CounterError for a format that this program does not know.
     """
     value = transaction.get(FORMAT_KEY)
     if value is None:
-        return None
+        return 0, b""
     number, _, boot = bytes(value).partition(b" ")
-    if number != str(FORMAT).encode():
+    if not number.isdigit() or not 1 <= int(number) <= FORMAT:
         shown = number[:20].decode("ascii", "replace")
         raise CounterError(
-            f"counts: {directory}: kept in format {shown}, this program knows format {FORMAT}"
+            f"counts: {directory}: kept in format {shown}, this program knows format {FORMAT} and"
+            " before"
         )
-    return boot
+    return int(number), boot
 
 
 def _boot() -> bytes:
@@ -496,7 +545,8 @@ _held_for_fork: list[Environment] = []
 
 def _hold_all() -> None:
     _registry_lock.acquire()
-    for environment in list(_in_process):
+    # Who reads in both environments of a store enters the durable one last; so does a fork.
+    for environment in sorted(_in_process, key=lambda each: each._durable):
         environment._lock.acquire()
         environment._reading.acquire()
         _held_for_fork.append(environment)

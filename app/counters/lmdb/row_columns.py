@@ -10,10 +10,10 @@ from itertools import islice
 from operator import add, sub
 from typing import NamedTuple, Protocol
 
-from .history import Blocks, Terms, sums
 from ..periods import Period
-from .rows import DIGESTS, LONG_PATHS, SPILLED, SPILLED_KEY, unpack_tally
 from ..tally import MASK, WIDTH
+from .history import Blocks, Terms, sums
+from .rows import DIGESTS, LONG_PATHS, SPILLED, SPILLED_KEY, unpack_tally
 
 _ROWS_AT_ONCE = 2048
 #: In words of 8 bytes, of a row without its first: id and day, last access, then the pairs.

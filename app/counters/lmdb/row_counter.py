@@ -11,9 +11,13 @@ from typing import Protocol
 
 from ..client_rows import client_hash, counted, sent_more
 from ..contract import ACCESSES, Class, Kind
+from ..outage import tell
 from ..periods import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from ..salts import Salts
+from ..tally import COMPLETED, MASK, PLACE, WIDTH, lanes_of
 from .rows import (
     ANSWERS,
+    ASIDE,
     BATCH,
     CLIENTS,
     DAYS,
@@ -46,6 +50,8 @@ from .rows import (
     file_size,
     file_stamp,
     growth,
+    is_file_row,
+    is_site_row,
     key_of,
     number_at,
     pack_tally,
@@ -53,8 +59,6 @@ from .rows import (
     site_stamp,
     unpack_tally,
 )
-from ..salts import Salts
-from ..tally import COMPLETED, MASK, PLACE, WIDTH, lanes_of
 
 _from_bytes = int.from_bytes
 _MASK32 = (1 << 32) - 1
@@ -81,6 +85,7 @@ class RowCounter:
     def __init__(self, salts: Salts | None = None) -> None:
         self._salts = salts
         self._salt: bytes | None = None
+        self._salt_day = -1
         #: Of the day's clients, with its salt: most ask for several files.
         self._hashes: dict[bytes, bytes] = {}
         self._set_time(0)
@@ -92,9 +97,6 @@ class RowCounter:
         self._site_stamp = site_stamp(self._hour, at)
         self._site_hour = self._site_stamp[:8]
         self._client_mark = CLIENTS + NUMBER.pack(self._day)
-        if self._salts is not None and (salt := self._salts.of(self._day)) != self._salt:
-            self._salt = salt
-            self._hashes.clear()
 
     def count(
         self,
@@ -120,6 +122,9 @@ class RowCounter:
         is_access = kind in ACCESSES
         key = path if len(path) <= LONGEST_PATH and path[:1] == PATHS else long_key(rows, path)
         value = rows.get(key)
+        if value is not None and not is_file_row(value):
+            set_aside(rows, key, value)
+            value = None
         row = 0 if value is None else _from_bytes(value, "little")
         if client is not None and (
             grown := self._count_client(rows, row, client, kind, sent, enough)
@@ -156,7 +161,7 @@ class RowCounter:
             self._set_time(at)
         key = key_of(path)
         value = rows.get(key)
-        if value is None:
+        if value is None or not is_file_row(value):
             return  # it was reset since
         file = FileRow.unpack(value)
         if not was_begun(file.today if file.day == self._day else file.total, kind):
@@ -164,7 +169,7 @@ class RowCounter:
         in_file, in_site = _growth(COMPLETED[kind] if complete else 0)
         in_file += sent * FILE_SENT
         in_site += sent * SITE_SENT
-        if client is not None and file.day == self._day and self._salt is not None:
+        if client is not None and file.day == self._day and self._day_salt() is not None:
             row_key = self._client_key(file.id, client)
             client_row, grown = sent_more(rows.get(row_key), sent, enough)
             if client_row is not None:
@@ -228,7 +233,7 @@ class RowCounter:
         a new file.
         """
         day = (row >> FILE_DAY) & _MASK32
-        if self._salt is None or day > self._day:
+        if self._day_salt() is None or day > self._day:
             return 0  # this process's clock is behind
         clients = (row >> _FILE_CLIENTS) & MASK if day == self._day else 0
         key = self._client_key((row >> FILE_ID) & _MASK32 if row else _next_id(rows), client)
@@ -237,6 +242,18 @@ class RowCounter:
         if after is not None and after != before:
             rows.put(key, after)
         return grown
+
+    def _day_salt(self) -> bytes | None:
+        """Return the salt of the current day; None when it is over, or cannot be kept."""
+        if self._salt_day != self._day:
+            try:
+                salt = None if self._salts is None else self._salts.of(self._day)
+            except OSError as error:
+                tell(f"counts: clients are not told apart: {error.filename}: {error.strerror}")
+                salt = None
+            self._salt, self._salt_day = salt, self._day
+            self._hashes.clear()
+        return self._salt
 
     def _client_key(self, file_id: int, client: bytes) -> bytes:
         hashed = self._hashes.get(client)
@@ -250,6 +267,9 @@ class RowCounter:
 
     def _add_to_site(self, rows: Rows, in_site: int, is_access: bool) -> None:
         value = rows.get(SITE)
+        if value is not None and not is_site_row(value):
+            set_aside(rows, SITE, value)
+            value = None
         if value is None:
             at = self._at if is_access else 0
             value = SiteRow(at, self._hour, at, 0, 0, 0, 0).pack()
@@ -320,6 +340,15 @@ def _number(tally: int, name: str) -> int:
     return (tally >> WIDTH * PLACE[name]) & MASK
 
 
+def set_aside(rows: Rows, key: bytes, value: bytes) -> None:
+    """Move a row that cannot be read out of the way: what it was about is counted from 0 on."""
+    rows.put((ASIDE + key)[:LONGEST_PATH], value)
+    tell(
+        f"counts: the row {key[:80]!a} cannot be read ({len(value)} bytes), and was set aside; it"
+        " begins at 0"
+    )
+
+
 def long_key(rows: Rows, path: bytes) -> bytes:
     """Return the key of a file's row, after keeping the path if the key does not tell it."""
     key = key_of(path)
@@ -331,7 +360,10 @@ def long_key(rows: Rows, path: bytes) -> bytes:
 def add_answers(rows: Rows, status: int, answers: int) -> None:
     key = STATUSES + NUMBER.pack(status)
     value = rows.get(key)
-    rows.put(key, ANSWERS.pack(answers + (ANSWERS.unpack(value)[0] if value is not None else 0)))
+    if value is not None and len(value) != ANSWERS.size:
+        set_aside(rows, key, value)
+        value = None
+    rows.put(key, ANSWERS.pack(answers + (0 if value is None else ANSWERS.unpack(value)[0])))
 
 
 def add_tally(rows: Rows, key: bytes, lanes: int) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from ..contract import CounterError
-from .month_block import FILES, MonthBlock
 from ..periods import first_day_of, month_of
 from ..reading import FileRecord, SiteRecord
+from ..tally import LIMIT, Tally, lanes_of
+from .month_block import FILES, MonthBlock
 from .row_counter import Rows, add_answers, add_spilled, add_tally, add_up_day, long_key
 from .rows import (
     DAYS,
@@ -23,7 +24,6 @@ from .rows import (
     number_at,
     unpack_tally,
 )
-from ..tally import LIMIT, Tally, lanes_of
 
 
 class MovableRows(Rows, Protocol):
@@ -80,7 +80,7 @@ def add(
     days: dict[int, int] = {}
     total = 0
     value = rows.get(SITE)
-    kept = SiteRow(0, 0, 0, 0, 0, 0, 0) if value is None else SiteRow.unpack(value)
+    kept = SiteRow.of(value)
     for path, record in records:
         is_new = _add_file(rows, path, record, kept.next_id)
         kept = kept._replace(
@@ -161,7 +161,7 @@ def _add_curves(rows: Rows, days: dict[int, int], hours: dict[int, int], newest:
 def reset(rows: MovableRows, paths: Iterable[str]) -> None:
     """Forget files; see `reading.Store.reset`."""
     value = rows.get(SITE)
-    site = SiteRow(0, 0, 0, 0, 0, 0, 0) if value is None else SiteRow.unpack(value)
+    site = SiteRow.of(value)
     for path in paths:
         key = key_of(path.encode("utf-8", "surrogatepass"))
         row = rows.get(key)

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..contract import STATUS_OF_KIND
-from .history import Blocks, days_of, months_of, terms_of
-from .month_block import FILES
 from ..periods import (
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
@@ -35,6 +33,9 @@ from ..reading import (
     Totals,
     client_days,
 )
+from ..tally import Tally, number
+from .history import Blocks, days_of, months_of, terms_of
+from .month_block import FILES
 from .row_columns import Columns, Table, columns, over
 from .rows import (
     ANSWERS,
@@ -55,7 +56,6 @@ from .rows import (
     total_of_rows,
     unpack_tally,
 )
-from ..tally import Tally, number
 
 
 class RowReader:
@@ -72,7 +72,7 @@ class RowReader:
         self._now = now
         self._today = now // SECONDS_PER_DAY
         value = table.get(SITE)
-        self._site = SiteRow(0, 0, 0, 0, 0, 0, 0) if value is None else SiteRow.unpack(value)
+        self._site = SiteRow.of(value)
         newest = self._site.hour // 24
         self._oldest_day = 0 if keep_days is None else max(0, newest - keep_days + 1)
         self._oldest_hour = max(0, (newest - HOURS_KEPT_DAYS + 1) * 24)

@@ -19,6 +19,7 @@ data.mdb. All other rows come before the files, so that the files can be read to
     07 day id hash                   a client (`client_rows.py`)
     08 digest                        the path of a file whose path is too long for a key
     09                               the day from which on details are kept, after a migration
+    0A key                           a row that could not be read, kept for whoever looks into it
     # digest                         a file, by the SHA-256 of its path
     /path                            a file
 
@@ -70,11 +71,10 @@ from typing import Final, NamedTuple, TypeAlias
 from ..contract import CLASSES, KINDS, Class, Kind
 from ..tally import DELTAS, MASK, NAMES, SENT_BYTE, WIDTH
 
-FORMAT: Final = 2
-
 STORE_ID, FOLDED = b"\0store", b"\0folded"
 SITE, HOURS, DAYS, STATUSES = b"\1", b"\2", b"\3", b"\4"
 SPILLED, BATCH, CLIENTS, LONG_PATHS, DETAILED_SINCE = b"\5", b"\6", b"\7", b"\x08", b"\x09"
+ASIDE = b"\x0a"
 DIGESTS, PATHS = b"#", b"/"
 
 #: LMDB takes keys of 511 bytes.
@@ -87,6 +87,9 @@ ANSWERS: Final = struct.Struct("<Q")
 #: After its mark, of a row of a day that is over: id, day, batch.
 SPILLED_KEY: Final = struct.Struct(">III")
 BLOCK_KEY: Final = struct.Struct(">HI")
+#: Of blocks; history's other keys come before.
+FIRST_MONTH: Final = 1970 * 12
+LAST_MONTH: Final = 0xFFFF
 
 _FILE: Final = struct.Struct("<QIIQ")
 _SITE: Final = struct.Struct("<QQQQQ")
@@ -135,6 +138,11 @@ class SiteRow(NamedTuple):
         first, hour, last, files, next_id = _SITE.unpack_from(value)
         return cls(first, hour, last, files, next_id, *_unpacked(value[_SITE.size :]))
 
+    @classmethod
+    def of(cls, value: bytes | None) -> "SiteRow":
+        """Return the row, that of an empty store when there is none."""
+        return cls(0, 0, 0, 0, 0, 0, 0) if value is None else cls.unpack(value)
+
     def pack(self) -> bytes:
         return _SITE.pack(*self[:5]) + _packed(self.total, self.this_hour)
 
@@ -148,7 +156,25 @@ def key_of(path: bytes) -> bytes:
 
 def number_at(value: bytes | memoryview | None, otherwise: int = 0) -> int:
     """Return the number that a row holds in 4 bytes."""
-    return otherwise if value is None else int(NUMBER.unpack(value)[0])
+    if value is None or len(value) != NUMBER.size:
+        return otherwise
+    return int(NUMBER.unpack(value)[0])
+
+
+def is_file_row(value: bytes) -> bool:
+    """Return whether *value* has the length of a file's row."""
+    return len(value) >= _FILE.size and len(value) % 16 == _FILE.size % 16
+
+
+def is_site_row(value: bytes) -> bool:
+    return len(value) >= _SITE.size and len(value) % 16 == _SITE.size % 16
+
+
+def accesses_of_row(value: bytes | None) -> int:
+    """Return the accesses that a file's row holds, 0 for a row that is not there."""
+    if value is None or not is_file_row(value):
+        return 0
+    return (int.from_bytes(value, "little") >> FILE_PAIRS) & MASK
 
 
 def pack_tally(lanes: int) -> bytes:

@@ -9,6 +9,7 @@ transaction that is in the copy. The same thread looks whether the live files ar
 import fcntl
 import os
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import time
@@ -25,10 +26,20 @@ _TRANSACTION = struct.Struct("<Q")
 
 
 class Snapshots:
-    """Takes the snapshots of one environment and watches its files, from a thread."""
+    """Takes the snapshots of one environment and watches its files, from a thread.
 
-    def __init__(self, environment: Environment, *, interval: float = INTERVAL_SECONDS) -> None:
+    *after* is called by the thread every now and then, for what else has time.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        interval: float = INTERVAL_SECONDS,
+        after: Callable[[], None] | None = None,
+    ) -> None:
         self._environment = environment
+        self._after = after
         self._interval = interval
         self._complained = False
         self.begin_in_child()
@@ -72,10 +83,12 @@ class Snapshots:
         while not end.wait(min(self._interval, WATCH_SECONDS)):
             if self._environment.in_place():
                 self.take(due_after=self._interval * 0.9)
+                if self._after is not None:
+                    self._after()
 
-    def take(self, *, due_after: float) -> None:
+    def take(self, *, due_after: float) -> bool:
         """Take one unless nothing changed, the last is younger than *due_after* seconds or another
-        is being taken.
+        is being taken. Return whether there is one now that is no older than that.
         """
         path = os.path.join(self._environment.directory, SNAPSHOT)
         try:
@@ -89,10 +102,11 @@ class Snapshots:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     if _age(path) >= due_after:
                         self._take_changed(path, descriptor)
+                    return True
                 finally:
                     os.close(descriptor)
         except BlockingIOError:
-            return
+            return False
         except (OSError, CounterError) as error:
             if not self._complained:
                 self._complained = True
@@ -100,6 +114,7 @@ class Snapshots:
                     f"counts: no snapshot could be written to {path}:"
                     f" {getattr(error, 'strerror', None) or error}"
                 )
+            return False
 
     def _take_changed(self, path: str, lock: int) -> None:
         last = self._environment.last_transaction()

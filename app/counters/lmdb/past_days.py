@@ -1,0 +1,213 @@
+"""The second environment of a store, `history/`: days that are over, moved there now and then.
+
+`rows.py` has the four steps and why a kill between any two loses and doubles nothing. One process
+of those that share the store moves days at a time; `fold.lock` says who, and its date when.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from time import time
+from typing import TypeVar
+
+from ..contract import CounterError
+from ..outage import tell
+from ..periods import month_of
+from . import row_moving
+from .adapters import TransactionBlocks, TransactionRows
+from .environment import DATA, Environment, Transaction
+from .rows import (
+    BATCH,
+    BLOCK_KEY,
+    FIRST_BATCH,
+    FIRST_MONTH,
+    FOLDED,
+    LAST_MONTH,
+    NUMBER,
+    SPILLED,
+    SPILLED_KEY,
+    STORE_ID,
+    number_at,
+)
+
+#: Days are moved at most so often: a site's files are counted on a new day one after the other.
+INTERVAL_SECONDS = 600.0
+_DIRECTORY, _LOCK = "history", "fold.lock"
+_READ_AT_ONCE, _DELETED_AT_ONCE = 4096, 512
+
+T = TypeVar("T")
+
+
+class PastDays:
+    """The days that are over of the store in *data*. Safe from any thread.
+
+    *snapshot* takes a snapshot of *data* now, and returns whether there is one that has everything
+    up to now. With *keep_days*, months are dropped that ended so many days ago.
+    """
+
+    def __init__(
+        self, data: Environment, snapshot: Callable[[], bool], keep_days: int | None
+    ) -> None:
+        self._data = data
+        self._snapshot = snapshot
+        self._keep_days = keep_days
+        self._directory = os.path.join(data.directory, _DIRECTORY)
+        self._environment: Environment | None = None
+        self._complained = False
+
+    def read(self, store_id: bytes, work: Callable[[TransactionBlocks], T]) -> T:
+        """Return what *work* returned for the blocks of one moment. Raises CounterError."""
+        environment = self._environment or self._existing()
+        if environment is None:
+            return work(TransactionBlocks(None, store_id))
+        return environment.read(lambda transaction: work(TransactionBlocks(transaction, store_id)))
+
+    def open(self) -> None:
+        """Open it if it exists, which must not be done within a transaction on the first."""
+        environment = self._environment or self._existing()
+        if environment is not None:
+            environment.open()
+
+    def close(self) -> None:
+        environment, self._environment = self._environment, None
+        if environment is not None:
+            environment.release()
+
+    def fold_if_due(self, today: int) -> None:
+        """Move the days before *today* that were not moved yet. Never raises."""
+        path = os.path.join(self._data.directory, _LOCK)
+        try:
+            if not _is_due(path) or not self._data.read(_has_spilled):
+                return
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.utime(descriptor, (0, 0))  # due again, should this fail
+                self.fold(today)
+                os.utime(descriptor)
+            finally:
+                os.close(descriptor)
+            self._complained = False
+        except BlockingIOError:
+            return
+        except (OSError, CounterError) as error:
+            if not self._complained:
+                self._complained = True
+                reason = getattr(error, "strerror", None) or str(error).removeprefix("counts: ")
+                tell(f"counts: days that are over wait in {self._data.directory}: {reason}")
+
+    def fold(self, today: int) -> None:
+        """Move what is over to the blocks. For one process at a time. Raises CounterError."""
+        batch, store_id = self._data.transact(_close_batch)
+        if not self._snapshot():
+            return
+        history = self._environment or self._created()
+        blocks = self._blocks_with(history, store_id, batch)
+        oldest = 0 if self._keep_days is None else month_of(max(0, today - self._keep_days + 1))
+        history.transact(_write, store_id, batch, oldest, blocks)
+        while self._data.transact(_delete_folded, batch):
+            pass
+
+    def _blocks_with(
+        self, history: Environment, store_id: bytes, batch: int
+    ) -> dict[tuple[int, int], bytes]:
+        """Return the blocks that change, packed, with all days up to *batch*."""
+        packed: dict[tuple[int, int], bytes] = {}
+
+        def get(month: int, number: int) -> bytes | None:
+            if (month, number) in packed:
+                return packed[month, number]
+            found = history.read(
+                lambda transaction: TransactionBlocks(transaction, store_id).block(month, number)
+            )
+            return None if found is None else bytes(found)
+
+        def put(month: int, number: int, block: bytes) -> None:
+            packed[month, number] = block
+
+        folded = history.read(lambda transaction: TransactionBlocks(transaction, store_id).folded)
+        row_moving.fold(self._spilled(), folded, batch, get, put)
+        return packed
+
+    def _spilled(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows of days that are over, some thousand in a transaction.
+
+        No transaction is open while a row is looked at, so that this may be done beside another
+        environment's.
+        """
+        key = SPILLED
+        while True:
+            rows = self._data.read(lambda transaction, key=key: _spilled_from(transaction, key))  # type: ignore[misc]
+            yield from rows
+            if len(rows) < _READ_AT_ONCE:
+                return
+            key = rows[-1][0] + b"\0"
+
+    def _existing(self) -> Environment | None:
+        return self._created() if os.path.exists(os.path.join(self._directory, DATA)) else None
+
+    def _created(self) -> Environment:
+        if self._environment is None:
+            self._environment = Environment.shared(self._directory, durable=True)
+        return self._environment
+
+
+def _is_due(path: str) -> bool:
+    try:
+        return abs(time() - os.stat(path).st_mtime) >= INTERVAL_SECONDS
+    except OSError:
+        return True
+
+
+def _has_spilled(transaction: Transaction) -> bool:
+    with transaction.cursor() as cursor:
+        return bool(cursor.set_range(SPILLED)) and cursor.key()[:1] == SPILLED
+
+
+def _spilled_from(transaction: Transaction, key: bytes) -> list[tuple[bytes, bytes]]:
+    rows: list[tuple[bytes, bytes]] = []
+    for found, value in TransactionRows(transaction).starting(key):
+        if found[:1] != SPILLED or len(rows) == _READ_AT_ONCE:
+            break
+        rows.append((found, value))
+    return rows
+
+
+def _close_batch(transaction: Transaction) -> tuple[int, bytes]:
+    batch = number_at(transaction.get(BATCH), FIRST_BATCH)
+    transaction.put(BATCH, NUMBER.pack(batch + 1))
+    return batch, transaction.get(STORE_ID) or b""
+
+
+def _write(
+    transaction: Transaction,
+    store_id: bytes,
+    batch: int,
+    oldest: int,
+    blocks: dict[tuple[int, int], bytes],
+) -> None:
+    """Write *blocks*, and drop those of another store and of months before *oldest*."""
+    is_ours = transaction.get(STORE_ID) == store_id
+    end = BLOCK_KEY.pack(oldest if is_ours else LAST_MONTH, 0)
+    with transaction.cursor() as cursor:
+        found = cursor.set_range(BLOCK_KEY.pack(FIRST_MONTH, 0))
+        while found and b"" < cursor.key() < end:
+            found = cursor.delete()
+    for (month, number), packed in blocks.items():
+        if month >= oldest:
+            transaction.put(BLOCK_KEY.pack(month, number), packed)
+    transaction.put(STORE_ID, store_id)
+    transaction.put(FOLDED, NUMBER.pack(batch))
+
+
+def _delete_folded(transaction: Transaction, batch: int) -> bool:
+    """Delete some rows of batches up to *batch*; return whether there may be more."""
+    folded: list[bytes] = []
+    for key, _ in TransactionRows(transaction).starting(SPILLED):
+        if key[:1] != SPILLED or len(folded) == _DELETED_AT_ONCE:
+            break
+        if SPILLED_KEY.unpack(key[1:])[2] <= batch:
+            folded.append(key)
+    for key in folded:
+        transaction.delete(key)
+    return len(folded) == _DELETED_AT_ONCE

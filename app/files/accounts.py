@@ -1,0 +1,116 @@
+"""Tells the counter of each answer: which file, what became of the request, who asked, and how much
+of the body was handed over.
+
+A body that is held in memory is handed over with the answer. A larger one is sent afterwards, and
+its end is told when the server closes it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from time import time
+from typing import TYPE_CHECKING
+
+from ..clients import Classifier
+from ..counters.contract import ACCESSES, Announce, Class, Counter, Kind
+from .answer import Answer
+from .policy import Fields
+from .static_file import StaticFile
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+#: Called for each access with the file's key, the client's address and port, and the number.
+CountLine = Callable[[str, str, str, int | None], None]
+
+
+class Accounts:
+    """Counts answers in *counter*. Safe from any thread.
+
+    *classifier* says whose requests are whose; without it all are `unknown`. With *download_bytes*,
+    clients are told apart, and so many bytes of a file (or all of it) make a download. With
+    *count_header*, answers carry Tally-Count.
+    """
+
+    def __init__(
+        self,
+        counter: Counter,
+        *,
+        classifier: Classifier | None,
+        count_line: CountLine | None,
+        download_bytes: int | None,
+        count_header: bool,
+    ) -> None:
+        self.counter = counter
+        self._classifier = classifier
+        self._count_line = count_line
+        self._download_bytes = download_bytes
+        self._count_header = count_header
+
+    def count_held(self, environ: "WSGIEnvironment", file: StaticFile, fields: Fields) -> None:
+        """Count the whole of a file that is held."""
+        class_ = "unknown" if self._classifier is None else self._classifier.classify(environ)
+        client, enough = self._client(environ, file, class_)
+        number = self.counter.count(
+            file.key, "full", self._announce(environ, file), class_, file.size, True, client, enough
+        )
+        if self._count_header and number is not None:
+            fields.append(("Tally-Count", str(number)))
+
+    def count(self, environ: "WSGIEnvironment", answer: Answer, fields: Fields) -> None:
+        """Count an answer about a file, and see that the end of its body is counted."""
+        file, kind, source = answer.file, answer.kind, answer.source
+        assert file is not None
+        assert kind is not None
+        class_: Class = "unknown"
+        if kind in ACCESSES and self._classifier is not None:
+            class_ = self._classifier.classify(environ)
+        client, enough = self._client(environ, file, class_)
+        at = 0 if source is None else int(time())
+        announce = self._announce(environ, file)
+        held = answer.held_bytes
+        number = self.counter.count(
+            file.key,
+            kind,
+            announce,
+            class_,
+            held,
+            bool(held) and answer.completes,
+            client,
+            enough,
+            at,
+        )
+        if source is not None:
+            source.ended = partial(
+                self._ended, file.key, kind, answer.completes, at, client, enough
+            )
+        if self._count_header and number is not None:
+            fields.append(("Tally-Count", str(number)))
+
+    def _ended(
+        self,
+        key: str,
+        kind: Kind,
+        completes: bool,
+        at: int,
+        client: bytes | None,
+        enough: int,
+        sent: int,
+        is_whole: bool,
+    ) -> None:
+        if sent:
+            self.counter.sent(key, kind, sent, completes and is_whole, at, client, enough)
+
+    def _client(
+        self, environ: "WSGIEnvironment", file: StaticFile, class_: Class
+    ) -> tuple[bytes | None, int]:
+        """Return what tells the client from others, and how many bytes make a download."""
+        if self._download_bytes is None or self._classifier is None:
+            return None, 0
+        client = self._classifier.client(environ, class_)
+        return client, min(self._download_bytes, file.size)
+
+    def _announce(self, environ: "WSGIEnvironment", file: StaticFile) -> Announce | None:
+        if self._count_line is None:
+            return None
+        address, port = environ.get("REMOTE_ADDR", ""), environ.get("REMOTE_PORT")
+        return partial(self._count_line, file.key, address, str(port or 0))

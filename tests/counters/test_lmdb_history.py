@@ -1,0 +1,211 @@
+"""Days that are over move to the history; a kill between two steps, or a power failure, loses and
+doubles nothing.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.counters.contract import CounterError
+from app.counters.lmdb import past_days
+from app.counters.lmdb.counter import LmdbCounter
+from app.counters.lmdb.environment import Environment, Transaction
+from app.counters.lmdb.rows import SPILLED
+from app.counters.periods import Period
+from app.counters.tally import Tally
+from tests.counters.kept import accesses_of, days_of, files_of
+from tests.counters.traffic import BEGIN, DAY, Answered, Clock, answers, expected, run
+
+TODAY = BEGIN // DAY
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def opened(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., LmdbCounter]]:
+    """Opens the store once more."""
+    counters: list[LmdbCounter] = []
+
+    def open_it(**options: object) -> LmdbCounter:
+        counters.append(
+            LmdbCounter(str(tmp_path / "counts"), clock=clock, snapshot_interval=3600.0, **options)  # type: ignore[arg-type]
+        )
+        return counters[-1]
+
+    yield open_it
+    for counter in counters:
+        counter.close()
+
+
+def spilled(counter: LmdbCounter) -> int:
+    def rows(transaction: Transaction) -> int:
+        return sum(key[:1] == SPILLED for key, _ in transaction.cursor())
+
+    return counter._environment.read(rows)
+
+
+def fold(counter: LmdbCounter) -> None:
+    counter._past.fold(counter._today())
+
+
+class KilledError(Exception):
+    """What ends a process, as far as the store can see."""
+
+
+STEPS = ("_close_batch", "snapshot", "_write", "_delete_folded")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("comes_back", [False, True], ids=["read at once", "moved again"])
+def test_a_kill_between_two_steps(
+    opened: Callable[..., LmdbCounter],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    comes_back: bool,
+) -> None:
+    counter = opened()
+    given = list(answers(3, 300))
+    run(counter, given, clock)
+    before = files_of(counter)
+    assert spilled(counter) > 0
+
+    def end(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        if step == "snapshot":
+            patch.setattr(counter._past, "_snapshot", end)
+        else:
+            patch.setattr(past_days, step, end)
+        with pytest.raises(KilledError):
+            fold(counter)
+    counter.close()
+    counter = opened()
+    if comes_back:
+        fold(counter)
+        assert spilled(counter) == 0
+    assert files_of(counter) == before
+    assert counter.totals().tally == expected(given)
+
+
+def test_days_are_moved_and_added_to(opened: Callable[..., LmdbCounter], clock: Clock) -> None:
+    counter = opened()
+    for day in range(40):
+        clock.now = BEGIN + day * DAY
+        counter.count("/a", "full")
+        if day % 7 == 3:
+            fold(counter)
+    fold(counter)
+    clock.now = BEGIN + 2 * DAY  # a clock that is behind
+    counter.count("/a", "full")
+    fold(counter)
+    days = days_of(files_of(counter)["/a"])
+    assert days == {TODAY + day: 2 if day == 2 else 1 for day in range(40)}
+    clock.now = BEGIN + 40 * DAY
+    series = counter.series("month", Period(TODAY, TODAY + 40), "/a")
+    assert series is not None
+    assert sum(tally.accesses for _, tally in series.points) == 41
+
+
+def test_a_store_that_was_reset_has_no_history(
+    opened: Callable[..., LmdbCounter], clock: Clock
+) -> None:
+    counter = opened()
+    for day in range(3):
+        clock.now = BEGIN + day * DAY
+        counter.count("/a", "full")
+    fold(counter)
+    counter.reset()
+    counter.count("/a", "full")
+    assert days_of(files_of(counter)["/a"]) == {TODAY + 2: 1}
+    clock.now += DAY
+    counter.count("/a", "full")
+    fold(counter)
+    assert days_of(files_of(counter)["/a"]) == {TODAY + 2: 1, TODAY + 3: 1}
+
+
+def test_old_months_are_dropped(opened: Callable[..., LmdbCounter], clock: Clock) -> None:
+    counter = opened(keep_days=30)
+    for day in range(0, 200, 10):
+        clock.now = BEGIN + day * DAY
+        counter.count("/a", "full")
+    fold(counter)
+    kept = days_of(files_of(counter)["/a"])
+    assert kept == {TODAY + day: 1 for day in (170, 180, 190)}
+    assert accesses_of(counter, "/a") == 20
+    assert len(counter._past._created().read(months)) <= 3
+
+
+def months(transaction: Transaction) -> set[bytes]:
+    return {key[:2] for key, _ in transaction.cursor() if key[:1] != b"\0"}
+
+
+def test_after_a_power_failure_the_later_of_two_states_holds(
+    opened: Callable[..., LmdbCounter],
+    clock: Clock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The live file is put back to an earlier state than the snapshot's, as a disk may do."""
+    store = tmp_path / "counts"
+    counter = opened()
+    first, more = list(answers(5, 200)), list(answers(6, 200))
+    run(counter, first, clock)
+    counter.close()
+    shutil.copy(store / "data.mdb", tmp_path / "earlier")
+    counter = opened()
+    run(counter, more, clock)
+    counter.close()
+    shutil.copy(tmp_path / "earlier", store / "data.mdb")
+    monkeypatch.setattr("app.counters.lmdb.environment._boot", lambda: b"another boot")
+    counter = opened()
+    given: list[Answered] = [*first, *more]
+    assert counter.totals().tally == expected(given)
+    for path, record in files_of(counter).items():
+        assert record.total == expected(given, lambda answer, path=path: answer.path == path)  # type: ignore[misc]
+        assert sum(record.days.values(), Tally()) == record.total
+
+
+def test_a_history_that_cannot_be_written_is_told_once_and_tried_again(
+    opened: Callable[..., LmdbCounter],
+    clock: Clock,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counter = opened()
+    for day in range(2):
+        clock.now = BEGIN + day * DAY
+        counter.count("/a", "full")
+
+    def full(*_: object, **__: object) -> Environment:
+        raise CounterError("counts: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(past_days.PastDays, "_created", full)
+        for _ in range(3):
+            counter._past.fold_if_due(counter._today())
+    assert capfd.readouterr().err.count("days that are over wait") == 1
+    counter._past.fold_if_due(counter._today())
+    assert spilled(counter) == 0
+    assert days_of(files_of(counter)["/a"]) == {TODAY: 1, TODAY + 1: 1}
+
+
+def test_a_reader_that_may_not_write_sees_the_history(
+    opened: Callable[..., LmdbCounter], clock: Clock, tmp_path: Path
+) -> None:
+    counter = opened()
+    for day in range(2):
+        clock.now = BEGIN + day * DAY
+        counter.count("/a", "full")
+    fold(counter)
+    reader = LmdbCounter(str(tmp_path / "counts"), create=False, guest=True, clock=clock)
+    assert days_of(files_of(reader)["/a"]) == {TODAY: 1, TODAY + 1: 1}
+    assert os.path.exists(tmp_path / "counts" / "history" / "data.mdb")
+    reader.close()
