@@ -86,7 +86,9 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(
 
 
 def test_a_kill_on_the_way(store: Path, kept: dict[str, Any]) -> None:
-    opening = "import sys; from app.counters import open_counter; open_counter('lmdb:' + sys.argv[1])"
+    opening = (
+        "import sys; from app.counters import open_counter; open_counter('lmdb:' + sys.argv[1])"
+    )
     for pause in (0.1, 0.15, 0.2):
         process = subprocess.Popen([sys.executable, "-c", opening, str(store)], cwd=HOME)
         deadline = time.monotonic() + pause

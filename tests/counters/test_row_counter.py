@@ -75,13 +75,7 @@ def count(
     return counter.count(
         rows,
         answer.path.encode(),
-        answer.kind,
-        answer.class_,
-        sent,
-        complete,
-        client,
-        1000,
-        answer.at,
+        (answer.kind, answer.class_, sent, complete, client, 1000, answer.at),
     )
 
 
@@ -140,7 +134,7 @@ def test_the_end_of_a_transfer_that_is_not_counted_any_more(kind: Kind) -> None:
     rows, counter = Rows(), RowCounter()
     counter.sent(rows, b"/f", kind, 100, True, BEGIN, None, 0)
     assert rows == {}
-    counter.count(rows, b"/f", "not_modified", "people", 0, False, None, 0, BEGIN)
+    counter.count(rows, b"/f", ("not_modified", "people", 0, False, None, 0, BEGIN))
     before = dict(rows)
     counter.sent(rows, b"/f", kind, 100, True, BEGIN, None, 0)
     assert rows == before
@@ -149,8 +143,8 @@ def test_the_end_of_a_transfer_that_is_not_counted_any_more(kind: Kind) -> None:
 def test_the_end_of_a_transfer_on_the_next_day_belongs_to_the_day_before() -> None:
     rows, counter = Rows(), RowCounter()
     at = BEGIN + DAY - 1
-    counter.count(rows, b"/f", "full", "people", 0, False, None, 0, at)
-    counter.count(rows, b"/f", "full", "people", 7, True, None, 0, at + 2)
+    counter.count(rows, b"/f", ("full", "people", 0, False, None, 0, at))
+    counter.count(rows, b"/f", ("full", "people", 7, True, None, 0, at + 2))
     counter.sent(rows, b"/f", "full", 100, True, at, None, 0)
     days = rows.days_of("/f")
     assert Tally(days[at // DAY]) == Tally.of(accesses=1, completed=1, sent_bytes=100)
@@ -163,7 +157,7 @@ def test_a_row_is_as_long_as_its_numbers_need() -> None:
     sizes = []
     steps: list[tuple[Kind, Class]] = [("full", "people"), ("full", "robots"), ("head", "people")]
     for kind, class_ in steps:
-        counter.count(rows, b"/f", kind, class_, 10, kind == "full", None, 0, BEGIN)
+        counter.count(rows, b"/f", (kind, class_, 10, kind == "full", None, 0, BEGIN))
         sizes.append(len(rows[b"/f"]))
     assert sizes == [24 + 3 * 16, 24 + 7 * 16, 24 + 13 * 16]
 
@@ -182,7 +176,7 @@ def test_clients_are_counted_in_rows_of_their_own() -> None:
     ]
     for after, client in visits:
         clock.now = BEGIN + after
-        counter.count(rows, b"/f", "full", "people", 600, True, client, 1000, BEGIN + after)
+        counter.count(rows, b"/f", ("full", "people", 600, True, client, 1000, BEGIN + after))
         store.count("/f", "full", None, "people", 600, True, client, 1000)
     assert_same(rows, store)
     days = rows.days_of("/f")
@@ -204,7 +198,7 @@ def test_clients_are_counted_in_rows_of_their_own() -> None:
 def test_clients_of_transfers_that_end_later() -> None:
     rows, counter = Rows(), RowCounter(MemorySalts())
     for client, sent in ((b"a", 999), (b"b", 1000), (b"c", 10**9)):
-        counter.count(rows, b"/f", "full", "people", 0, False, client, 1000, BEGIN)
+        counter.count(rows, b"/f", ("full", "people", 0, False, client, 1000, BEGIN))
         counter.sent(rows, b"/f", "full", sent, False, BEGIN, client, 1000)
     assert Tally(rows.file("/f").today)["downloads"] == 2
     counter.sent(rows, b"/f", "full", 1, False, BEGIN, b"a", 1000)
@@ -213,7 +207,7 @@ def test_clients_of_transfers_that_end_later() -> None:
 
 def test_what_went_uncounted_is_the_sites_alone() -> None:
     rows, counter = Rows(), RowCounter()
-    counter.count(rows, b"/f", "full", "people", 0, False, None, 0, BEGIN + HOUR)
+    counter.count(rows, b"/f", ("full", "people", 0, False, None, 0, BEGIN + HOUR))
     counter.uncounted(rows, 5, 2, BEGIN)
     lanes = lanes_of(uncounted=5, uncounted_sent=2)
     assert rows.hours()[BEGIN // HOUR] == lanes
@@ -223,7 +217,7 @@ def test_what_went_uncounted_is_the_sites_alone() -> None:
 def test_an_open_ended_number_does_not_touch_its_neighbours() -> None:
     rows, counter = Rows(), RowCounter()
     for _ in range(4):
-        counter.count(rows, b"/f", "partial", "own", 2**52 - 1, False, None, 0, BEGIN)
+        counter.count(rows, b"/f", ("partial", "own", 2**52 - 1, False, None, 0, BEGIN))
     assert Tally(rows.file("/f").total) == Tally.of(
         accesses=4, partial=4, own=4, sent_bytes=2**54 - 4
     )

@@ -118,7 +118,7 @@ class LmdbCounter:
         key = path.encode("utf-8", "surrogatepass")
         answer = (kind, class_, sent, complete, client, enough, at or int(self._clock()))
         try:
-            number = self._environment.transact_in_order(announce, self._count_in, key, answer)
+            number = self._environment.transact_in_order(announce, self._counter.count, key, answer)
         except CounterError as error:
             outage.failed(error)
             self._uncounted(kind, announce)
@@ -128,14 +128,6 @@ class LmdbCounter:
         if not self._snapshots.begun and not self._private:
             self._snapshots.begin()
         return number
-
-    def _count_in(
-        self,
-        transaction: Transaction,
-        key: bytes,
-        answer: tuple[Kind, Class, int, bool, bytes | None, int, int],
-    ) -> int | None:
-        return self._counter.count(transaction, key, *answer)
 
     def sent(
         self,

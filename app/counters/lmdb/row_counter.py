@@ -7,7 +7,7 @@ behind another process's.
 """
 
 from functools import cache
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ..client_rows import client_hash, counted, sent_more
 from ..contract import ACCESSES, Class, Kind
@@ -34,7 +34,6 @@ from .rows import (
     LONG_PATHS,
     LONGEST_PATH,
     NUMBER,
-    PATHS,
     SITE,
     SITE_FILES,
     SITE_HOUR,
@@ -42,10 +41,12 @@ from .rows import (
     SITE_SENT,
     SITE_STAMP,
     SITE_THIS_HOUR,
+    SLASH,
     SPILLED,
     SPILLED_KEY,
     STATUSES,
     FileRow,
+    Growth,
     SiteRow,
     file_size,
     file_stamp,
@@ -62,7 +63,10 @@ from .rows import (
 
 _from_bytes = int.from_bytes
 _MASK32 = (1 << 32) - 1
-_MOST_HASHES = 4096
+_MOST_HASHES = _MOST_GROWTHS = 4096
+#: Kind, class, bytes, whether these complete the file, client, bytes of a download, and the time of
+#: an answer, which is not 0: see `contract.Counter.count`.
+AnswerToCount: TypeAlias = tuple[Kind, Class, int, bool, bytes | None, int, int]
 #: Where the clients of the file's day stand in its row.
 _FILE_CLIENTS = FILE_PAIRS + WIDTH * (2 * PLACE["clients"] + 1)
 _NEW_FILE = (1 << SITE_FILES) + (1 << SITE_NEXT_ID)
@@ -88,6 +92,7 @@ class RowCounter:
         self._salt_day = -1
         #: Of the day's clients, with its salt: most ask for several files.
         self._hashes: dict[bytes, bytes] = {}
+        self._growths: dict[tuple[Kind, Class, bool, int], Growth] = {}
         self._set_time(0)
 
     def _set_time(self, at: int) -> None:
@@ -98,52 +103,47 @@ class RowCounter:
         self._site_hour = self._site_stamp[:8]
         self._client_mark = CLIENTS + NUMBER.pack(self._day)
 
-    def count(
-        self,
-        rows: Rows,
-        path: bytes,
-        kind: Kind,
-        class_: Class,
-        sent: int,
-        complete: bool,
-        client: bytes | None,
-        enough: int,
-        at: int,
-    ) -> int | None:
-        """Count one answer for the file at *path*; see `contract.Counter.count`. *at* is a time,
-        not 0.
-        """
+    def count(self, rows: Rows, path: bytes, answer: AnswerToCount) -> int | None:
+        """Count one answer for the file at *path*, and return an access's number."""
+        kind, class_, sent, complete, client, enough, at = answer
         if at != self._at:
             self._set_time(at)
-        in_file, in_site = DELTAS_OF_ROWS[kind][class_][complete]
-        if sent:
-            in_file += sent * FILE_SENT
-            in_site += sent * SITE_SENT
+        in_file, in_site = self._growth_by(kind, class_, complete, sent)
         is_access = kind in ACCESSES
-        key = path if len(path) <= LONGEST_PATH and path[:1] == PATHS else long_key(rows, path)
+        key = path if len(path) <= LONGEST_PATH and path[0] == SLASH else long_key(rows, path)
         value = rows.get(key)
-        if value is not None and not is_file_row(value):
-            set_aside(rows, key, value)
-            value = None
-        row = 0 if value is None else _from_bytes(value, "little")
-        if client is not None and (
-            grown := self._count_client(rows, row, client, kind, sent, enough)
-        ):
-            more_in_file, more_in_site = _growth(grown)
-            in_file += more_in_file
-            in_site += more_in_site
+        if client is not None:
+            row = 0 if value is None else _from_bytes(value, "little")
+            if grown := self._count_client(rows, row, client, kind, sent, enough):
+                more_in_file, more_in_site = _growth(grown)
+                in_file += more_in_file
+                in_site += more_in_site
         if value is None:
             row = self._new_file(rows, is_access, in_site)
         else:
             self._add_to_site(rows, in_site, is_access)
-            if value[FILE_STAMP] != self._file_stamp:
-                row = self._brought_up(rows, row, value, is_access, in_file)
+            if value[FILE_STAMP] == self._file_stamp:
+                row = _from_bytes(value, "little")
+            else:
+                row = self._brought_up(rows, key, value, is_access, in_file)
         row += in_file
         try:
             rows.put(key, row.to_bytes(len(value or b""), "little"))
         except OverflowError:
             rows.put(key, row.to_bytes(file_size(row), "little"))
         return (row >> FILE_PAIRS) & MASK if is_access else None
+
+    def _growth_by(self, kind: Kind, class_: Class, complete: bool, sent: int) -> Growth:
+        """Return what an answer adds to the two rows. Most files are sent whole again and again."""
+        answer = kind, class_, complete, sent
+        found = self._growths.get(answer)
+        if found is None:
+            if len(self._growths) >= _MOST_GROWTHS:
+                self._growths.clear()
+            in_file, in_site = DELTAS_OF_ROWS[kind][class_][complete]
+            found = in_file + sent * FILE_SENT, in_site + sent * SITE_SENT
+            self._growths[answer] = found
+        return found
 
     def sent(
         self,
@@ -178,7 +178,7 @@ class RowCounter:
             in_file += more_in_file
             in_site += more_in_site
         self._add_to_site(rows, in_site, is_access=False)
-        row = self._brought_up(rows, _from_bytes(value, "little"), value, False, in_file) + in_file
+        row = self._brought_up(rows, key, value, False, in_file) + in_file
         rows.put(key, row.to_bytes(file_size(row), "little"))
 
     def uncounted(self, rows: Rows, accesses: int, transfers: int, at: int) -> None:
@@ -200,10 +200,14 @@ class RowCounter:
         at = self._at if is_access else 0
         return _from_bytes(FileRow(at, new_id, self._day, at, 0, 0).pack(), "little")
 
-    def _brought_up(self, rows: Rows, row: int, value: bytes, is_access: bool, in_file: int) -> int:
-        """Return a file's row to which *in_file* may be added, whatever its day and last access
-        are.
-        """
+    def _brought_up(
+        self, rows: Rows, key: bytes, value: bytes, is_access: bool, in_file: int
+    ) -> int:
+        """Return a file's row to which *in_file* may be added, whatever its day and last access."""
+        if not is_file_row(value):
+            set_aside(rows, key, value)
+            return self._new_file(rows, is_access, 0)
+        row = _from_bytes(value, "little")
         last = (row >> LAST) & MASK
         if (row >> FILE_DAY) & _MASK32 == self._day and (not is_access or 0 < last <= self._at):
             return row + (self._at - last << LAST) if is_access else row
@@ -267,27 +271,27 @@ class RowCounter:
 
     def _add_to_site(self, rows: Rows, in_site: int, is_access: bool) -> None:
         value = rows.get(SITE)
+        if value is not None and value[SITE_STAMP] == self._site_stamp:
+            row = _from_bytes(value, "little")
+        else:
+            row = self._site_brought_up(rows, value, is_access, in_site)
+        row += in_site
+        try:
+            rows.put(SITE, row.to_bytes(len(value or b""), "little"))
+        except OverflowError:
+            rows.put(SITE, row.to_bytes(site_size(row), "little"))
+
+    def _site_brought_up(
+        self, rows: Rows, value: bytes | None, is_access: bool, in_site: int
+    ) -> int:
+        """Return the site's row to which *in_site* may be added, whatever its hour and last access."""
         if value is not None and not is_site_row(value):
             set_aside(rows, SITE, value)
             value = None
         if value is None:
             at = self._at if is_access else 0
-            value = SiteRow(at, self._hour, at, 0, 0, 0, 0).pack()
+            return _from_bytes(SiteRow(at, self._hour, at, 0, 0, 0, 0).pack(), "little")
         row = _from_bytes(value, "little")
-        if value[SITE_STAMP] != self._site_stamp:
-            row = self._site_brought_up(rows, row, value, is_access, in_site)
-        row += in_site
-        try:
-            rows.put(SITE, row.to_bytes(len(value), "little"))
-        except OverflowError:
-            rows.put(SITE, row.to_bytes(site_size(row), "little"))
-
-    def _site_brought_up(
-        self, rows: Rows, row: int, value: bytes, is_access: bool, in_site: int
-    ) -> int:
-        """Return the site's row to which *in_site* may be added, whatever its hour and last access
-        are.
-        """
         last = (row >> LAST) & MASK
         if value[SITE_HOUR] == self._site_hour and (not is_access or 0 < last <= self._at):
             return row + (self._at - last << LAST) if is_access else row

@@ -76,6 +76,7 @@ SITE, HOURS, DAYS, STATUSES = b"\1", b"\2", b"\3", b"\4"
 SPILLED, BATCH, CLIENTS, LONG_PATHS, DETAILED_SINCE = b"\5", b"\6", b"\7", b"\x08", b"\x09"
 ASIDE = b"\x0a"
 DIGESTS, PATHS = b"#", b"/"
+SLASH: Final = PATHS[0]
 
 #: LMDB takes keys of 511 bytes.
 LONGEST_PATH: Final = 480
