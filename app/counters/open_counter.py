@@ -3,13 +3,14 @@
 import os
 from typing import TYPE_CHECKING
 
-from .contract import CounterError, CountingStore, Store
+from .contract import CounterError
 from .memory import MemoryCounter
+from .reading import CountingStore, Store
 
 if TYPE_CHECKING:
     from .redis.store import RedisStore
 
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
+_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 
 
 def open_counter(url: str, *, journal: str = "") -> CountingStore:

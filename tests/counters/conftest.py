@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.counters import open_counter
-from app.counters.contract import CountingStore
+from app.counters.reading import CountingStore
 from tests.counters.cutting_proxy import CuttingProxy
 from tests.counters.redis_server import RedisServer, redis_running
 

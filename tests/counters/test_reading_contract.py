@@ -11,9 +11,11 @@ from threading import Barrier, Thread
 import pytest
 
 from app.counters.contract import ACCESSES, CLASSES, KINDS, Class, Kind
-from app.counters.memory_store import MemoryStore
+from app.counters.memory import MemoryCounter
 from app.counters.periods import Period, month_of
 from app.counters.reading import MOST_CLIENTS, ORDERS, FileRecord, Order, Ranking, SiteRecord, Store
+from app.counters.redis.counter import JournaledCounter
+from app.counters.redis.store import RedisStore
 from app.counters.tally import LIMIT, Tally
 from tests.counters.rows_store import RowsStore
 from tests.counters.traffic import BEGIN, DAY, HOUR, Answered, Clock, answers, expected, run
@@ -22,7 +24,7 @@ TODAY = BEGIN // DAY
 
 #: Opens an empty store; the last argument is how many days it keeps.
 STORES: dict[str, Callable[[Path, Clock, int | None], Store]] = {
-    "memory": lambda _, clock, keep_days: MemoryStore(clock=clock, keep_days=keep_days),
+    "memory": lambda _, clock, keep_days: MemoryCounter(clock=clock, keep_days=keep_days),
     "rows": lambda _, clock, keep_days: RowsStore(clock=clock, keep_days=keep_days),
 }
 
@@ -32,15 +34,27 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=STORES)
+def redis_store(request: pytest.FixtureRequest) -> Callable[[Path, Clock, int | None], Store]:
+    """Opens counters in the Redis of the tests; lists are not kept, as each answer is to be new."""
+    url = request.getfixturevalue("redis_server").url
+
+    def open_one(tmp_path: Path, clock: Clock, keep_days: int | None) -> Store:
+        remote = RedisStore(url, timeout=5.0, keep_days=keep_days, clock=clock, kept_seconds=0)
+        return JournaledCounter(remote, str(tmp_path / "journal"), clock=clock)
+
+    return open_one
+
+
+@pytest.fixture(params=[*STORES, "redis"])
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> Iterator[Callable[..., Store]]:
     """Opens the store under test, empty; with a number it keeps so many days."""
     opened: list[Store] = []
+    store_of = STORES[request.param] if request.param in STORES else redis_store(request)
 
     def open_one(keep_days: int | None = None) -> Store:
-        opened.append(STORES[request.param](tmp_path, clock, keep_days))
+        opened.append(store_of(tmp_path, clock, keep_days))
         return opened[-1]
 
     yield open_one
@@ -535,7 +549,7 @@ def test_paths_of_any_length(store: Store) -> None:
     answer = store.file(paths[4], Period(TODAY, TODAY))
     assert answer is not None
     assert (answer.rank, answer.file.tally.accesses) == (1, 5)
-    other = MemoryStore()
+    other = MemoryCounter()
     other.add(store.contents()[1])
     assert paths_of(other.ranked()) == paths[::-1]
     store.reset([paths[1]])
@@ -622,7 +636,7 @@ def test_a_store_moves_without_loss(store: Store, clock: Clock, busy: list[Answe
     for status in (404, 500, 404):
         store.answered(status)
     store.uncounted(2, 1, int(clock.now))
-    other = MemoryStore(clock=clock)
+    other = MemoryCounter(clock=clock)
     site, records = store.contents()
     other.add(records, site)
     assert records_of(other) == records_of(store)
