@@ -10,14 +10,14 @@ import sys
 from threading import Thread
 
 from app.counters import open_counter
-from app.counters.contract import Counter, Kind
+from app.counters.contract import Counter
 
 
 def _count(counter: Counter, times: int, paths: list[str]) -> None:
     done = 0
     while not times or done < times:
         path = paths[done % len(paths)]
-        number = counter.count(path, Kind.FULL)
+        number = counter.count(path, "full")
         os.write(1, f"{path} {number}\n".encode())
         done += 1
 

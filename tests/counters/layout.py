@@ -18,14 +18,15 @@ from app.counters.counter import Kind as OldKind
 from app.counters.data_file import verified_problem
 from app.counters.environment import DATA, Environment, Transaction
 from app.counters.history import first_day_of
-from app.counters.lmdb import LmdbCounter
 from app.counters.month_block import FILES, MonthBlock
-from app.counters.periods import Period, month_of
-from app.counters.ranking import Query
-from app.counters.reading import Order
 from app.counters.row_counter import RowCounter
 from app.counters.row_reader import RowReader
 from app.counters.rows import BLOCK_KEY, SITE, FileRow, SiteRow
+
+from app.counters.lmdb import LmdbCounter
+from app.counters.periods import Period, month_of
+from app.counters.ranking import Query
+from app.counters.reading import Order
 from app.counters.salts import MemorySalts
 from app.counters.tally import lanes_of
 

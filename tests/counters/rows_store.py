@@ -8,8 +8,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from threading import Lock
 from time import time
 
-from app.counters.lmdb import row_moving
 from app.counters.contract import Announce, Class, Kind
+from app.counters.lmdb import row_moving
+from app.counters.lmdb.row_counter import RowCounter
+from app.counters.lmdb.row_reader import RowReader
+from app.counters.lmdb.rows import BATCH, FIRST_BATCH, NUMBER, SPILLED, SPILLED_KEY, number_at
 from app.counters.periods import Period, Unit
 from app.counters.ranking import Query
 from app.counters.reading import (
@@ -22,9 +25,6 @@ from app.counters.reading import (
     SiteRecord,
     Totals,
 )
-from app.counters.lmdb.row_counter import RowCounter
-from app.counters.lmdb.row_reader import RowReader
-from app.counters.lmdb.rows import BATCH, FIRST_BATCH, NUMBER, SPILLED, SPILLED_KEY, number_at
 from app.counters.salts import MemorySalts
 
 

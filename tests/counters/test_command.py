@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app.counters.memory_store import MemoryStore
+from app.counters.report import as_json
 
 from app.counters.command import main
 from app.counters.contract import ACCESSES, CLASSES, KINDS, CounterError
-from app.counters.memory_store import MemoryStore
 from app.counters.periods import day_text
 from app.counters.reading import Store
-from app.counters.report import as_json
 from tests.counters.traffic import BEGIN, DAY, Answered, Clock, answers, expected, run
 
 TODAY = BEGIN // DAY + 2

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters.contract import Kind
 from app.counters.outage import Outage
 from app.counters.redis.counter import JournaledCounter
-from app.counters.redis.journal import Entry, Journal, Writer
-from app.counters.redis.store import RedisStore, RemoteAwayError
+from app.counters.redis.entries import Entry
+from app.counters.redis.journal import Journal, Writer
+from app.counters.redis.server import RemoteAwayError
+from app.counters.redis.store import RedisStore
 from tests.counters.cutting_proxy import CuttingProxy
 from tests.counters.redis_server import RedisServer
+from tests.counters.redis_server import accesses as accesses_of_files
 from tests.waiting import wait_until
 
 
@@ -48,7 +50,7 @@ class LeavingStore(RedisStore):
 
 @pytest.fixture
 def filling(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FillingJournal]]:
-    monkeypatch.setattr("app.counters.redis.counter.Journal", FillingJournal)
+    monkeypatch.setattr("app.counters.redis.sender.Journal", FillingJournal)
     yield FillingJournal
     FillingJournal.full = False
 
@@ -62,11 +64,7 @@ def journal_of_a_dead_process(url: str, directory: Path) -> None:
 
 
 def accesses(url: str) -> int:
-    store = RedisStore(url)
-    try:
-        return sum(record.accesses for record in store.counts().files.values())
-    finally:
-        store.close()
+    return sum(accesses_of_files(url).values())
 
 
 def test_what_a_dead_process_left_is_delivered_without_a_request(
@@ -87,7 +85,7 @@ def test_it_is_delivered_when_redis_comes_after_the_start(
     counter = JournaledCounter(RedisStore(own_redis.url), str(tmp_path), retry=0.02)
     own_redis.start()
     wait_until(lambda: accesses(own_redis.url) == 3, message="delivery")
-    assert counter.count("/f", Kind.FULL) == 4
+    assert counter.count("/f", "full") == 4
     counter.close()
 
 
@@ -95,7 +93,7 @@ def test_a_start_check_leaves_no_thread_and_delivers_nothing(
     redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "app.counters.redis.counter._BEGIN_SECONDS", 60.0
+        "app.counters.redis.sender._BEGIN_SECONDS", 60.0
     )  # however slow the machine
     journal_of_a_dead_process(redis_server.url, tmp_path)
     open_counter(redis_server.url, journal=str(tmp_path)).close()
@@ -109,16 +107,16 @@ def test_numbers_that_were_sent_are_not_used_for_other_accesses(
     store = LeavingStore(f"unix://{proxy.path}", timeout=1.0)
     counter = JournaledCounter(store, str(tmp_path), retry=0.02)
     now = [100.0]
-    counter._outage = Outage(clock=lambda: now[0])
-    assert counter.count("/f", Kind.FULL) == 1
+    counter._sender._outage = Outage(clock=lambda: now[0])
+    assert counter.count("/f", "full") == 1
     store.is_back = False
     filling.full = True
     proxy.cut_replies = 2  # the request is repeated once
-    assert counter.count("/f", Kind.FULL) is None
+    assert counter.count("/f", "full") is None
     assert accesses(redis_server.url) == 2, "it arrived, but nobody here knows"
     filling.full = False
     now[0] += 10
-    assert [counter.count("/f", Kind.FULL) for _ in range(3)] == [None] * 3
+    assert [counter.count("/f", "full") for _ in range(3)] == [None] * 3
     store.is_back = True
     wait_until(lambda: accesses(redis_server.url) == 5, message="delivery")
     counter.close()
@@ -133,14 +131,14 @@ def test_what_went_uncounted_is_told_when_redis_is_back(
 ) -> None:
     store = LeavingStore(f"unix://{proxy.path}", timeout=1.0)
     counter = JournaledCounter(store, str(tmp_path), retry=0.02)
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     store.is_back = False
     filling.full = True
     proxy.cut_replies = 2
     for _ in range(5):
-        assert counter.count("/f", Kind.FULL) is None
+        assert counter.count("/f", "full") is None
     store.is_back = True
-    wait_until(lambda: counter.count("/f", Kind.FULL), message="numbers again")
+    wait_until(lambda: counter.count("/f", "full"), message="numbers again")
     counter.close()
     told = [
         line
@@ -159,9 +157,9 @@ def test_what_went_uncounted_is_told_when_the_process_can_register_again(
 ) -> None:
     counter = JournaledCounter(RedisStore(redis_server.url), str(tmp_path))
     filling.full = True
-    assert [counter.count("/f", Kind.FULL) for _ in range(5)] == [None] * 5
+    assert [counter.count("/f", "full") for _ in range(5)] == [None] * 5
     filling.full = False
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     assert "; 5 accesses were not counted" in capfd.readouterr().err
     counter.close()
     assert capfd.readouterr().err == ""
@@ -175,6 +173,6 @@ def test_what_went_uncounted_is_told_at_the_end(
 ) -> None:
     counter = JournaledCounter(RedisStore(redis_server.url), str(tmp_path))
     filling.full = True
-    assert [counter.count("/f", Kind.FULL) for _ in range(5)] == [None] * 5
+    assert [counter.count("/f", "full") for _ in range(5)] == [None] * 5
     counter.close()
     assert capfd.readouterr().err.splitlines()[-1] == "tally: counts: 5 accesses were not counted"

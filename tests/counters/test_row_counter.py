@@ -3,9 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-
-from app.counters.client_rows import ROW
-from app.counters.contract import Class, Kind
 from app.counters.memory_store import MemoryStore
 from app.counters.row_counter import RowCounter
 from app.counters.rows import (
@@ -20,6 +17,9 @@ from app.counters.rows import (
     SiteRow,
     unpack_tally,
 )
+
+from app.counters.client_rows import ROW
+from app.counters.contract import Class, Kind
 from app.counters.salts import MemorySalts
 from app.counters.tally import Tally, lanes_of
 from tests.counters.traffic import BEGIN, DAY, HOUR, Answered, Clock, answers

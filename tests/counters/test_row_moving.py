@@ -1,10 +1,10 @@
 """Days that go from the rows to the month blocks: each is found once, whoever reads when, and whoever is killed."""
 
 import pytest
+from app.counters.rows import SPILLED
 
 from app.counters.periods import Period
 from app.counters.reading import FileRecord, SiteRecord
-from app.counters.rows import SPILLED
 from app.counters.tally import Tally
 from tests.counters.rows_store import RowsStore
 from tests.counters.traffic import BEGIN, DAY, Clock, answers, run

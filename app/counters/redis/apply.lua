@@ -199,6 +199,17 @@ local function add_site_day(day, amount)
   add(of_site, uncounted)
 end
 
+local of_no_file = {status = true, uncounted = true, site_hour = true, site_day = true,
+  detailed = true}
+local paths, is_known = {}, {}
+for at = 3, #ARGV, 4 do
+  local path = ARGV[at + 1]
+  if not of_no_file[ARGV[at]] and not is_known[path] then
+    is_known[path] = true
+    paths[#paths + 1] = path
+  end
+end
+read_ahead(paths)
 for i = 1, entries do
   local at = 3 + (i - 1) * 4
   local operation, name, amount, time = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
@@ -232,7 +243,9 @@ end
 if is_too_much(read_site()) then return redis.error_reply('ERR these are too many to be added') end
 
 redis.call('HSET', writers, writer, format('%.0f', last))
-probe()
+probe(entries == 0)
+redis.call('HDEL', replies, '')
+redis.call('ZREM', seen, '')
 if not known then
   local old = redis.call('ZRANGEBYSCORE', seen, '-inf', now - FORGET_AFTER, 'LIMIT', 0, 100)
   for _, name in ipairs(old) do

@@ -163,11 +163,23 @@ local function new_file()
   return {first = 0, last = 0, day = 0, total = {}, today = {}, is_new = true}
 end
 
+-- A call of Redis takes longer than what it does. So many files are read, and written, at once.
+local AT_ONCE = 500
+local texts_of = {}
+local function read_ahead(paths)
+  for i = 1, #paths, AT_ONCE do
+    local last = math.min(i + AT_ONCE - 1, #paths)
+    local texts = redis.call('HMGET', records, unpack(paths, i, last))
+    for j = i, last do texts_of[paths[j]] = texts[j - i + 1] end
+  end
+end
+
 -- Returns a file's record, false when there is none.
 local function load(path)
   local file = files[path]
   if file ~= nil then return file end
-  local text = redis.call('HGET', records, path)
+  local text = texts_of[path]
+  if text == nil then text = redis.call('HGET', records, path) end
   if text then
     local kept = cjson.decode(text)
     file = {first = kept[1], last = kept[2], day = kept[3], total = kept[4], today = kept[5]}
@@ -216,7 +228,7 @@ local function read_site()
   local kept = redis.call('HMGET', site, 'total', 'first', 'last', 'newest', 'detailed_since')
   local total = decode(kept[1])
   add(total, of_site)
-  site_texts.total = encode(total)
+  if next(of_site) then site_texts.total = encode(total) end
   local first, last = tonumber(kept[2] or '0'), tonumber(kept[3] or '0')
   if first_access and (first == 0 or first_access < first) then
     site_texts.first = format('%d', first_access)
@@ -247,18 +259,36 @@ local function is_too_much(tally)
   return false
 end
 
--- The first write must be one that needs memory, which `writers` is for apply and `site` for others.
-local function probe()
-  for _, key in ipairs({records, months, site, hours, days, statuses, replies, old_files, old_days,
-      MONTH, CLIENTS}) do
-    redis.call('HDEL', key, '')
+-- Tries the keys that are to be written, or all. The first write must be before this, and one that
+-- needs memory: HSET.
+local function probe(all)
+  local function try(key, is_used)
+    if all or is_used then redis.call('HDEL', key, '') end
   end
-  redis.call('ZADD', top, 'XX', 0, '')
-  redis.call('ZREM', top, '')
-  redis.call('ZREM', seen, '')
-  redis.call('EXPIRE', CLIENTS, 1)
+  try(records, next(files))
+  try(months, next(opened))
+  try(site, next(site_texts))
+  try(hours, next(hour_texts))
+  try(days, next(day_texts))
+  try(statuses, next(status_texts))
+  try(old_files, used_files[1])
+  try(old_days, used_days[1])
+  try(MONTH, false)
+  try(CLIENTS, false)
+  if all or next(files) then
+    redis.call('ZADD', top, 'XX', 0, '')
+    redis.call('ZREM', top, '')
+  end
+  if all or next(clients) then redis.call('EXPIRE', CLIENTS, 1) end
+  if all then redis.call('HKEYS', MONTH) end
   for _, of_month in pairs(opened) do redis.call('HDEL', of_month.key, '') end
   for key in pairs(clients) do redis.call('HDEL', key, '') end
+end
+
+local function set(command, key, words)
+  for i = 1, #words, 2 * AT_ONCE do
+    redis.call(command, key, unpack(words, i, math.min(i + 2 * AT_ONCE - 1, #words)))
+  end
 end
 
 local function month_text(kept)
@@ -273,47 +303,55 @@ end
 
 local function write_months()
   for month, of_month in pairs(opened) do
-    local is_used = false
+    local words = {}
     for path, kept in pairs(of_month.paths) do
       local text = kept.changed and month_text(kept)
       if text then
-        redis.call('HSET', of_month.key, path, text)
-        is_used = true
+        words[#words + 1], words[#words + 2] = path, text
       elseif kept.changed then
         redis.call('HDEL', of_month.key, path)
       end
     end
-    if is_used then redis.call('HSET', months, format('%d', month), 1) end
+    set('HSET', of_month.key, words)
+    if #words > 0 then redis.call('HSET', months, format('%d', month), 1) end
   end
 end
 
 local function write_clients()
   for key, of_key in pairs(clients) do
-    local is_used = false
+    local words = {}
     for client, row in pairs(of_key.rows) do
       if row and row.changed then
-        redis.call('HSET', key, client, format('%.0f %.0f %.0f', row.last, row.seen, row.total))
-        is_used = true
+        words[#words + 1] = client
+        words[#words + 1] = format('%.0f %.0f %.0f', row.last, row.seen, row.total)
       end
     end
-    if is_used and of_key.is_new then redis.call('EXPIRE', key, CLIENTS_KEPT) end
+    set('HSET', key, words)
+    if #words > 0 and of_key.is_new then redis.call('EXPIRE', key, CLIENTS_KEPT) end
   end
 end
 
 local function write()
+  local by_path, by_accesses = {}, {}
   for path, file in pairs(files) do
     if file then
-      local accesses = file.total[PLACE.accesses] or 0
-      redis.call('HSET', records, path, format('[%.0f,%.0f,%d,%s,%s]', file.first, file.last,
-        file.day, encode(file.total), encode(file.today)))
-      redis.call('ZADD', top, accesses == 0 and 0 or format('%.0f', -accesses), path)
+      local at, accesses = #by_path, file.total[PLACE.accesses] or 0
+      by_path[at + 1] = path
+      by_path[at + 2] = concat({'[', format('%.0f', file.first), ',', format('%.0f', file.last), ',',
+        format('%d', file.day), ',', encode(file.total), ',', encode(file.today), ']'})
+      by_accesses[at + 1] = accesses == 0 and 0 or format('%.0f', -accesses)
+      by_accesses[at + 2] = path
     end
   end
+  set('HSET', records, by_path)
+  set('ZADD', top, by_accesses)
   write_months()
   write_clients()
   for key, texts in pairs({[site] = site_texts, [hours] = hour_texts, [days] = day_texts,
       [statuses] = status_texts}) do
-    for field, text in pairs(texts) do redis.call('HSET', key, field, text) end
+    local words = {}
+    for field, text in pairs(texts) do words[#words + 1], words[#words + 2] = field, text end
+    set('HSET', key, words)
   end
   for _, hour in ipairs(forgotten) do redis.call('HDEL', hours, hour) end
   for _, path in ipairs(used_files) do redis.call('HDEL', old_files, path) end

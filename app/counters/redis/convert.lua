@@ -2,6 +2,7 @@
 --
 -- ARGV: `files` with paths, or `days` with texts "DAY path".
 
+if ARGV[1] == 'files' then read_ahead({unpack(ARGV, 2)}) end
 for i = 2, #ARGV do
   if ARGV[1] == 'files' then
     load(ARGV[i])
@@ -20,6 +21,6 @@ for i = 2, #ARGV do
 end
 read_site()
 redis.call('HSET', site, 'era', redis.call('HGET', site, 'era') or '0')
-probe()
+probe(false)
 write()
 return 0

@@ -30,6 +30,7 @@ from ..reading import (
 from .entries import count_entry, sent_entry, uncounted_entry
 from .sender import RETRY_SECONDS, Sender
 from .store import RedisStore
+from .waiting import WaitingAccesses
 
 _A = TypeVar("_A", bound=Answer)
 
@@ -51,6 +52,7 @@ class JournaledCounter:
         self._remote = remote
         self._clock = clock
         self._sender = Sender(remote, directory, clock=clock, retry=retry)
+        self._waiting = WaitingAccesses(self._sender.directory)
 
     # Counting
 
@@ -140,7 +142,7 @@ class JournaledCounter:
         accesses, transfers = self._sender.missed
         return replace(
             answer,
-            pending=self._sender.pending,
+            pending=self._waiting.count(),
             uncounted=answer.uncounted + accesses,
             uncounted_sent=answer.uncounted_sent + transfers,
         )

@@ -32,7 +32,7 @@ for i = 2, #ARGV do
 end
 read_site()
 redis.call('HSET', site, 'era', redis.call('HGET', site, 'era') or '0')
-probe()
+probe(false)
 for path, file in pairs(forgotten_files) do
   files[path] = false
   redis.call('HDEL', records, path)

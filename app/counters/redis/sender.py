@@ -21,17 +21,18 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Event, Lock, Thread
-from time import gmtime, monotonic, strftime, time
+from time import monotonic, time
 
 from ... import after_fork
 from ..contract import Announce, CounterError
 from ..outage import Outage, tell
 from .delivery import Delivery
-from .entries import SENT, UNCOUNTED, Entry, status_entry, uncounted_entry
+from .entries import Entry
+from .held import Held
 from .journal import Journal, Writer
+from .number_watch import NumberWatch
 from .server import RemoteRefusedError
 from .store import RedisStore
-from .waiting import WaitingAccesses
 
 _MOST_IN_BATCH = 128
 _STATUS_SECONDS = 0.1
@@ -86,7 +87,6 @@ class Sender:
         except OSError as error:
             raise CounterError(f"counts: {directory}: {error.strerror}") from None
         self._delivery = Delivery(remote, self._journal)
-        self._waiting = WaitingAccesses(self._journal.directory)
         self._begin()
         try:
             remote.check(quick=True)
@@ -108,13 +108,11 @@ class Sender:
         self._away = False
         self._leading = False
         self._pending: deque[_Waiting] = deque()
-        self._statuses: dict[int, int] = {}
-        # Accesses and ends of transfers that went uncounted, and are to be recorded as that.
-        self._missed = (0, 0)
+        self._held = Held()
         # The entry numbers of this process.
         self._writer: Writer | None = None
         self._next = 1
-        self._last_numbers: dict[str, int] = {}
+        self._numbers = NumberWatch(self._remote.name)
         # The courier.
         self._courier: Thread | None = None
         self._is_slow = False
@@ -135,12 +133,12 @@ class Sender:
     @property
     def missed(self) -> tuple[int, int]:
         """Accesses and ends of transfers that went uncounted, which the store does not know yet."""
-        return self._missed
+        return self._held.missed
 
     @property
-    def pending(self) -> int:
-        """Accesses that wait on this host."""
-        return self._waiting.count()
+    def directory(self) -> str:
+        """Where the journal is."""
+        return self._journal.directory
 
     def submit(
         self, entry: Entry, is_access: bool = False, announce: Announce | None = None
@@ -152,8 +150,8 @@ class Sender:
 
     def answered(self, status: int) -> None:
         """Note an answer, which is submitted soon."""
+        self._held.answered(status)
         with self._lock:
-            self._statuses[status] = self._statuses.get(status, 0) + 1
             begun = self._begun()
         if begun and not self._wake.is_set():
             self._wake.set()
@@ -205,7 +203,7 @@ class Sender:
         for waiting, number in zip(batch, numbers, strict=True):
             waiting.settle(number or None if waiting.is_access else None)
             if number:
-                self._note(waiting.entry[1], number)
+                self._numbers.note(waiting.entry[1], number, self._clock())
         with self._lock:
             if self._outage.retry_at:
                 self._outage.ended()
@@ -216,19 +214,6 @@ class Sender:
             else:
                 self._leading = False
         _release(batch)
-
-    def _note(self, path: str, number: int) -> None:
-        """Say once when the store's numbers have gone back; by the leader alone."""
-        last = self._last_numbers.get(path, 0)
-        if number <= last:
-            self._last_numbers.clear()  # the other files' went back with it
-            moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(self._clock()))
-            tell(
-                f"counts: {self._remote.name}: counts went back by {moment}, those of {path} from"
-                f" {last} to {number}: "
-                "they were reset, or the store begins with older data; numbers come a second time"
-            )
-        self._last_numbers[path] = number
 
     def _leave(self, error: BaseException) -> None:
         self._away = True
@@ -257,23 +242,12 @@ class Sender:
                 self._outage.failed(error)
             for _ in accesses:
                 self._outage.uncounted()
-            self._miss(batch)
+            self._held.miss([waiting.entry for waiting in batch], len(accesses))
         else:
             if self._outage.retry_at:
                 self._outage.ended()
         for waiting in batch:
             waiting.settle(None)
-
-    def _miss(self, batch: list[_Waiting]) -> None:
-        accesses, transfers = self._missed
-        for waiting in batch:
-            operation, _, amount, _ = waiting.entry
-            if operation == UNCOUNTED:  # it comes back
-                again = amount.split()
-                accesses, transfers = accesses + int(again[0]), transfers + int(again[1])
-            accesses += waiting.is_access
-            transfers += operation == SENT
-        self._missed = accesses, transfers
 
     def _begun(self) -> bool:
         """With the lock held: register with the journal and start the courier, once."""
@@ -383,17 +357,9 @@ class Sender:
 
     def submit_held(self) -> None:
         """Submit what waits for company: answers, and what went uncounted."""
-        with self._lock:
-            statuses, self._statuses = self._statuses, {}
-            missed = self._missed
-            if self._outage.retry_at:  # the journal still refuses
-                missed = (0, 0)
-            if any(missed):
-                self._missed = (0, 0)
-        for status, answers in statuses.items():
-            self.submit(status_entry(status, answers))
-        if any(missed):
-            self.submit(uncounted_entry(*missed, int(self._clock())))
+        # As long as the journal refuses, what went uncounted would come back.
+        for entry in self._held.take(int(self._clock()), missed=not self._outage.retry_at):
+            self.submit(entry)
 
     def close(self) -> None:
         """Deliver what can be delivered now; the rest waits in the journal for another process or
