@@ -116,7 +116,7 @@ def _with_sentinels(url: str) -> Address:
         parts = urlsplit(url)
         credentials, _, hosts = parts.netloc.rpartition("@")
         sentinels = tuple(_host_and_port(text) for text in hosts.split(","))
-        service, _, database = unquote(parts.path).removeprefix("/").partition("/")
+        service, _, database = parts.path.removeprefix("/").partition("/")
         if not service or not (database or "0").isdecimal():
             raise ValueError
         given = dict(
@@ -128,22 +128,31 @@ def _with_sentinels(url: str) -> Address:
         ) from None
     if not set(given) <= _SENTINEL_OPTIONS:
         raise _unknown_option(_SENTINEL_OPTIONS)
-    options: dict[str, Any] = {**given, "db": int(database or "0")}
-    for name in ("health_check_interval", "protocol"):
-        if name in options:
-            if not options[name].isdecimal():
-                raise _unknown_option(_SENTINEL_OPTIONS)
-            options[name] = int(options[name])
-    if "socket_keepalive" in options:
-        options["socket_keepalive"] = options["socket_keepalive"].lower() in ("1", "true", "yes")
+    options = {**_typed(given), "db": int(database or "0")}
     username, colon, password = credentials.partition(":")
     if username:
         options["username"] = unquote(username)
     if colon:
         options["password"] = unquote(password)
+    service = unquote(service)
     places = ",".join(f"{host}:{port}" for host, port in sentinels)
     name = f"redis {service}/{options['db']} of {places}"
     return Address(url, name, options, sentinels, service)
+
+
+def _typed(given: dict[str, str]) -> dict[str, Any]:
+    """Return the options of a URL with sentinels, as redis-py wants them. Raises CounterError."""
+    options: dict[str, Any] = dict(given)
+    if not given.get("health_check_interval", "0").isdecimal() or given.get(
+        "protocol", "2"
+    ) not in ("2", "3"):
+        raise _unknown_option(_SENTINEL_OPTIONS)
+    for name in ("health_check_interval", "protocol"):
+        if name in given:
+            options[name] = int(given[name])
+    if "socket_keepalive" in given:
+        options["socket_keepalive"] = given["socket_keepalive"].lower() in ("1", "true", "yes")
+    return options
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
