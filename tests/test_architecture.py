@@ -46,7 +46,17 @@ ARROWS: dict[str, set[str]] = {
     "app.counters.outage": {"app.counters.contract", "app.line_log", "app.after_fork"},
     # Two wings that know nothing of each other
     "app.counters.lmdb": {"app.counters.contract", "app.counters.outage", "app.after_fork"},
-    "app.counters.redis": {"app.counters.contract", "app.counters.outage", "app.after_fork"},
+    "app.counters.redis": {
+        "app.counters.client_rows",
+        "app.counters.contract",
+        "app.counters.outage",
+        "app.counters.periods",
+        "app.counters.ranking",
+        "app.counters.reading",
+        "app.counters.salts",
+        "app.counters.tally",
+        "app.after_fork",
+    },
     "app.http11": set(),
     "app.server": {
         "app.http11",
@@ -61,7 +71,7 @@ ARROWS: dict[str, set[str]] = {
 # Third-party packages, and the only modules that may import them.
 PACKAGES: dict[str, set[str]] = {
     "lmdb": {"app.counters.lmdb.environment", "app.counters.lmdb.file_check"},
-    "redis": {"app.counters.redis.store"},
+    "redis": {"app.counters.redis.address", "app.counters.redis.server"},
     "gunicorn": {"gunicorn.conf"},
     "brotli": {"app.files.compression"},
     "zstandard": {"app.files.compression"},
@@ -233,7 +243,7 @@ EXAMPLES = [
     ("app.counters.lmdb.environment", "import lmdb", True),
     ("app.counters.lmdb.counter", "import lmdb", False),
     ("app.counters.memory", "import lmdb", False),
-    ("app.counters.redis.store", "import redis", True),
+    ("app.counters.redis.server", "import redis", True),
     ("app.counters.lmdb.counter", "import redis", False),
     ("app.counters.lmdb.counter", "from app.clock import date_header", False),
     ("app.comparison.report", "from rich.table import Table", True),

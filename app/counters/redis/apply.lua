@@ -201,6 +201,7 @@ end
 
 local of_no_file = {status = true, uncounted = true, site_hour = true, site_day = true,
   detailed = true}
+local is_import = false
 local paths, is_known = {}, {}
 for at = 3, #ARGV, 4 do
   local path = ARGV[at + 1]
@@ -224,6 +225,7 @@ for i = 1, entries do
       book_site(time, {PLACE.uncounted, tonumber(accesses), PLACE.uncounted_sent,
         tonumber(transfers)})
     elseif operation == 'record' then
+      is_import = true
       if not add_record(name, amount) then
         return redis.error_reply('ERR these are too many to be added')
       end
@@ -240,7 +242,10 @@ for i = 1, entries do
     end
   end
 end
-if is_too_much(read_site()) then return redis.error_reply('ERR these are too many to be added') end
+-- What is counted is never refused.
+if is_too_much(read_site()) and is_import then
+  return redis.error_reply('ERR these are too many to be added')
+end
 
 redis.call('HSET', writers, writer, format('%.0f', last))
 probe(entries == 0)

@@ -18,7 +18,7 @@ What is sent, and how, is the affair of `entries.py` and `store.py`.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import monotonic, time
@@ -33,6 +33,7 @@ from .journal import Journal, Writer
 from .number_watch import NumberWatch
 from .server import RemoteRefusedError
 from .store import RedisStore
+from .waiting_entry import WaitingEntry, release
 
 _MOST_IN_BATCH = 128
 _STATUS_SECONDS = 0.1
@@ -42,25 +43,6 @@ _ADOPT_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
 #: A store that takes a larger part of the time that a request waits is slow.
 _QUICK = 0.5
-
-
-class _Waiting:
-    """An entry on its way, and the thread that waits for it."""
-
-    __slots__ = ("announce", "done", "entry", "is_access", "leads", "number")
-
-    def __init__(self, entry: Entry, is_access: bool, announce: Announce | None) -> None:
-        self.entry = entry
-        self.is_access = is_access
-        self.announce = announce if is_access else None
-        self.number: int | None = None
-        self.done: Lock | None = None  # held until the entry is settled, once somebody waits for it
-        self.leads = False
-
-    def settle(self, number: int | None) -> None:
-        self.number = number
-        if self.announce is not None:
-            self.announce(number)
 
 
 class Sender:
@@ -107,7 +89,7 @@ class Sender:
         self._lock = Lock()
         self._away = False
         self._leading = False
-        self._pending: deque[_Waiting] = deque()
+        self._pending: deque[WaitingEntry] = deque()
         self._held = Held()
         # The entry numbers of this process.
         self._writer: Writer | None = None
@@ -146,19 +128,19 @@ class Sender:
         """Bring *entry* to the store or into the journal; return an access's number, None when it
         is not known yet. Never raises.
         """
-        return self._submit(_Waiting(entry, is_access, announce))
+        return self._submit(WaitingEntry(entry, is_access, announce))
 
     def answered(self, status: int) -> None:
         """Note an answer, which is submitted soon."""
         self._held.answered(status)
         with self._lock:
-            begun = self._begun()
-        if begun and not self._wake.is_set():
+            refusal = self._begin_writing()
+        if not refusal and not self._wake.is_set():
             self._wake.set()
 
-    def _submit(self, waiting: _Waiting) -> int | None:
+    def _submit(self, waiting: WaitingEntry) -> int | None:
         with self._lock:
-            if not self._begun() or self._away:
+            if self._begin_writing() or self._away:
                 self._keep([waiting])
                 return None
             self._pending.append(waiting)
@@ -196,7 +178,7 @@ class Sender:
                 self._keep(batch)
                 self._next = max(self._next, unused)
                 self._leading = False
-            _release(batch)
+            release(batch)
             if not isinstance(error, Exception):
                 raise
             return
@@ -210,10 +192,10 @@ class Sender:
             if self._pending:
                 leader = self._pending[0]
                 leader.leads = True
-                _release([leader])
+                release([leader])
             else:
                 self._leading = False
-        _release(batch)
+        release(batch)
 
     def _leave(self, error: BaseException) -> None:
         self._away = True
@@ -226,14 +208,15 @@ class Sender:
         self._told = f"{reason}; accesses wait in {self._journal.directory} until it works again"
         tell(self._told)
 
-    def _keep(self, batch: list[_Waiting]) -> None:
+    def _keep(self, batch: list[WaitingEntry]) -> None:
         """Write *batch* into the journal and settle it; with the lock held."""
         accesses = [waiting for waiting in batch if waiting.is_access]
         try:
             if self._outage.retry_at and self._outage.is_waiting():
                 raise CounterError("")
-            if not self._begun() or self._writer is None:
-                raise CounterError(f"counts: journal {self._journal.directory}: {self._refusal}")
+            refusal = self._begin_writing()
+            if refusal or self._writer is None:
+                raise CounterError(f"counts: journal {self._journal.directory}: {refusal}")
             entries = [waiting.entry for waiting in batch]
             self._journal.append(self._writer, self._next, entries)
             self._next += len(entries)
@@ -249,16 +232,18 @@ class Sender:
         for waiting in batch:
             waiting.settle(None)
 
-    def _begun(self) -> bool:
-        """With the lock held: register with the journal and start the courier, once."""
+    def _begin_writing(self) -> str:
+        """With the lock held: register with the journal and start the courier, once.
+
+        Return why the journal refuses, "" when it does not.
+        """
         if self._writer is None:
             try:
                 self._writer, self._next = self._journal.register(), 1
             except (OSError, CounterError) as error:
-                self._refusal = getattr(error, "strerror", None) or str(error)
-                return False
+                return getattr(error, "strerror", None) or str(error)
         self._start_courier()
-        return True
+        return ""
 
     def _start_courier(self) -> None:
         """Start this process's courier, once; with the lock held."""
@@ -391,13 +376,3 @@ class Sender:
                 pass  # left to others
         self._remote.close()
         self._journal.close()
-
-
-def _release(settled: Iterable[_Waiting]) -> None:
-    for waiting in settled:
-        done, waiting.done = (
-            waiting.done,
-            None,
-        )  # the next leader is released twice: to lead, and with its batch
-        if done is not None:
-            done.release()
