@@ -100,7 +100,7 @@ ARROWS: dict[str, set[str]] = {
 PACKAGES: dict[str, set[str]] = {
     "lmdb": {"app.counters.lmdb.environment", "app.counters.lmdb.file_check"},
     "counter_robots": {"app.clients.agents"},
-    "redis": {"app.counters.redis.store"},
+    "redis": {"app.counters.redis.address", "app.counters.redis.server"},
     "gunicorn": {"gunicorn.conf"},
     "brotli": {"app.files.compression"},
     "zstandard": {"app.files.compression"},

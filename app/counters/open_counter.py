@@ -10,7 +10,7 @@ from .reading import CountingStore, Store
 if TYPE_CHECKING:
     from .redis.store import RedisStore
 
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
+_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 
 
 def open_counter(url: str, *, journal: str = "", keep_days: int | None = None) -> CountingStore:
@@ -30,7 +30,7 @@ def open_counter(url: str, *, journal: str = "", keep_days: int | None = None) -
 
         return LmdbCounter(rest, keep_days=keep_days)
     if scheme in _REDIS_SCHEMES:
-        store = _redis_store(url)
+        store = _redis_store(url, keep_days)
         from .redis.counter import JournaledCounter
 
         return JournaledCounter(store, journal or _default_journal())
@@ -60,7 +60,7 @@ def open_store(url: str, *, create: bool) -> Store:
     raise _unknown(url)
 
 
-def _redis_store(url: str) -> "RedisStore":
+def _redis_store(url: str, keep_days: int | None = None) -> "RedisStore":
     try:
         from .redis.store import RedisStore
     except ModuleNotFoundError as error:
@@ -69,7 +69,7 @@ def _redis_store(url: str) -> "RedisStore":
         raise CounterError(
             "counts: Redis needs a package: pip install 'tally-server[redis]'"
         ) from None
-    return RedisStore(url)
+    return RedisStore(url, keep_days=keep_days)
 
 
 def _unknown(url: str) -> CounterError:

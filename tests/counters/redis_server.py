@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from app.counters.redis.store import RedisStore
 from tests.programs import program
 from tests.waiting import wait_until
 
@@ -77,3 +78,13 @@ def redis_running(*options: str) -> Iterator[RedisServer]:
     finally:
         server.stop()
         shutil.rmtree(directory)
+
+
+def accesses(url: str) -> dict[str, int]:
+    """Return the accesses of each file that has any, as the store at *url* has them."""
+    store = RedisStore(url)
+    try:
+        counted = {path: record.total.accesses for path, record in store.contents()[1]}
+    finally:
+        store.close()
+    return {path: number for path, number in counted.items() if number}

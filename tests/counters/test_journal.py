@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from app.counters import CounterError
-from app.counters.contract import Kind
 from app.counters.redis import journal
 from app.counters.redis.counter import JournaledCounter
-from app.counters.redis.journal import Entry, Journal, Writer
+from app.counters.redis.entries import Entry
+from app.counters.redis.journal import Journal, Writer
 from app.counters.redis.store import RedisStore
-from tests.counters.redis_server import RedisServer
+from tests.counters.redis_server import RedisServer, accesses
 from tests.waiting import wait_until
 
 ENTRIES: list[Entry] = [
@@ -165,13 +165,13 @@ def test_a_disk_that_is_full_at_the_first_request(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     counter = JournaledCounter(RedisStore(redis_server.url), str(tmp_path))
-    wait_until(lambda: counter._delivery._store_id, message="the courier's first look")
+    wait_until(lambda: counter._sender._delivery._store_id, message="the courier's first look")
     before = len(os.listdir("/proc/self/fd"))
     with monkeypatch.context() as full:
         full.setattr(os, "pwrite", failing_write(0))
-        assert [counter.count("/f", Kind.FULL) for _ in range(200)] == [None] * 200
+        assert [counter.count("/f", "full") for _ in range(200)] == [None] * 200
         assert len(os.listdir("/proc/self/fd")) <= before + 1  # a connection
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     told = capfd.readouterr().err
     assert "No space left on device" in told
     assert "; 200 accesses were not counted" in told
@@ -337,10 +337,9 @@ def test_two_pid_namespaces_on_one_journal(own_redis: RedisServer, tmp_path: Pat
     own_redis.start()
     counter = JournaledCounter(RedisStore(own_redis.url, timeout=1.0), str(tmp_path))
     wait_until(lambda: not list(tmp_path.glob("*/*.journal")), message="delivery")
-    store = RedisStore(own_redis.url)
+    counted = accesses(own_redis.url)
     for path, its_lines in zip(("/a", "/b"), lines, strict=True):
-        assert len(its_lines) <= store.counts().files[path].accesses <= len(its_lines) + 2
-    store.close()
+        assert len(its_lines) <= counted[path] <= len(its_lines) + 2
     counter.close()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters.lmdb import counter as lmdb_counter
+from app.counters.lmdb import row_moving
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import Environment
 from app.counters.periods import day_text
@@ -75,7 +75,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(
         raise CounterError("counts: the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lmdb_counter.row_moving, "add", fails)
+        patch.setattr(row_moving, "add", fails)
         with pytest.raises(CounterError, match="disk is full"):
             LmdbCounter(str(store))
     with pytest.raises(CounterError, match="kept in format 1"):

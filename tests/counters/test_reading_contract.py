@@ -24,6 +24,8 @@ from app.counters.reading import (
     Ranking,
     SiteRecord,
 )
+from app.counters.redis.counter import JournaledCounter
+from app.counters.redis.store import RedisStore
 from app.counters.tally import LIMIT, Tally
 from tests.counters.traffic import BEGIN, DAY, HOUR, Answered, Clock, answers, expected, run
 
@@ -61,15 +63,29 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=STORES)
+def redis_store(
+    request: pytest.FixtureRequest,
+) -> Callable[[Path, Clock, int | None], CountingStore]:
+    """Opens counters in the Redis of the tests; lists are not kept, as each answer is to be new."""
+    url = request.getfixturevalue("redis_server").url
+
+    def open_one(tmp_path: Path, clock: Clock, keep_days: int | None) -> CountingStore:
+        remote = RedisStore(url, timeout=5.0, keep_days=keep_days, clock=clock, kept_seconds=0)
+        return JournaledCounter(remote, str(tmp_path / "journal"), clock=clock)
+
+    return open_one
+
+
+@pytest.fixture(params=[*STORES, "redis"])
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> Iterator[Callable[..., CountingStore]]:
     """Opens the store under test, empty; with a number it keeps so many days."""
     opened: list[CountingStore] = []
+    store_of = STORES[request.param] if request.param in STORES else redis_store(request)
 
     def open_one(keep_days: int | None = None) -> CountingStore:
-        opened.append(STORES[request.param](tmp_path, clock, keep_days))
+        opened.append(store_of(tmp_path, clock, keep_days))
         return opened[-1]
 
     yield open_one

@@ -11,12 +11,11 @@ from threading import Thread
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters.contract import CountingStore, Kind
 from app.counters.redis import scripts as script
 from app.counters.redis.counter import JournaledCounter
 from app.counters.redis.store import RedisStore
 from tests.counters.cutting_proxy import CuttingProxy
-from tests.counters.redis_server import RedisServer
+from tests.counters.redis_server import RedisServer, accesses
 from tests.waiting import wait_until
 
 Connect = Callable[..., JournaledCounter]
@@ -25,8 +24,8 @@ Connect = Callable[..., JournaledCounter]
 @pytest.fixture
 def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Opens counters whose courier looks often, so that nobody waits."""
-    monkeypatch.setattr("app.counters.redis.counter._ADOPT_SECONDS", 0.1)
-    opened: list[CountingStore] = []
+    monkeypatch.setattr("app.counters.redis.sender._ADOPT_SECONDS", 0.1)
+    opened: list[JournaledCounter] = []
 
     def connected(url: str, journal: str = "journal", **options: object) -> JournaledCounter:
         store = RedisStore(url, timeout=1.0)
@@ -39,14 +38,6 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
         counter.close()
 
 
-def accesses(url: str) -> dict[str, int]:
-    store = RedisStore(url)
-    try:
-        return {path: record.accesses for path, record in store.counts().files.items()}
-    finally:
-        store.close()
-
-
 def test_a_lost_reply_is_not_doubled_and_the_number_is_known_all_the_same(
     proxy: CuttingProxy, connect: Connect
 ) -> None:
@@ -54,7 +45,7 @@ def test_a_lost_reply_is_not_doubled_and_the_number_is_known_all_the_same(
     numbers = []
     for turn in range(30):
         proxy.cut_replies = turn % 2
-        numbers.append(counter.count("/f", Kind.FULL))
+        numbers.append(counter.count("/f", "full"))
     assert proxy.cut == 15
     assert numbers == list(range(1, 31))
 
@@ -66,7 +57,7 @@ def test_replies_that_are_lost_again_and_again_are_not_doubled(
     numbers = []
     for turn in range(30):
         proxy.cut_replies = 2 if turn % 3 == 0 else 0
-        numbers.append(counter.count("/f", Kind.FULL))
+        numbers.append(counter.count("/f", "full"))
     known = [number for number in numbers if number is not None]
     assert len(known) < 30, "some were answered without a number"
     assert len(set(known)) == len(known)
@@ -82,7 +73,7 @@ def test_an_outage_under_threads_with_two_servers(own_redis: RedisServer, connec
 
     def count(counter: JournaledCounter) -> None:
         while going[0]:
-            answered.append(counter.count("/f", Kind.FULL))
+            answered.append(counter.count("/f", "full"))
 
     threads = [Thread(target=count, args=(counter,)) for counter in counters for _ in range(3)]
     for thread in threads:
@@ -106,12 +97,12 @@ def test_a_server_that_hangs_is_not_waited_for_twice(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     counter = JournaledCounter(RedisStore(own_redis.url, timeout=0.05), str(tmp_path), retry=0.02)
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     own_redis.pause()
-    numbers = [counter.count("/f", Kind.FULL) for _ in range(500)]
+    numbers = [counter.count("/f", "full") for _ in range(500)]
     own_redis.resume()
     assert numbers == [None] * 500
-    wait_until(lambda: counter.count("/g", Kind.FULL), message="numbers again")
+    wait_until(lambda: counter.count("/g", "full"), message="numbers again")
     wait_until(lambda: accesses(own_redis.url)["/f"] >= 501, message="delivery")
     counter.close()
     assert accesses(own_redis.url)["/f"] == 501
@@ -147,7 +138,7 @@ def test_killed_during_an_outage(
     own_redis.start()
     if survivor is None:
         survivor = connect(own_redis.url)
-    wait_until(lambda: survivor.count("/g", Kind.FULL), message="numbers again")
+    wait_until(lambda: survivor.count("/g", "full"), message="numbers again")
     wait_until(lambda: not tokens(journal, survivor), message="the dead process's entries")
     # Two threads may have counted what they did not come to tell.
     assert len(lines) <= accesses(own_redis.url)["/f"] <= len(lines) + 2
@@ -156,7 +147,7 @@ def test_killed_during_an_outage(
 
 
 def tokens(journal: Path, survivor: JournaledCounter) -> list[Path]:
-    own = survivor._writer.token if survivor._writer else ""
+    own = survivor._sender._writer.token if survivor._sender._writer else ""
     return [path for path in journal.glob("*/*.journal") if path.stem != own]
 
 
@@ -166,10 +157,9 @@ def test_exactly_what_was_answered_is_delivered_after_a_kill(
     own_redis.stop()
     journal = tmp_path / "journal"
     code = (
-        "import os, signal, sys; from app.counters import open_counter; from app.counters.contract"
-        " import Kind\n"
+        "import os, signal, sys; from app.counters import open_counter\n"
         "counter = open_counter(sys.argv[1], journal=sys.argv[2])\n"
-        "for number in range(1000): counter.count(f'/{number % 7}', Kind.FULL)\n"
+        "for number in range(1000): counter.count(f'/{number % 7}', 'full')\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     for _ in range(2):
@@ -178,7 +168,7 @@ def test_exactly_what_was_answered_is_delivered_after_a_kill(
         assert killed.returncode == -signal.SIGKILL
     own_redis.start()
     counter = connect(own_redis.url)
-    assert counter.count("/other", Kind.FULL) == 1
+    assert counter.count("/other", "full") == 1
     wait_until(lambda: not tokens(journal, counter), message="the dead processes' entries")
     counted = accesses(own_redis.url)
     del counted["/other"]
@@ -198,12 +188,9 @@ def test_delivering_the_same_entries_twice_adds_nothing(redis_server: RedisServe
         "what is new in a batch, and that alone"
     )
     assert store.apply("w-1", 1, entries) == [0, 0, 0], "numbers that are long gone"
-    counts = store.counts()
-    assert (counts.files["/f"].full, counts.files["/f"].head, counts.other_statuses) == (
-        2,
-        1,
-        {404: 3},
-    )
+    site, records = store.contents()
+    kinds = dict(records)["/f"].total.kinds
+    assert (kinds["full"], kinds["head"], site.statuses) == (2, 1, {404: 3})
     store.close()
 
 
@@ -213,21 +200,19 @@ def test_midnight_divides_the_accesses_of_two_days(
     now = [20_000 * 86400 - 2.0]
     counter = connect(redis_server.url, clock=lambda: now[0])
     for _ in range(5):
-        counter.count("/f", Kind.FULL)
+        counter.count("/f", "full")
         now[0] += 1
-    record = counter.counts().files["/f"]
-    assert record.days == {19_999: 2, 20_000: 3}
+    record = dict(counter.contents()[1])["/f"]
+    assert {day: tally.accesses for day, tally in record.days.items()} == {19_999: 2, 20_000: 3}
     assert (record.first, record.last) == (20_000 * 86400 - 2, 20_000 * 86400 + 2)
 
 
-def test_accesses_of_what_cannot_be_read_or_asked_for_are_left_out(
+def test_accesses_that_cannot_be_asked_for_are_left_out(
     redis_server: RedisServer, connect: Connect
 ) -> None:
     counter = connect(redis_server.url)
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     assert counter.accesses(["/f", "/g"]) == {"/f": 1, "/g": 0}
-    redis_server.ask("HSET", script.FILES, "/f", "garbage")
-    assert counter.accesses(["/f"]) == {}
     redis_server.stop()
     try:
         assert counter.accesses(["/g"]) == {}
@@ -238,7 +223,7 @@ def test_accesses_of_what_cannot_be_read_or_asked_for_are_left_out(
 def test_writers_leave_nothing_behind_for_good(redis_server: RedisServer, connect: Connect) -> None:
     for _ in range(3):
         counter = connect(redis_server.url)
-        counter.count("/f", Kind.FULL)
+        counter.count("/f", "full")
         counter.close()
     store = RedisStore(redis_server.url)
     assert redis_server.ask("HLEN", script.REPLIES) == b":0\r\n"
@@ -256,11 +241,11 @@ def test_a_flush_of_data_and_scripts_begins_anew(
     redis_server: RedisServer, connect: Connect
 ) -> None:
     counter = connect(redis_server.url)
-    assert [counter.count("/f", Kind.FULL) for _ in range(2)] == [1, 2]
+    assert [counter.count("/f", "full") for _ in range(2)] == [1, 2]
     redis_server.ask("SCRIPT", "FLUSH")
-    assert counter.count("/f", Kind.FULL) == 3
+    assert counter.count("/f", "full") == 3
     redis_server.ask("FLUSHALL")
-    assert [counter.count("/f", Kind.FULL) for _ in range(2)] == [1, 2]
+    assert [counter.count("/f", "full") for _ in range(2)] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -279,11 +264,11 @@ def test_refused_writes_wait(
     own_redis: RedisServer, connect: Connect, refuse: tuple[str, ...], allow: tuple[str, ...]
 ) -> None:
     counter = connect(own_redis.url)
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     own_redis.ask(*refuse)
-    assert [counter.count("/f", Kind.FULL) for _ in range(5)] == [None] * 5
+    assert [counter.count("/f", "full") for _ in range(5)] == [None] * 5
     own_redis.ask(*allow)
-    wait_until(lambda: counter.count("/g", Kind.FULL), message="numbers again")
+    wait_until(lambda: counter.count("/g", "full"), message="numbers again")
     wait_until(lambda: accesses(own_redis.url)["/f"] == 6, message="delivery")
 
 
@@ -297,7 +282,7 @@ def test_wrong_credentials_are_refused_at_the_start_and_never_shown(
     assert "hunter2" not in str(refused.value)
     assert "\n" not in str(refused.value)
     counter = open_counter(f"unix://:right@{own_redis.path}", journal=str(tmp_path))
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     counter.close()
 
 
@@ -306,11 +291,11 @@ def test_an_outage_is_told_without_credentials(
 ) -> None:
     own_redis.ask("CONFIG", "SET", "requirepass", "hunter2")
     counter = connect(f"unix://:hunter2@{own_redis.path}")
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     own_redis.stop()
-    assert counter.count("/f", Kind.FULL) is None
+    assert counter.count("/f", "full") is None
     own_redis.start()
-    wait_until(lambda: counter.count("/f", Kind.FULL), message="numbers again")
+    wait_until(lambda: counter.count("/f", "full"), message="numbers again")
     counter.close()
     lines = capfd.readouterr().err.splitlines()
     assert "hunter2" not in "".join(lines)
@@ -333,8 +318,8 @@ def test_urls_that_are_none_are_refused_without_being_shown(url: str, tmp_path: 
 
 
 def test_a_newer_format_is_refused(redis_server: RedisServer, tmp_path: Path) -> None:
-    redis_server.ask("SET", script.FORMAT_KEY, "2")
-    with pytest.raises(CounterError, match="format 2"):
+    redis_server.ask("SET", script.FORMAT_KEY, "3")
+    with pytest.raises(CounterError, match="format 3, this program knows format 2"):
         open_counter(redis_server.url, journal=str(tmp_path))
 
 
@@ -343,10 +328,10 @@ def test_a_start_while_redis_is_away_serves_and_delivers_later(
 ) -> None:
     own_redis.stop()
     counter = connect(own_redis.url)
-    assert [counter.count("/f", Kind.FULL) for _ in range(3)] == [None] * 3
+    assert [counter.count("/f", "full") for _ in range(3)] == [None] * 3
     own_redis.start()
-    wait_until(lambda: counter.count("/f", Kind.FULL), message="numbers")
-    wait_until(lambda: len(os.listdir(counter._journal.directory)) > 0, message="the journal")
+    wait_until(lambda: counter.count("/f", "full"), message="numbers")
+    wait_until(lambda: len(os.listdir(counter._sender.directory)) > 0, message="the journal")
     total = wait_until(lambda: accesses(own_redis.url).get("/f", 0) >= 4, message="delivery")
     assert total
 

@@ -9,11 +9,12 @@ from time import monotonic
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters.contract import Counts, Kind
 from app.counters.redis import scripts as script
 from app.counters.redis.counter import JournaledCounter
-from app.counters.redis.store import Entry, RedisStore, RemoteAwayError, RemoteRefusedError
-from tests.counters.redis_server import RedisServer, redis_running
+from app.counters.redis.entries import Entry
+from app.counters.redis.server import RemoteAwayError, RemoteRefusedError
+from app.counters.redis.store import RedisStore
+from tests.counters.redis_server import RedisServer, accesses, redis_running
 from tests.waiting import wait_until
 
 Connect = Callable[..., JournaledCounter]
@@ -22,7 +23,7 @@ Connect = Callable[..., JournaledCounter]
 @pytest.fixture
 def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Opens counters whose courier looks often."""
-    monkeypatch.setattr("app.counters.redis.counter._ADOPT_SECONDS", 0.1)
+    monkeypatch.setattr("app.counters.redis.sender._ADOPT_SECONDS", 0.1)
     opened: list[JournaledCounter] = []
 
     def connected(url: str, *, timeout: float = 1.0) -> JournaledCounter:
@@ -38,10 +39,13 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
         counter.close()
 
 
-def stored(url: str) -> Counts:
-    store = RedisStore(url)
+def stored(url: str) -> dict[str, object]:
+    """Return everything that is kept of files and of the site."""
+    store = RedisStore(url, clock=lambda: 200_000.0, kept_seconds=0)
     try:
-        return store.counts()
+        site, records = store.contents()
+        ranked = [(row.path, row.rank, row.tally) for row in store.ranked().rows]
+        return {"site": site, "files": dict(records), "ranked": ranked, "totals": store.totals()}
     finally:
         store.close()
 
@@ -142,15 +146,15 @@ def test_a_server_that_refuses_is_left_and_its_name_looked_up_again(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     counter = connect(f"unix://{relay.path}")
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     relay.said = f"-{answer}\r\n".encode()
-    assert counter.count("/f", Kind.FULL) is None
+    assert counter.count("/f", "full") is None
     assert answer.rstrip(".") in capfd.readouterr().err, "whole"
     before = relay.connections
     wait_until(lambda: relay.connections > before, message="a new connection")
     relay.said = b""
-    wait_until(lambda: counter.count("/g", Kind.FULL), message="numbers again")
-    wait_until(lambda: stored(redis_server.url).files["/f"].accesses == 2, message="delivery")
+    wait_until(lambda: counter.count("/g", "full"), message="numbers again")
+    wait_until(lambda: accesses(redis_server.url).get("/f") == 2, message="delivery")
 
 
 def test_a_failover_behind_one_address_goes_on(
@@ -158,14 +162,14 @@ def test_a_failover_behind_one_address_goes_on(
 ) -> None:
     relay = Relay(own_redis.path + ".relay", own_redis.path)
     counter = connect(f"unix://{relay.path}")
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     # The old server lives on as a replica, and answers on every connection that it has.
     relay.target = redis_server.path
     own_redis.ask("REPLICAOF", "127.0.0.1", "1")
-    assert counter.count("/f", Kind.FULL) is None
-    wait_until(lambda: counter.count("/g", Kind.FULL), message="numbers again")
-    wait_until(lambda: stored(redis_server.url).files.get("/f"), message="delivery")
-    assert stored(redis_server.url).files["/f"].accesses == 1
+    assert counter.count("/f", "full") is None
+    wait_until(lambda: counter.count("/g", "full"), message="numbers again")
+    wait_until(lambda: accesses(redis_server.url).get("/f"), message="delivery")
+    assert accesses(redis_server.url).get("/f") == 1
     relay.close()
 
 
@@ -178,6 +182,12 @@ def _without(rights: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ("ACL", "SETUSER", "counting", *rights.split()), ALL_RIGHTS
 
 
+ACCOUNT_KEYS = (
+    *script.KEYS,
+    script.ID_KEY,
+    *(f"{prefix}*" for prefix in (script.MONTH, script.CLIENTS, script.SALT)),
+)
+
 #: What makes Redis refuse, and what ends it. Each breaks a batch somewhere, if the batch comes
 #: there.
 REFUSALS = {
@@ -186,21 +196,24 @@ REFUSALS = {
     "replicas": (("CONFIG", "SET", "min-replicas-to-write", "1"), ("CONFIG", "SET", "min-replicas-to-write", "0")),
     **{
         rights: _without(rights)
-        for rights in ("-eval -evalsha", "-hset", "-hget", "-hdel", "-hincrby", "-zadd", "-zrem", "-zrangebyscore",
-                       "-time", "-@write", "-@hash", "-@sortedset")
+        for rights in ("-eval -evalsha", "-hset", "-hget", "-hmget", "-hdel", "-hkeys", "-hincrby", "-zadd", "-zrem",
+                       "-zrangebyscore", "-exists", "-expire", "-time", "-@write", "-@hash", "-@sortedset")
     },
     **{
-        f"no key {lacking}": _without("resetkeys " + " ".join(f"~{key}" for key in script.KEYS if key != lacking))
-        for lacking in script.KEYS
+        f"no key {lacking}": _without("resetkeys " + " ".join(f"~{key}" for key in ACCOUNT_KEYS if key != lacking))
+        for lacking in (*script.KEYS, f"{script.MONTH}*", f"{script.CLIENTS}*")
     },
-    **{f"a text at {key}": (("SET", key, "text"), ("DEL", key)) for key in (script.DAYS, script.STATUSES)},
+    **{f"a text at {key}": (("SET", key, "text"), ("DEL", key)) for key in (script.SITE_DAYS, script.STATUSES)},
 }  # fmt: skip
 BATCHES: dict[str, list[Entry]] = {
     "access": [("full", "/f", "1", "86400")],
     "four": [("full", "/f", "1", "86400"), ("head", "/g", "1", "0"), ("status", "404", "2", "0"),
              ("full", "/f", "1", "172800")],
     "status": [("status", "404", "2", "0")],
-    "import": [("record", "/f", "1 2 3 0 0 86400 86400", "0"), ("day", "1 /f", "6", "0")],
+    "import": [("record", "/f", "[86400,86400,[6,0,0,6]]", "0"), ("day", "/f", "[1,[6,0,0,6]]", "0"),
+               ("site_day", "1", "[6,0,0,6]", "0"), ("site_hour", "24", "[6,0,0,6]", "0")],
+    "clients": [("full", "/f", "people 5 1 0123456789abcdef 3", "172800"), ("full", "/g", "robots", "172800"),
+                ("sent", "/g", "full 10 1", "172800"), ("uncounted", "", "2 1", "172800")],
     "hundred": [("full", f"/{number}", "1", "86400") for number in range(100)],
 }  # fmt: skip
 
@@ -214,7 +227,9 @@ def refusing_redis() -> Iterator[RedisServer]:
 @pytest.mark.parametrize(
     "batch",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("four", "hundred") else [])
+        pytest.param(
+            name, marks=[pytest.mark.slow] if name in ("four", "hundred", "import") else []
+        )
         for name in BATCHES
     ],
 )
@@ -229,6 +244,7 @@ def test_a_batch_changes_nothing_or_everything(
     def begin() -> None:
         redis.ask("FLUSHALL")
         redis.ask(*ALL_RIGHTS)
+        stored(redis.url)  # makes it a store of this format
         if "a text" not in refusal:
             store.apply("before", 1, [("full", "/f", "1", "86400")])
 
@@ -276,7 +292,7 @@ def test_a_right_that_is_taken_away_is_told_once(
     refusing_redis.ask("FLUSHALL")
     refusing_redis.ask(*ALL_RIGHTS)
     counter = connect(f"unix://counting:secret@{refusing_redis.path}")
-    assert counter.count("/f", Kind.FULL) == 1
+    assert counter.count("/f", "full") == 1
     refusing_redis.ask("ACL", "SETUSER", "counting", "-evalsha", "-eval")
     checks = []
     check = counter._remote.check
@@ -286,14 +302,14 @@ def test_a_right_that_is_taken_away_is_told_once(
         return check(quick=quick)
 
     monkeypatch.setattr(counter._remote, "check", counted_check)
-    assert counter.count("/f", Kind.FULL) is None
+    assert counter.count("/f", "full") is None
     wait_until(lambda: len(checks) > 5, message="checks")
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "NOPERM" in lines[0]
     refusing_redis.ask(*ALL_RIGHTS)
-    wait_until(lambda: counter.count("/g", Kind.FULL), message="numbers again")
-    wait_until(lambda: stored(refusing_redis.url).files["/f"].accesses == 2, message="delivery")
+    wait_until(lambda: counter.count("/g", "full"), message="numbers again")
+    wait_until(lambda: accesses(refusing_redis.url).get("/f") == 2, message="delivery")
 
 
 # ---------------------------------------------------------------------- slow, renamed, set back
@@ -306,21 +322,19 @@ def test_slow_is_not_away(
     counter = connect(f"unix://{relay.path}", timeout=0.25)
     begun = monotonic()
     for _ in range(500):
-        assert counter.count("/f", Kind.FULL) is None
+        assert counter.count("/f", "full") is None
     assert monotonic() - begun < 0.25, "no request waits"
     # More and more comes while the store is slow, and it arrives all the same.
     numbers: list[int | None] = []
     told = [""]
 
     def count_until_told() -> bool:
-        numbers.append(counter.count("/g", Kind.FULL))
+        numbers.append(counter.count("/g", "full"))
         told[0] += capfd.readouterr().err
-        return (
-            "longer than a request may wait" in told[0] and "/g" in stored(redis_server.url).files
-        )
+        return "longer than a request may wait" in told[0] and "/g" in accesses(redis_server.url)
 
     def count_until_numbered() -> bool:
-        numbers.append(counter.count("/g", Kind.FULL))
+        numbers.append(counter.count("/g", "full"))
         return numbers[-1] is not None
 
     wait_until(count_until_told, message="delivery")
@@ -331,23 +345,21 @@ def test_slow_is_not_away(
     assert told[0].count("longer than a request may wait") == 1
     assert told[0].count("works again") == 1
     connect(redis_server.url)  # delivers what a closing counter had no time for
-    wait_until(lambda: stored(redis_server.url).files["/f"].accesses == 500, message="delivery")
-    wait_until(
-        lambda: stored(redis_server.url).files["/g"].accesses == len(numbers), message="delivery"
-    )
+    wait_until(lambda: accesses(redis_server.url).get("/f") == 500, message="delivery")
+    wait_until(lambda: accesses(redis_server.url).get("/g") == len(numbers), message="delivery")
 
 
 def test_what_waits_under_another_name_is_delivered(
     redis_server: RedisServer, relay: Relay, connect: Connect
 ) -> None:
     counter = connect(f"unix://{relay.path}")
-    assert counter.count("/f", Kind.FULL) == 1
-    wait_until(lambda: counter._delivery._store_id, message="the store's id")
+    assert counter.count("/f", "full") == 1
+    wait_until(lambda: counter._sender._delivery._store_id, message="the store's id")
     relay.said = b"-READONLY\r\n"
-    assert [counter.count("/f", Kind.FULL) for _ in range(3)] == [None] * 3
+    assert [counter.count("/f", "full") for _ in range(3)] == [None] * 3
     counter.close()
     connect(redis_server.url)  # nobody asks it for anything
-    wait_until(lambda: stored(redis_server.url).files["/f"].accesses == 4, message="delivery")
+    wait_until(lambda: accesses(redis_server.url).get("/f") == 4, message="delivery")
 
 
 def test_a_journal_of_the_former_format_is_told(
@@ -377,7 +389,7 @@ def test_what_waits_for_another_store_is_told_at_each_start(
 ) -> None:
     counter = connect(own_redis.url)
     own_redis.stop()
-    assert [counter.count("/f", Kind.FULL) for _ in range(3)] == [None] * 3
+    assert [counter.count("/f", "full") for _ in range(3)] == [None] * 3
     counter.close()
     capfd.readouterr()
     for _ in range(2):
@@ -392,9 +404,9 @@ def test_what_waits_for_another_store_is_told_at_each_start(
         other.close()
     own_redis.start()
     connect(own_redis.url)
-    wait_until(lambda: stored(own_redis.url).files.get("/f"), message="delivery")
-    assert stored(own_redis.url).files["/f"].accesses == 3
-    assert stored(redis_server.url).files == {}
+    wait_until(lambda: accesses(own_redis.url).get("/f"), message="delivery")
+    assert accesses(own_redis.url).get("/f") == 3
+    assert accesses(redis_server.url) == {}
 
 
 @pytest.mark.parametrize("files", [1, 3])
@@ -404,10 +416,10 @@ def test_going_back_is_told_once(
     counter = connect(redis_server.url)
     paths = [f"/{number}" for number in range(files)]
     for path in paths * 5:
-        counter.count(path, Kind.FULL)
+        counter.count(path, "full")
     redis_server.ask("FLUSHALL")
     for path in paths * 3:
-        counter.count(path, Kind.FULL)
+        counter.count(path, "full")
     (line,) = capfd.readouterr().err.splitlines()
     assert "went back by 20" in line
     assert "/0 from 5 to 1" in line

@@ -1,17 +1,25 @@
 """Reading and moving counts in Redis while others count, and when it breaks off."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from threading import Event, Thread
+from typing import Any
 
 import pytest
-from app.counters.report import as_json, from_json
+import redis
 
 from app.counters import CounterError
-from app.counters.contract import Counts, FileRecord
+from app.counters.periods import Period
+from app.counters.reading import FileRecord, SiteRecord, Totals
 from app.counters.redis import scripts as script
-from app.counters.redis.store import Entry, RedisStore, RemoteAwayError
-from tests.counters.redis_server import RedisServer
+from app.counters.redis.entries import Entry
+from app.counters.redis.server import RemoteAwayError
+from app.counters.redis.store import RedisStore
+from app.counters.tally import LIMIT, Tally
+from tests.counters.redis_server import RedisServer, accesses
+
+DAY = 86400
 
 
 class BreakingStore(RedisStore):
@@ -30,17 +38,30 @@ class BreakingStore(RedisStore):
 
 @pytest.fixture
 def store(redis_server: RedisServer) -> Iterator[RedisStore]:
-    opened = RedisStore(redis_server.url)
+    opened = RedisStore(redis_server.url, kept_seconds=0)
     yield opened
     opened.close()
 
 
-def many_counts() -> Counts:
-    days = {20_000 + day: 1 + day for day in range(30)}
-    times = {"first": 20_000 * 86400, "last": 20_029 * 86400}
-    return Counts(
-        {f"/{name}": FileRecord(full=465, days=dict(days), **times) for name in range(50)}, {404: 7}
-    )
+def tally_of(times: int) -> Tally:
+    return Tally.of(accesses=times, robots=times, sent_bytes=3 * times)
+
+
+def many_files() -> dict[str, FileRecord]:
+    days = {20_000 + day: tally_of(1 + day) for day in range(30)}
+    record = FileRecord(tally_of(465), 20_000 * DAY, 20_029 * DAY, days)
+    return {f"/{name}": replace(record, days=dict(days)) for name in range(50)}
+
+
+def many_of_site() -> SiteRecord:
+    days = {day: sum([tally] * 50, Tally()) for day, tally in many_files()["/0"].days.items()}
+    days[20_003] += Tally.of(uncounted=2, uncounted_sent=1)
+    hours = {20_000 * 24 + hour: tally_of(hour) for hour in range(1, 5)}
+    return SiteRecord(hours, days, {404: 7}, 19_999)
+
+
+def files_of(store: RedisStore) -> dict[str, FileRecord]:
+    return dict(store.contents()[1])
 
 
 def test_each_file_is_read_as_of_one_moment_while_others_count(
@@ -56,7 +77,9 @@ def test_each_file_is_read_as_of_one_moment_while_others_count(
             if ended.is_set():
                 break
             # New days in each batch; after a while old ones that come late.
-            entries = [("full", path, "1", str((1 + next(day) % 900) * 86400)) for path in paths]
+            entries = [
+                ("full", path, "people 2 1", str((1 + next(day) % 900) * DAY)) for path in paths
+            ]
             writer.apply(f"w-{number}", first, entries, patient=True)
         writer.close()
 
@@ -65,73 +88,60 @@ def test_each_file_is_read_as_of_one_moment_while_others_count(
         thread.start()
     try:
         before = 0
-        for _ in range(10):
-            counts = store.counts()
-            accesses = sum(record.accesses for record in counts.files.values())
-            assert [
-                path
-                for path, kept in counts.files.items()
-                if sum(kept.days.values()) != kept.accesses
-            ] == []
-            assert accesses >= before
-            before = accesses
+        for _ in range(8):
+            counts = files_of(store)
+            for record in counts.values():
+                assert sum(record.days.values(), Tally()) == record.total
+                assert record.total.sent_bytes == 2 * record.total.accesses
+            total = sum(record.total.accesses for record in counts.values())
+            assert total >= before
+            before = total
+            totals = store.totals()
+            assert totals.tally.accesses == totals.tally.completed >= before
     finally:
         ended.set()
         for thread in threads:
             thread.join()
-    counts = store.counts()
-    assert from_json(as_json(counts, sorted(counts.files))) == counts
-
-
-def test_a_day_that_begins_while_it_is_read_is_not_missed(redis_server: RedisServer) -> None:
-    class Interrupted(RedisStore):
-        """Counts once more, on a new day, after each look at the server."""
-
-        turn = 0
-
-        def _scan(self, key: str) -> Iterator[tuple[str, str]]:
-            yield from super()._scan(key)
-            self.turn += 1
-            self.apply("w-1", self.turn, [("full", "/f", "1", str(self.turn * 86400))])
-
-    store = Interrupted(redis_server.url)
-    store.apply("w-0", 1, [("full", "/f", "1", "0")])
-    record = store.counts().files["/f"]
-    assert record.days == dict.fromkeys(range(record.accesses), 1)
-    store.close()
+    files, totals = files_of(store), store.totals()
+    assert sum((record.total for record in files.values()), Tally()) == totals.tally
+    days = store.contents()[0].days
+    for day, tally in days.items():
+        assert tally == sum((record.days.get(day, Tally()) for record in files.values()), Tally())
 
 
 def test_counts_whose_days_are_incomplete_can_be_read(store: RedisStore) -> None:
-    counts = Counts({
-        "/f": FileRecord(full=5, first=1, last=20_000 * 86400, days={3: 1}),
-        "/wide": FileRecord(full=5, first=1, last=253_402_300_799, days={3: 1}),
-        "/head": FileRecord(head=1),
-    })  # fmt: skip
-    store.add(counts)
-    assert store.counts() == counts
+    counts = {
+        "/f": FileRecord(tally_of(5), 1, 20_000 * DAY, {3: tally_of(1)}),
+        "/wide": FileRecord(tally_of(5), 1, 253_402_300_799, {3: tally_of(1)}),
+        "/head": FileRecord(Tally.of(head=1)),
+    }
+    store.add(counts.items())
+    assert files_of(store) == counts
 
 
+@pytest.mark.parametrize("day", [4, 6])
 def test_a_day_outside_the_times_is_forgotten_with_its_file(
-    redis_server: RedisServer, store: RedisStore
+    redis_server: RedisServer, store: RedisStore, day: int
 ) -> None:
-    store.add(
-        Counts({"/f": FileRecord(full=2, first=5 * 86400, last=5 * 86400 + 1, days={4: 1, 6: 1})})
-    )
-    assert store.counts().files["/f"].days == {4: 1, 6: 1}
+    record = FileRecord(tally_of(2), 5 * DAY, 5 * DAY + 1, {day: tally_of(2)})
+    store.add([("/f", record)])
+    assert files_of(store) == {"/f": record}
     store.reset(["/f"])
-    assert redis_server.ask("HLEN", script.DAYS) == b":0\r\n"
+    assert redis_server.ask("EXISTS", f"{script.MONTH}{1970 * 12}") == b":0\r\n"
 
 
 def test_an_import_that_broke_off_goes_on(redis_server: RedisServer, store: RedisStore) -> None:
     breaking = BreakingStore(redis_server.url)
     with pytest.raises(CounterError, match="repeat it"):
-        breaking.add(many_counts())
+        breaking.add(many_files().items(), many_of_site())
     breaking.close()
-    arrived = store.counts().files
-    assert arrived
-    assert all(arrived[path] == many_counts().files[path] for path in arrived), "no file half"
-    store.add(many_counts())
-    assert store.counts() == many_counts()
+    arrived = files_of(store)
+    assert 0 < len(arrived) < 50
+    assert all(arrived[path] == many_files()[path] for path in arrived), "no file half"
+    store.add(many_files().items(), many_of_site())
+    assert files_of(store) == many_files()
+    assert store.contents()[0] == many_of_site()
+    assert store.totals().uncounted == 2
 
 
 @pytest.mark.parametrize("each", [False, True])
@@ -140,11 +150,40 @@ def test_an_import_that_broke_off_begins_anew_after_a_reset(
 ) -> None:
     breaking = BreakingStore(redis_server.url)
     with pytest.raises(CounterError):
-        breaking.add(many_counts())
+        breaking.add(many_files().items())
     breaking.close()
-    store.reset(list(store.counts().files) if each else None)
-    store.add(many_counts())
-    assert store.counts() == many_counts()
+    store.reset(list(files_of(store)) if each else None)
+    store.add(many_files().items())
+    assert files_of(store) == many_files()
+    assert store.totals().tally == sum([tally_of(465)] * 50, Tally())
+
+
+def test_nothing_is_added_when_its_source_fails_or_it_is_too_much(store: RedisStore) -> None:
+    def failing() -> Iterator[tuple[str, FileRecord]]:
+        yield from many_files().items()
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - our own
+        store.add(failing())
+    half = FileRecord(Tally.of(accesses=LIMIT // 2, own=LIMIT // 2), 1, 1)
+    with pytest.raises(CounterError, match="too many"):
+        store.add([*many_files().items(), ("/a", half), ("/b", half)])
+    assert files_of(store) == {}
+
+
+def test_large_numbers_stay_exact(store: RedisStore) -> None:
+    large = LIMIT - 10
+    tally = Tally.of(accesses=large, own=large - 1, sent_bytes=large)
+    store.add([("/f", FileRecord(tally, 1, DAY, {1: tally})), ("/g", FileRecord())])
+    assert store.apply("w", 1, [("full", "/f", "people 3", str(DAY))]) == [large + 1]
+    assert store.apply("w", 1, [("full", "/f", "people 3", str(DAY))]) == [large + 1]
+    record = files_of(store)["/f"]
+    assert record.total == record.days[1] == tally + Tally.of(accesses=1, sent_bytes=3)
+    assert [row.tally.accesses for row in store.ranked().rows] == [large + 1, 0]
+    assert store.accesses(["/f"]) == {"/f": large + 1}
+    assert store.ranked(limit=1).next
+    [row] = store.ranked(limit=1, after=store.ranked(limit=1).next).rows
+    assert row.path == "/g"
 
 
 def test_a_reset_does_not_forget_who_counts(store: RedisStore) -> None:
@@ -152,18 +191,87 @@ def test_a_reset_does_not_forget_who_counts(store: RedisStore) -> None:
     store.apply("w-1", 1, entries)
     store.reset()
     store.apply("w-1", 1, entries)
-    assert store.counts() == Counts()
+    assert files_of(store) == {}
 
 
 def test_an_import_leaves_nothing_behind(redis_server: RedisServer, store: RedisStore) -> None:
-    few = Counts({"/f": FileRecord(full=1, first=1, last=1, days={0: 1})})
-    for added in (few, many_counts()):
-        store.add(added)
+    few = {"/f": FileRecord(tally_of(1), 1, 1, {0: tally_of(1)})}
+    for added in (few, many_files()):
+        store.add(added.items())
     for command, key in (
         ("HLEN", script.WRITERS),
         ("HLEN", script.REPLIES),
         ("ZCARD", script.SEEN),
     ):
         assert redis_server.ask(command, key) == b":0\r\n"
-    store.add(few)
-    assert store.counts().files["/f"].accesses == 2
+    store.add(few.items())
+    assert files_of(store)["/f"].total.accesses == 2
+
+
+def test_a_list_is_kept_for_a_while(redis_server: RedisServer) -> None:
+    now = [20_000.0 * DAY]
+    store = RedisStore(redis_server.url, clock=lambda: now[0], kept_seconds=60)
+    store.apply("w", 1, [("full", "/f", "people", str(20_000 * DAY))])
+    first = store.ranked("bytes")
+    directory = store.directory("/")
+    now[0] += 1
+    store.apply("w", 2, [("full", "/g", "people 3", str(20_000 * DAY))])
+    again = store.ranked("bytes")
+    assert (again, again.as_of) == (first, 20_000 * DAY), "as of the moment that it says"
+    assert store.directory("/") == directory
+    assert [row.path for row in store.ranked("completed").rows] == ["/f", "/g"], "another list"
+    assert store.directory("/g/").files == 0
+    assert store.ranked().matched == 2, "this one costs nothing"
+    store.reset(["/f"])
+    assert [row.path for row in store.ranked("bytes").rows] == ["/g"]
+    store.close()
+
+
+@pytest.mark.parametrize("path", ["/a*/", "/[b]/", "/c?/", "/d\\/", "/e^-f/"])
+def test_a_directory_whose_name_is_a_pattern(store: RedisStore, path: str) -> None:
+    for number, name in enumerate((f"{path}x", "/ab/x", "/b/x", "/cc/x", "/d/x", "/e/x"), 1):
+        store.apply("w", number, [("full", name, "people", str(DAY))])
+    assert store.directory(path).files == 1
+
+
+def test_a_page_of_equal_files_begins_where_the_last_one_was(store: RedisStore) -> None:
+    """Even when that one is gone, or has more accesses now."""
+    paths = [f"/{number:03}" for number in range(100)]
+    store.apply("w", 1, [("full", path, "people", str(DAY)) for path in paths])
+    page = store.ranked(limit=30)
+    assert [row.path for row in page.rows] == paths[:30]
+    store.apply("w", 101, [("full", "/029", "people", str(DAY))])
+    rest = store.ranked(after=page.next).rows
+    assert [row.path for row in rest] == paths[30:]
+    assert rest[0].rank == 31
+    store.reset(["/029"])
+    assert [row.path for row in store.ranked(after=page.next).rows] == paths[30:]
+
+
+def test_reading_does_not_disturb_what_is_kept(
+    redis_server: RedisServer, store: RedisStore
+) -> None:
+    store.add(many_files().items(), many_of_site())
+
+    client = redis.Redis(unix_socket_path=redis_server.path)
+
+    def everything() -> dict[object, object]:
+        return {key: client.dump(key) for key in client.keys("*")}
+
+    before = everything()
+    period = Period(20_000, 20_029)
+    answers: list[Any] = [
+        store.totals(),
+        store.series("day", period),
+        store.series("month", period, "/1"),
+        store.ranked("bytes", period),
+        store.file("/1", period),
+        store.directory("/"),
+    ]
+    assert isinstance(answers[0], Totals)
+    assert None not in answers
+    list(store.contents()[1])
+    assert accesses(redis_server.url)["/1"] == 465
+    assert everything() == before
+    assert len(before) > 8
+    client.close()

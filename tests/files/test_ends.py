@@ -28,14 +28,13 @@ class Body:
             environ["HTTP_RANGE"] = field
         if wrapped:
             environ["wsgi.file_wrapper"] = FileWrapper
-        self.body: Any = site.app(environ, lambda *_: lambda _: None)
-        self.slice: Any = self.body.filelike if wrapped else self.body
+        body: Any = site.app(environ, lambda *_: lambda _: None)
+        self.body = body
+        self.slice = body.filelike if wrapped else body
 
     def read(self, blocks: int) -> None:
         """Send so many blocks, and lose the connection; all for -1."""
-        sent = 0
-        for _ in self.body:
-            sent += 1
+        for sent, _ in enumerate(self.body, 1):
             if sent == blocks:
                 break
 
@@ -138,7 +137,7 @@ def test_a_held_file_is_handed_over_with_the_answer(site: Site) -> None:
         ("bytes=5-8", "resumed", 4, False),
         ("bytes=0-1", "probe", 2, False),
     ):
-        more = {} if field is None else {"HTTP_RANGE": field}
+        more: dict[str, Any] = {} if field is None else {"HTTP_RANGE": field}
         site.get("/small.txt", **more)
         assert site.counter.counted[-1] == ("/small.txt", kind)
         assert site.counter.details[-1][1:3] == (sent, complete)

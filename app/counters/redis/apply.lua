@@ -1,68 +1,19 @@
 -- Applies a writer's batch of counts once, and returns its numbers.
 --
--- ARGV: the writer, the number of its first entry, then four for each entry: operation, name, amount, time.
---   full | partial | not_modified | resumed | head   path   1       seconds since the epoch
---   status                                           code   count   0
---   record                                           path   "full partial not_modified resumed head first last"  0
---   day                                              "DAY path"  accesses  0
--- A file's value in the hash of files is the text of a record, as above. Without entries the script
--- only tries what a batch does, and leaves nothing behind. It changes nothing or everything,
--- whatever Redis refuses.
+-- ARGV: the writer, the number of its first entry, then four for each entry: operation, name,
+-- amount, time. `entries.py` says what they are. Without entries the script only tries what a batch
+-- does, and leaves nothing behind. It changes nothing or everything, whatever Redis refuses.
 
 -- A writer that was never finished (its host vanished with its journal) is forgotten after this time.
 local FORGET_AFTER = 30 * 86400
+local MOST_CLIENTS = 100000
+local DOUBLE_CLICK = 30
+local DOWNLOADED = 2 ^ 24
 
-local files, days, statuses, writers, seen, replies = unpack(KEYS)
 local writer, first = ARGV[1], tonumber(ARGV[2])
 local known = redis.call('HGET', writers, writer)
 local last = tonumber(known or '0')
 local now = tonumber(redis.call('TIME')[1])
-local place = {full = 1, partial = 2, not_modified = 3, resumed = 4, head = 5}
--- What was read and then changed; nothing of it is written before all is known.
-local records, sums = {}, {[days] = {}, [statuses] = {}}
-local function read(path)
-  local record = records[path]
-  if record then return record end
-  record = {0, 0, 0, 0, 0, 0, 0}
-  local text = redis.call('HGET', files, path)
-  if text then
-    local i = 1
-    for number in string.gmatch(text, '%d+') do
-      record[i] = tonumber(number)
-      i = i + 1
-    end
-  end
-  records[path] = record
-  return record
-end
-local function add(key, field, amount)
-  local sum = sums[key][field] or tonumber(redis.call('HGET', key, field) or '0')
-  sums[key][field] = sum + amount
-end
-local function count(kind, path, time)
-  local record = read(path)
-  record[place[kind]] = record[place[kind]] + 1
-  if place[kind] > 3 then return 0 end
-  if record[6] == 0 or time < record[6] then record[6] = time end
-  if time > record[7] then record[7] = time end
-  add(days, string.format('%d %s', math.floor(time / 86400), path), 1)
-  return record[1] + record[2] + record[3]
-end
-local function merge(path, text)
-  local record = read(path)
-  local i = 1
-  for word in string.gmatch(text, '%d+') do
-    local number = tonumber(word)
-    if i <= 5 then
-      record[i] = record[i] + number
-    elseif i == 6 then
-      if record[6] == 0 or (number > 0 and number < record[6]) then record[6] = number end
-    elseif number > record[7] then
-      record[7] = number
-    end
-    i = i + 1
-  end
-end
 local numbers = {}
 local entries = (#ARGV - 2) / 4
 if entries > 0 and first + entries - 1 <= last then
@@ -77,26 +28,228 @@ if entries > 0 and first + entries - 1 <= last then
   for i = 1, entries do numbers[i] = 0 end
   return numbers
 end
-for i = 1, entries do
-  local at = 3 + (i - 1) * 4
-  local operation, name, amount, time = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  numbers[i] = 0
-  if first + i - 1 > last then
-    if operation == 'status' then
-      add(statuses, name, tonumber(amount))
-    elseif operation == 'day' then
-      add(days, name, tonumber(amount))
-    elseif operation == 'record' then
-      merge(name, amount)
-    else
-      numbers[i] = count(operation, name, tonumber(time))
+
+local is_access = {full = true, partial = true, not_modified = true}
+local completes = {
+  full = PLACE.completed, partial = PLACE.completed, resumed = PLACE.resumed_completed,
+}
+-- An entry of the previous version has 1 in the class's place.
+local of_class = {
+  ['1'] = PLACE.unknown, unknown = PLACE.unknown, tools = PLACE.tools, robots = PLACE.robots,
+  own = PLACE.own,
+}
+
+local function grow(tally, changes)
+  for i = 1, #changes, 2 do
+    local place = changes[i]
+    tally[place] = (tally[place] or 0) + changes[i + 1]
+  end
+end
+local function book_site(at, changes)
+  local hour = floor(at / 3600)
+  grow(of_site, changes)
+  grow(in_table(of_hours, hour), changes)
+  grow(in_table(of_days, floor(at / 86400)), changes)
+  if not newest_hour or hour > newest_hour then newest_hour = hour end
+end
+local function book(path, file, at, changes)
+  grow(file.total, changes)
+  grow(of_day(path, file, floor(at / 86400)), changes)
+  book_site(at, changes)
+end
+
+-- Clients: the rule of client_rows.py.
+local function rows_of(path, day)
+  local key = clients_key(path, day)
+  local of_key = clients[key]
+  if not of_key then
+    of_key = {rows = {}, is_new = redis.call('EXISTS', key) == 0}
+    clients[key] = of_key
+  end
+  return of_key, key
+end
+local function row_of(of_key, key, client)
+  local row = of_key.rows[client]
+  if row == nil then
+    row = false
+    local text = not of_key.is_new and redis.call('HGET', key, client)
+    if text then
+      local last_seen, hours_seen, total = string.match(text, '^(%d+) (%d+) (%d+)$')
+      row = {last = tonumber(last_seen), seen = tonumber(hours_seen), total = tonumber(total)}
+    end
+    of_key.rows[client] = row
+  end
+  return row
+end
+local function has(row, flag) return floor(row.seen / flag) % 2 == 1 end
+local function count_client(path, file, kind, at, sent, client, enough, changes)
+  local day = floor(at / 86400)
+  local of_key, key = rows_of(path, day)
+  local row = row_of(of_key, key, client)
+  if not row then
+    if kind == 'head' or kind == 'probe' then return end
+    local told_apart = of_day(path, file, day)[PLACE.clients] or 0
+    -- The rows of a day that is over are gone some time; who had one cannot be told then.
+    if of_key.is_new and told_apart > 0 and day < file.day and not next(of_key.rows, client) then
+      return
+    end
+    if told_apart <= MOST_CLIENTS then
+      changes[#changes + 1], changes[#changes + 2] = PLACE.clients, 1
+    end
+    if told_apart >= MOST_CLIENTS then return end
+    row = {last = 0, seen = 0, total = 0, changed = true}
+    of_key.rows[client] = row
+  end
+  if is_access[kind] then
+    local hour = 2 ^ (floor(at / 3600) % 24)
+    if not has(row, hour) then
+      row.seen = row.seen + hour
+      changes[#changes + 1], changes[#changes + 2] = PLACE.unique_requests, 1
+    end
+    if at - row.last > DOUBLE_CLICK then
+      changes[#changes + 1], changes[#changes + 2] = PLACE.total_requests, 1
+    end
+    if at > row.last then row.last = at end
+    row.changed = true
+  elseif kind ~= 'resumed' then
+    return
+  end
+  if kind ~= 'not_modified' and not has(row, DOWNLOADED) then
+    row.total, row.changed = row.total + sent, true
+    if row.total >= enough then
+      row.seen = row.seen + DOWNLOADED
+      changes[#changes + 1], changes[#changes + 2] = PLACE.downloads, 1
     end
   end
 end
--- Redis refuses a command, not a script: for want of memory, or rights to a command or a key. So what it may refuse
--- comes first, and changes nothing that counts; what comes after is HSET alone, of these keys.
-redis.call('HSET', writers, writer, string.format('%.0f', last))
-for _, key in ipairs({files, days, statuses, replies}) do redis.call('HDEL', key, '') end
+
+local function words_of(amount)
+  local words = {}
+  for word in string.gmatch(amount, '%S+') do words[#words + 1] = word end
+  return words[1], tonumber(words[2] or '0'), words[3] == '1', words[4], tonumber(words[5] or '0')
+end
+
+local function count(kind, path, amount, at)
+  local class, sent, complete, client, enough = words_of(amount)
+  local file, changes = load_or_new(path), {}
+  local day = floor(at / 86400)
+  if day > file.day then begin_day(path, file, day) end
+  if kind ~= 'full' then changes[1], changes[2] = PLACE[kind], 1 end
+  if is_access[kind] then
+    changes[#changes + 1], changes[#changes + 2] = PLACE.accesses, 1
+    if of_class[class] then
+      changes[#changes + 1], changes[#changes + 2] = of_class[class], 1
+    end
+    note_times(file, at, at)
+  end
+  if complete and completes[kind] then
+    changes[#changes + 1], changes[#changes + 2] = completes[kind], 1
+  end
+  if sent > 0 then changes[#changes + 1], changes[#changes + 2] = PLACE.sent_bytes, sent end
+  if client then count_client(path, file, kind, at, sent, client, enough, changes) end
+  book(path, file, at, changes)
+  return is_access[kind] and file.total[PLACE.accesses] or 0
+end
+
+-- Whether an answer of a kind can still be under way: more were begun on its day than completed.
+local function was_begun(tally, kind)
+  local function number(name) return tally[PLACE[name]] or 0 end
+  if kind == 'resumed' then return number('resumed') > number('resumed_completed') end
+  return number('accesses') - number('not_modified') > number('completed')
+end
+local function add_sent(path, amount, at)
+  local kind, sent, complete, client, enough = words_of(amount)
+  local file, day = load(path), floor(at / 86400)
+  if not file or day > file.day or not was_begun(of_day(path, file, day), kind) then return end
+  local changes = {}
+  if complete and completes[kind] then changes[1], changes[2] = completes[kind], 1 end
+  if sent > 0 then changes[#changes + 1], changes[#changes + 2] = PLACE.sent_bytes, sent end
+  if client then
+    local of_key, key = rows_of(path, day)
+    local row = row_of(of_key, key, client)
+    if row and not has(row, DOWNLOADED) then
+      row.total, row.changed = row.total + sent, true
+      if row.total >= enough then
+        row.seen = row.seen + DOWNLOADED
+        changes[#changes + 1], changes[#changes + 2] = PLACE.downloads, 1
+      end
+    end
+  end
+  book(path, file, at, changes)
+end
+
+-- An import.
+local function add_record(path, amount)
+  local added, file = cjson.decode(amount), load_or_new(path)
+  add(file.total, added[3])
+  add(of_site, added[3])
+  note_times(file, added[1], added[2])
+  return not is_too_much(file.total)
+end
+local function add_day(path, amount)
+  local added, file = cjson.decode(amount), load_or_new(path)
+  add(of_day(path, file, added[1]), added[2])
+end
+local function add_site_day(day, amount)
+  local added = cjson.decode(amount)
+  add(in_table(of_days, day), added)
+  local uncounted = {}
+  uncounted[PLACE.uncounted] = added[PLACE.uncounted]
+  uncounted[PLACE.uncounted_sent] = added[PLACE.uncounted_sent]
+  add(of_site, uncounted)
+end
+
+local of_no_file = {status = true, uncounted = true, site_hour = true, site_day = true,
+  detailed = true}
+local is_import = false
+local paths, is_known = {}, {}
+for at = 3, #ARGV, 4 do
+  local path = ARGV[at + 1]
+  if not of_no_file[ARGV[at]] and not is_known[path] then
+    is_known[path] = true
+    paths[#paths + 1] = path
+  end
+end
+read_ahead(paths)
+for i = 1, entries do
+  local at = 3 + (i - 1) * 4
+  local operation, name, amount, time = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  numbers[i] = 0
+  if first + i - 1 > last then
+    if operation == 'sent' then
+      add_sent(name, amount, time)
+    elseif operation == 'status' then
+      of_statuses[name] = (of_statuses[name] or 0) + tonumber(amount)
+    elseif operation == 'uncounted' then
+      local accesses, transfers = string.match(amount, '^(%d+) (%d+)$')
+      book_site(time, {PLACE.uncounted, tonumber(accesses), PLACE.uncounted_sent,
+        tonumber(transfers)})
+    elseif operation == 'record' then
+      is_import = true
+      if not add_record(name, amount) then
+        return redis.error_reply('ERR these are too many to be added')
+      end
+    elseif operation == 'day' then
+      add_day(name, amount)
+    elseif operation == 'site_hour' then
+      add(in_table(of_hours, tonumber(name)), cjson.decode(amount))
+    elseif operation == 'site_day' then
+      add_site_day(tonumber(name), amount)
+    elseif operation == 'detailed' then
+      detailed_since = tonumber(amount)
+    else
+      numbers[i] = count(operation, name, amount, time)
+    end
+  end
+end
+-- What is counted is never refused.
+if is_too_much(read_site()) and is_import then
+  return redis.error_reply('ERR these are too many to be added')
+end
+
+redis.call('HSET', writers, writer, format('%.0f', last))
+probe(entries == 0)
+redis.call('HDEL', replies, '')
 redis.call('ZREM', seen, '')
 if not known then
   local old = redis.call('ZRANGEBYSCORE', seen, '-inf', now - FORGET_AFTER, 'LIMIT', 0, 100)
@@ -112,14 +265,13 @@ if entries == 0 then
   redis.call('ZREM', seen, writer)
   return numbers
 end
-for path, record in pairs(records) do
-  redis.call('HSET', files, path, string.format('%.0f %.0f %.0f %.0f %.0f %.0f %.0f', unpack(record)))
-end
-for key, fields in pairs(sums) do
-  for field, sum in pairs(fields) do redis.call('HSET', key, field, string.format('%.0f', sum)) end
-end
+write()
 local reply = ''
-if entries <= 64 then reply = string.format('%.0f:', first) .. table.concat(numbers, ' ') end
+if entries <= 64 then
+  local texts = {}
+  for i = 1, entries do texts[i] = format('%.0f', numbers[i]) end
+  reply = format('%.0f:', first) .. concat(texts, ' ')
+end
 redis.call('HSET', replies, writer, reply)
-redis.call('HSET', writers, writer, string.format('%.0f', first + entries - 1))
+redis.call('HSET', writers, writer, format('%.0f', first + entries - 1))
 return numbers

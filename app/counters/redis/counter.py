@@ -1,61 +1,38 @@
-"""A counter over a remote store that may be away: exact, and never slower than the remote store's
-time limit.
+"""Counts in Redis, as servers count: nothing is lost while it is away, and no request waits long.
 
-The threads that count at the same time share a round trip: the first to come leads, and sends a
-batch for all that wait; whoever comes meanwhile waits for the next. An access is answered only when
-the remote store has it, with its number, or when the journal has it, without. So a batch without a
-reply goes into the journal under the numbers that it was sent with, by which the remote store knows
-it again.
+What is counted becomes an entry, which `sender.py` brings to the store or into the journal. What is
+read comes from the store, and says how many accesses still wait on this host.
 
-Once the remote store has failed, everything goes into the journal alone, until the process's
-courier, a thread, finds the store again. Then counting begins with a new writer at once, and the
-courier delivers beside it what the old one has waiting, and what dead processes of this host left
-behind. A store that answers too slowly for a request to wait is not away: all goes through the
-journal then, from which the courier, who has time, delivers again and again.
-
-What is sent to the remote store, and how, is `redis.py`'s affair.
+No client's address is in an entry, only a hash with the day's salt. When the salt is not known,
+because Redis is away since the day began, the access is counted and its client is not.
 """
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from threading import Event, Lock, Thread
-from time import gmtime, monotonic, strftime, time
+from dataclasses import replace
+from time import time
+from typing import TypeVar
 
-from ... import after_fork
-from ..contract import ACCESSES, Announce, CounterError, Counts, Kind
-from ..outage import Outage, tell
-from .delivery import Delivery
-from .journal import Entry, Journal, Writer
-from .store import RedisStore, RemoteRefusedError
+from ..client_rows import client_hash
+from ..contract import ACCESSES, Announce, Class, CounterError, Kind
+from ..periods import SECONDS_PER_DAY, Period, Unit
+from ..reading import (
+    Answer,
+    Contents,
+    DirectoryAnswer,
+    FileAnswer,
+    FileRecord,
+    Order,
+    Ranking,
+    Series,
+    SiteRecord,
+    Totals,
+)
+from .entries import count_entry, sent_entry, uncounted_entry
+from .sender import RETRY_SECONDS, Sender
+from .store import RedisStore
+from .waiting import WaitingAccesses
 
-_MOST_IN_BATCH = 128
-_STATUS_SECONDS = 0.1
-_RETRY_SECONDS = 0.5
-_BEGIN_SECONDS = 0.2
-_ADOPT_SECONDS = 5.0
-_CLOSE_SECONDS = 2.0
-#: A store that takes a larger part of the time that a request waits is slow.
-_QUICK = 0.5
-
-
-class _Waiting:
-    """An entry on its way, and the thread that waits for it."""
-
-    __slots__ = ("announce", "done", "entry", "is_access", "leads", "number")
-
-    def __init__(self, entry: Entry, is_access: bool, announce: Announce | None) -> None:
-        self.entry = entry
-        self.is_access = is_access
-        self.announce = announce if is_access else None
-        self.number: int | None = None
-        self.done: Lock | None = None  # held until the entry is settled, once somebody waits for it
-        self.leads = False
-
-    def settle(self, number: int | None) -> None:
-        self.number = number
-        if self.announce is not None:
-            self.announce(number)
+_A = TypeVar("_A", bound=Answer)
 
 
 class JournaledCounter:
@@ -70,340 +47,122 @@ class JournaledCounter:
         directory: str,
         *,
         clock: Callable[[], float] = time,
-        retry: float = _RETRY_SECONDS,
+        retry: float = RETRY_SECONDS,
     ) -> None:
         self._remote = remote
         self._clock = clock
-        self._retry = retry
-        self._outage = Outage()
-        self._closed = False
-        try:
-            self._journal = Journal(os.path.join(directory, remote.identity))
-        except OSError as error:
-            raise CounterError(f"counts: {directory}: {error.strerror}") from None
-        self._delivery = Delivery(remote, self._journal)
-        self._begin()
-        try:
-            remote.check(quick=True)
-        except RemoteRefusedError:
-            self._journal.close()
-            remote.close()
-            raise
-        except CounterError as error:
-            self._away = True
-            tell(f"{error}; accesses wait in {directory} until it is there")
-        after_fork.register(self)
-        # What dead processes left is delivered without waiting for the first request.
-        with self._lock:
-            self._start_courier()
+        self._sender = Sender(remote, directory, clock=clock, retry=retry)
+        self._waiting = WaitingAccesses(self._sender.directory)
 
-    def _begin(self) -> None:
-        """Set what belongs to one process."""
-        self._lock = Lock()
-        self._away = False
-        self._leading = False
-        self._pending: deque[_Waiting] = deque()
-        self._statuses: dict[int, int] = {}
-        # The entry numbers of this process.
-        self._writer: Writer | None = None
-        self._next = 1
-        self._last_numbers: dict[str, int] = {}
-        # The courier.
-        self._courier: Thread | None = None
-        self._is_slow = False
-        self._told = ""
-        self._wake = Event()
-        self._end = Event()
+    # Counting
 
-    def begin_in_child(self) -> None:
-        self._begin()
+    def count(
+        self,
+        path: str,
+        kind: Kind,
+        announce: Announce | None = None,
+        class_: Class = "unknown",
+        sent: int = 0,
+        complete: bool = False,
+        client: bytes | None = None,
+        enough: int = 0,
+        at: int = 0,
+    ) -> int | None:
+        at = at or int(self._clock())
+        hashed = None if client is None else self._hash(client, at)
+        entry = count_entry(path, kind, class_, sent, complete, hashed, enough, at)
+        return self._sender.submit(entry, kind in ACCESSES, announce)
 
-    # ------------------------------------------------------------------ counting
-
-    def count(self, path: str, kind: Kind, announce: Announce | None = None) -> int | None:
-        entry = (kind._value_, path, "1", str(int(self._clock())))
-        return self._submit(_Waiting(entry, kind in ACCESSES, announce))
+    def sent(
+        self,
+        path: str,
+        kind: Kind,
+        sent: int,
+        complete: bool,
+        at: int,
+        client: bytes | None = None,
+        enough: int = 0,
+    ) -> None:
+        hashed = None if client is None else self._hash(client, at)
+        self._sender.submit(sent_entry(path, kind, sent, complete, hashed, enough, at))
 
     def answered(self, status: int) -> None:
-        with self._lock:
-            self._statuses[status] = self._statuses.get(status, 0) + 1
-            begun = self._begun()
-        if begun and not self._wake.is_set():
-            self._wake.set()
+        self._sender.answered(status)
 
-    def _submit(self, waiting: _Waiting) -> int | None:
-        with self._lock:
-            if not self._begun() or self._away:
-                self._keep([waiting])
-                return None
-            self._pending.append(waiting)
-            if self._leading:
-                done = waiting.done = Lock()
-                done.acquire()
-            else:
-                self._leading = True
-                done = None
-        if done is not None:
-            done.acquire()
-            if not waiting.leads:
-                return waiting.number
-        self._lead()
-        return waiting.number
+    def uncounted(self, accesses: int, transfers: int, at: int) -> None:
+        self._sender.submit(uncounted_entry(accesses, transfers, at))
 
-    def _lead(self) -> None:
-        """Send one batch for all who wait, and pass the lead on."""
-        with self._lock:
-            batch = [
-                self._pending.popleft() for _ in range(min(len(self._pending), _MOST_IN_BATCH))
-            ]
-            token, first = self._writer.token if self._writer else "", self._next
-            self._next += len(batch)
-        try:
-            numbers = self._remote.apply(token, first, [waiting.entry for waiting in batch])
-        except BaseException as error:
-            with self._lock:
-                self._leave(error)
-                batch += self._pending
-                self._pending.clear()
-                # The remote store may have what was sent. If the journal has not, these numbers are
-                # not used again.
-                unused, self._next = self._next, first
-                self._keep(batch)
-                self._next = max(self._next, unused)
-                self._leading = False
-            _release(batch)
-            if not isinstance(error, Exception):
-                raise
-            return
-        for waiting, number in zip(batch, numbers, strict=True):
-            waiting.settle(number or None if waiting.is_access else None)
-            if number:
-                self._note(waiting.entry[1], number)
-        with self._lock:
-            if self._outage.retry_at:
-                self._outage.ended()
-            if self._pending:
-                leader = self._pending[0]
-                leader.leads = True
-                _release([leader])
-            else:
-                self._leading = False
-        _release(batch)
+    def _hash(self, client: bytes, at: int) -> bytes | None:
+        day, salts = at // SECONDS_PER_DAY, self._remote.salts
+        salt = salts.known(day) if self._sender.is_away else salts.of(day)
+        return client_hash(client, salt) if salt else None
 
-    def _note(self, path: str, number: int) -> None:
-        """Say once when the store's numbers have gone back; by the leader alone."""
-        last = self._last_numbers.get(path, 0)
-        if number <= last:
-            self._last_numbers.clear()  # the other files' went back with it
-            moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(self._clock()))
-            tell(
-                f"counts: {self._remote.name}: counts went back by {moment}, those of {path} from"
-                f" {last} to {number}: "
-                "they were reset, or the store begins with older data; numbers come a second time"
-            )
-        self._last_numbers[path] = number
-
-    def _leave(self, error: BaseException) -> None:
-        self._away = True
-        self._wake.set()
-        reason = (
-            error
-            if isinstance(error, CounterError)
-            else f"counts: {self._remote.name}: {type(error).__name__}"
-        )
-        self._told = f"{reason}; accesses wait in {self._journal.directory} until it works again"
-        tell(self._told)
-
-    def _keep(self, batch: list[_Waiting]) -> None:
-        """Write *batch* into the journal and settle it; with the lock held."""
-        accesses = [waiting for waiting in batch if waiting.is_access]
-        try:
-            if self._outage.retry_at and self._outage.is_waiting():
-                raise CounterError("")
-            if not self._begun() or self._writer is None:
-                raise CounterError(f"counts: journal {self._journal.directory}: {self._refusal}")
-            entries = [waiting.entry for waiting in batch]
-            self._journal.append(self._writer, self._next, entries)
-            self._next += len(entries)
-        except CounterError as error:
-            if not self._outage.is_waiting():
-                self._outage.failed(error)
-            for _ in accesses:
-                self._outage.uncounted()
-        else:
-            if self._outage.retry_at:
-                self._outage.ended()
-        for waiting in batch:
-            waiting.settle(None)
-
-    def _begun(self) -> bool:
-        """With the lock held: register with the journal and start the courier, once."""
-        if self._writer is None:
-            try:
-                self._writer, self._next = self._journal.register(), 1
-            except (OSError, CounterError) as error:
-                self._refusal = getattr(error, "strerror", None) or str(error)
-                return False
-        self._start_courier()
-        return True
-
-    def _start_courier(self) -> None:
-        """Start this process's courier, once; with the lock held."""
-        if self._courier is None and not self._end.is_set():
-            self._courier = Thread(target=self._run, name="count-courier", daemon=True)
-            try:
-                self._courier.start()
-            except RuntimeError:  # the interpreter is ending: close() delivers
-                self._courier = None
-
-    # ------------------------------------------------------------------ the courier
-
-    def _run(self) -> None:
-        # A start check closes at once what it opens, and may fork then: this thread is to be gone,
-        # not in a call.
-        self._end.wait(_BEGIN_SECONDS)
-        adopt_at = 0.0
-        while not self._end.is_set():
-            if self._away:
-                reached, adopt_at = self._return(), 0.0
-            else:
-                reached = True
-            if reached and monotonic() >= adopt_at:
-                self._delivery.deliver_all(self._end)
-                adopt_at = monotonic() + _ADOPT_SECONDS
-            self._submit_statuses()
-            if self._away:
-                self._end.wait(self._retry)
-            else:
-                self._wake.wait(_ADOPT_SECONDS)
-                self._end.wait(_STATUS_SECONDS)
-            self._wake.clear()
-
-    def _return(self) -> bool:
-        """See whether the remote store is back; if it is, what waits is up for delivery.
-
-        A request waits for it again only if it answers well within the time that a request may
-        wait.
-        """
-        try:
-            is_quick = self._remote.check() < self._remote.timeout * _QUICK
-            if is_quick:
-                self._remote.check(quick=True)  # and so the next request finds a connection
-        except RemoteRefusedError as error:
-            self._tell_anew(
-                f"{error}; accesses wait in {self._journal.directory} until it works again"
-            )
-            return False
-        except CounterError:
-            return False
-        self._begin_writer(is_away=not is_quick)
-        if is_quick:
-            tell(f"counts: {self._remote.name} works again; what waited is delivered now")
-        elif self._is_slow:  # and not only the answer that it owed from before
-            self._tell_anew(f"counts: {self._remote.name}: answers take longer than a request may"
-                            " wait; accesses go "
-                            f"through {self._journal.directory}, and have no numbers")  # fmt: skip
-        self._is_slow = not is_quick
-        return True
-
-    def _tell_anew(self, line: str) -> None:
-        if line != self._told:
-            self._told = line
-            tell(line)
-
-    def _begin_writer(self, *, is_away: bool) -> None:
-        """If the writer has entries waiting, leave it to whoever delivers, and count with a new one
-        from now on.
-        """
-        with self._lock:
-            used = self._writer
-            if used is None or not used.has_waiting:  # and none will come, once it is not away
-                self._end_outage(is_away)
-                return
-        try:
-            writer = self._journal.register()
-        except (
-            CounterError,
-            OSError,
-        ):  # no room; delivering makes some, and the next count tries again
-            writer = None
-        with self._lock:
-            self._writer, self._next = writer, 1
-            self._end_outage(is_away)
-        self._journal.abandon(used)
-
-    def _end_outage(self, is_away: bool) -> None:
-        self._away = is_away
-        if self._outage.retry_at and not is_away and self._writer:
-            self._outage.ended()
-
-    def _submit_statuses(self) -> None:
-        with self._lock:
-            statuses, self._statuses = self._statuses, {}
-        now = str(int(self._clock()))
-        for status, answers in statuses.items():
-            self._submit(_Waiting(("status", str(status), str(answers), now), False, None))
-
-    # ------------------------------------------------------------------ reading and moving
+    # Reading
 
     def accesses(self, paths: Sequence[str]) -> dict[str, int]:
-        if self._away:
+        if self._sender.is_away:
             return {}
         try:
             return self._remote.accesses(paths)
-        except (CounterError, ValueError):  # the next count finds out; or it is no record
+        except CounterError:  # the next count finds out
             return {}
 
-    def counts(self) -> Counts:
-        """Return what the remote store has; what waits in journals is not in it."""
-        self._submit_statuses()
-        return self._remote.counts()
+    def totals(self) -> Totals:
+        return self._completed(self._up_to_date().totals())
 
-    def add(self, counts: Counts) -> None:
-        self._submit_statuses()
-        self._remote.add(counts)
+    def series(self, unit: Unit, period: Period, path: str | None = None) -> Series | None:
+        found = self._up_to_date().series(unit, period, path)
+        return None if found is None else self._completed(found)
+
+    def ranked(
+        self,
+        order: Order = "accesses",
+        period: Period | None = None,
+        match: str = "",
+        after: str = "",
+        limit: int = 100,
+        classes: frozenset[Class] | None = None,
+    ) -> Ranking:
+        store = self._up_to_date()
+        return self._completed(store.ranked(order, period, match, after, limit, classes))
+
+    def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
+        found = self._up_to_date().file(path, period)
+        return None if found is None else self._completed(found)
+
+    def directory(self, path: str) -> DirectoryAnswer:
+        return self._completed(self._up_to_date().directory(path))
+
+    def _up_to_date(self) -> RedisStore:
+        self._sender.submit_held()
+        return self._remote
+
+    def _completed(self, answer: _A) -> _A:
+        """Add to an answer what this process knows and the store does not."""
+        accesses, transfers = self._sender.missed
+        return replace(
+            answer,
+            pending=self._waiting.count(),
+            uncounted=answer.uncounted + accesses,
+            uncounted_sent=answer.uncounted_sent + transfers,
+        )
+
+    # Moving
+
+    def contents(self) -> Contents:
+        """Return what the remote store has; what waits in journals is not in it."""
+        return self._up_to_date().contents()
+
+    def add(
+        self, records: Iterable[tuple[str, FileRecord]], site: SiteRecord | None = None
+    ) -> None:
+        self._up_to_date().add(records, site)
 
     def reset(self, paths: Iterable[str] | None = None) -> None:
-        self._submit_statuses()
-        self._remote.reset(paths)
+        self._up_to_date().reset(paths)
 
     def close(self) -> None:
         """Deliver what can be delivered now; the rest waits in the journal for another process or
         the next start.
         """
-        if self._closed:
-            return
-        self._closed = True
-        self._end.set()
-        self._wake.set()
-        courier = self._courier
-        if courier is not None:
-            courier.join(_CLOSE_SECONDS)
-        self._submit_statuses()
-        with self._lock:
-            writer, self._writer = self._writer, None
-        self._outage.close()
-        if courier is not None and courier.is_alive():
-            # it still delivers, by a connection that hangs; the process's end frees the writer for
-            # others
-            return
-        if writer is not None:
-            try:
-                if self._away:
-                    self._journal.abandon(writer)
-                else:
-                    self._delivery.finish(writer)
-            except (CounterError, OSError):
-                pass  # left to others
-        self._remote.close()
-        self._journal.close()
-
-
-def _release(settled: Iterable[_Waiting]) -> None:
-    for waiting in settled:
-        done, waiting.done = (
-            waiting.done,
-            None,
-        )  # the next leader is released twice: to lead, and with its batch
-        if done is not None:
-            done.release()
+        self._sender.close()

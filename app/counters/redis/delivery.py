@@ -16,9 +16,9 @@ from ..outage import tell
 from .journal import Journal, Writer
 from .store import RedisStore
 
-#: Entries that are sent at once. Redis takes about two microseconds for each, in which nobody else
-#: is served.
-_MOST_AT_ONCE = 2000
+#: Entries that are sent at once. Redis takes some ten microseconds for each, in which nobody else is
+#: served.
+_MOST_AT_ONCE = 500
 _STORE = "store"
 #: An LMDB file was the journal once.
 _FORMER_FORMAT = "data.mdb"

@@ -7,7 +7,7 @@ local FORGET_AFTER = 30 * 86400  -- as in apply.lua
 -- applied.
 local KEEP_FINISHED = 3600
 
-local writers, seen, replies = KEYS[4], KEYS[5], KEYS[6]
+local writers, seen, replies = KEYS[8], KEYS[9], KEYS[10]
 local forget_at = tonumber(redis.call('TIME')[1]) - FORGET_AFTER + KEEP_FINISHED
 for _, writer in ipairs(ARGV) do
   if redis.call('HEXISTS', writers, writer) == 1 then redis.call('ZADD', seen, forget_at, writer) end

@@ -25,16 +25,15 @@ from zlib import crc32
 from ... import after_fork
 from ..contract import CounterError
 from ..outage import tell
-
-Entry = tuple[str, str, str, str]
+from .entries import Entry
 
 SYNC_SECONDS = 1.0
-_SUFFIX, _UNFINISHED = ".journal", ".new"
+SUFFIX, _UNFINISHED = ".journal", ".new"
 #: "tally-journal 1 BOOT DELIVERED STATE": the boot that it was written in, the end of what is
 #: delivered, and whether it was given up in order, with all of it on the disk ("ended"), or not
 #: ("open").
 _HEADER = "tally-journal 1 {:36.36} {:020d} {:5}\n"
-_HEADER_SIZE = len(_HEADER.format("", 0, ""))
+HEADER_SIZE = len(_HEADER.format("", 0, ""))
 _READ_SIZE = 1 << 20
 #: What is told as lost after a power failure: the accesses of so long a time, at the last known
 #: rate.
@@ -50,19 +49,18 @@ class Writer:
         self.size = os.fstat(descriptor).st_size
         #: Entries that could not be read.
         self.unreadable = 0
-        fields = os.pread(descriptor, _HEADER_SIZE, 0).decode("ascii", "replace").split()
-        known = len(fields) == 5 and fields[3].isdigit()
-        self.delivered = int(fields[3]) if known else _HEADER_SIZE
-        self._boot, self._state = (fields[2], fields[4]) if known else ("", "open")
+        fields = _header_in(descriptor)
+        self.delivered = int(fields[3]) if fields else HEADER_SIZE
+        self._boot, self._state = (fields[2], fields[4]) if fields else ("", "open")
 
     @property
     def token(self) -> str:
         """Names the writer to the remote store."""
-        return os.path.basename(self.path).removesuffix(_SUFFIX)
+        return os.path.basename(self.path).removesuffix(SUFFIX)
 
     @property
     def has_waiting(self) -> bool:
-        return self.size > max(self.delivered, _HEADER_SIZE)
+        return self.size > max(self.delivered, HEADER_SIZE)
 
     @property
     def is_open(self) -> bool:
@@ -115,14 +113,14 @@ class Journal:
     def register(self) -> Writer:
         """Return a new writer for this process. Raises OSError, and leaves nothing behind then."""
         os.makedirs(self.directory, 0o700, exist_ok=True)
-        path = os.path.join(self.directory, secrets.token_hex(8) + _SUFFIX)
+        path = os.path.join(self.directory, secrets.token_hex(8) + SUFFIX)
         unfinished = path + _UNFINISHED
         descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             writer = Writer(path, descriptor)
             writer.write_header("open")
-            writer.size = _HEADER_SIZE
+            writer.size = HEADER_SIZE
             os.rename(unfinished, path)  # only now can others see it, and it is locked
         except BaseException:
             with suppress(OSError):
@@ -139,10 +137,10 @@ class Journal:
         Raises OSError.
         """
         for name in sorted(os.listdir(self.directory)):
-            if name.endswith((_SUFFIX, _UNFINISHED)) and (
+            if name.endswith((SUFFIX, _UNFINISHED)) and (
                 writer := self._take(os.path.join(self.directory, name))
             ):
-                if name.endswith(_SUFFIX):
+                if name.endswith(SUFFIX):
                     yield writer
                 else:  # its process died while it registered
                     self.retire(writer)
@@ -173,9 +171,9 @@ class Journal:
 
     def empty(self, writer: Writer) -> None:
         """Forget the entries of a writer, all of which are delivered, for good. Raises OSError."""
-        if writer.size > _HEADER_SIZE:
-            os.ftruncate(writer.descriptor, _HEADER_SIZE)
-            writer.size = writer.delivered = _HEADER_SIZE
+        if writer.size > HEADER_SIZE:
+            os.ftruncate(writer.descriptor, HEADER_SIZE)
+            writer.size = writer.delivered = HEADER_SIZE
             writer.write_header()
             # Should it be there again after a power failure, nothing of it may be delivered again.
             os.fsync(writer.descriptor)
@@ -239,7 +237,7 @@ class Journal:
         these, and their end.
         """
         entries: list[Entry] = []
-        first, end = 0, max(writer.delivered, _HEADER_SIZE)
+        first, end = 0, max(writer.delivered, HEADER_SIZE)
         for line in _lines(os.pread(writer.descriptor, _READ_SIZE, end)):
             numbered = _parsed(line)
             if numbered is None:
@@ -254,7 +252,7 @@ class Journal:
 
     def count(self, writer: Writer) -> int:
         """Return how many entries are not delivered, as the lines say."""
-        lines, at = 0, max(writer.delivered, _HEADER_SIZE)
+        lines, at = 0, max(writer.delivered, HEADER_SIZE)
         while data := os.pread(writer.descriptor, _READ_SIZE, at):
             lines, at = lines + data.count(b"\n"), at + len(data)
         return lines
@@ -266,8 +264,8 @@ class Journal:
 
     def tell_lost(self, writer: Writer) -> None:
         """Say what a power failure took, once the others of its entries are delivered."""
-        if writer.lost_power and writer.size > _HEADER_SIZE:
-            start = max(_HEADER_SIZE, writer.size - _READ_SIZE)
+        if writer.lost_power and writer.size > HEADER_SIZE:
+            start = max(HEADER_SIZE, writer.size - _READ_SIZE)
             lines = _lines(os.pread(writer.descriptor, _READ_SIZE, start))
             times = [
                 int(numbered[1][3])
@@ -324,6 +322,18 @@ class Journal:
         if problem not in self._complaints:
             self._complaints.add(problem)
             tell(f"counts: journal {problem}")
+
+
+def delivered_in(descriptor: int) -> int | None:
+    """Return the end of what is delivered of an open file, None when its first line is unknown."""
+    fields = _header_in(descriptor)
+    return int(fields[3]) if fields else None
+
+
+def _header_in(descriptor: int) -> list[str]:
+    """Return the words of a file's first line, none when it is not as it was written."""
+    fields = os.pread(descriptor, HEADER_SIZE, 0).decode("ascii", "replace").split()
+    return fields if len(fields) == 5 and fields[3].isdigit() else []
 
 
 def _line(number: int, entry: Entry) -> bytes:

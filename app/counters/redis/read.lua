@@ -1,14 +1,28 @@
--- Returns files' counts.
+-- Reads as of one moment.
 --
--- ARGV: for each file its path, a number of days, and these.
--- Returns for each file its record's text and the accesses of these days, nil for what is missing.
+-- ARGV: JSON {"commands": [...], "paths": [...], "months": [first, last]}.
+-- Returns the replies to the commands, and for each path its record (nil for none) with its values
+-- of these months.
 
-local answer, at = {}, 1
-while ARGV[at] do
-  local path, days = ARGV[at], tonumber(ARGV[at + 1])
-  local read = {redis.call('HGET', KEYS[1], path)}
-  for i = 1, days do read[i + 1] = redis.call('HGET', KEYS[2], ARGV[at + 1 + i] .. ' ' .. path) end
-  answer[#answer + 1] = read
-  at = at + 2 + days
+local asked = cjson.decode(ARGV[1])
+local replies, files, wanted = {}, {}, {}
+for i, command in ipairs(asked.commands) do replies[i] = redis.call(unpack(command)) end
+if #asked.paths > 0 and #asked.months > 0 then
+  for _, month in ipairs(redis.call('HKEYS', KEYS[3])) do
+    local number = tonumber(month)
+    if asked.months[1] <= number and number <= asked.months[2] then
+      wanted[#wanted + 1] = '{tally}:month:' .. month
+    end
+  end
 end
-return answer
+for i, path in ipairs(asked.paths) do
+  local values = {redis.call('HGET', KEYS[1], path)}
+  if values[1] then
+    for _, key in ipairs(wanted) do
+      local value = redis.call('HGET', key, path)
+      if value then values[#values + 1] = value end
+    end
+  end
+  files[i] = values
+end
+return {replies, files}

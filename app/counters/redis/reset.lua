@@ -4,27 +4,41 @@
 -- forgotten. The writers that count stay: what they deliver again must still be known. Those of
 -- imports go: what they bring again after a reset of everything is to be counted.
 
-local files, days, statuses = KEYS[1], KEYS[2], KEYS[3]
 local import = ARGV[1]
+local kept_months = redis.call('HKEYS', months)
 if #ARGV == 1 then
-  redis.call('UNLINK', files, days, statuses)
-  for _, writer in ipairs(redis.call('HKEYS', KEYS[4])) do
+  local next_era = tonumber(redis.call('HGET', site, 'era') or '0') + 1
+  for _, month in ipairs(kept_months) do redis.call('UNLINK', MONTH .. month) end
+  redis.call('UNLINK', records, top, months, site, hours, days, statuses, old_files, old_days)
+  redis.call('HSET', site, 'era', format('%d', next_era))
+  for _, writer in ipairs(redis.call('HKEYS', writers)) do
     if string.sub(writer, 1, #import) == import then
-      redis.call('HDEL', KEYS[4], writer)
-      redis.call('ZREM', KEYS[5], writer)
-      redis.call('HDEL', KEYS[6], writer)
+      redis.call('HDEL', writers, writer)
+      redis.call('ZREM', seen, writer)
+      redis.call('HDEL', replies, writer)
     end
   end
+  return 0
 end
+local forgotten_files = {}
 for i = 2, #ARGV do
-  local path = ARGV[i]
-  local text = redis.call('HGET', files, path)
-  if text then
-    local first, last = string.match(text, '(%d+) (%d+)$')
-    for day = math.floor(tonumber(first) / 86400), math.floor(tonumber(last) / 86400) do
-      redis.call('HDEL', days, string.format('%d %s', day, path))
-    end
-    redis.call('HDEL', files, path)
+  local file = load(ARGV[i])
+  if file and not forgotten_files[ARGV[i]] then
+    forgotten_files[ARGV[i]] = file
+    local total = {}
+    for place, number in pairs(file.total) do total[place] = -number end
+    add(of_site, total)
   end
 end
+read_site()
+redis.call('HSET', site, 'era', redis.call('HGET', site, 'era') or '0')
+probe(false)
+for path, file in pairs(forgotten_files) do
+  files[path] = false
+  redis.call('HDEL', records, path)
+  redis.call('ZREM', top, path)
+  for _, month in ipairs(kept_months) do redis.call('HDEL', MONTH .. month, path) end
+  for day = file.day - 2, file.day do redis.call('UNLINK', clients_key(path, day)) end
+end
+write()
 return 0

@@ -5,6 +5,18 @@ entries 1, 2, 3, ... and delivers them in order. Redis keeps the last number app
 writer, so a batch that comes again, because its reply was lost, adds nothing; the numbers it got
 the first time are kept until the writer's next batch, and are returned again. All keys share a hash
 tag, and so one slot of a cluster. Each script's arguments are described in its file.
+
+Format 2. A tally is a JSON array of the numbers in the order of `tally.NAMES`, without the zeros at
+its end.
+
+ - records: by path, [first access, last access, day, total, tally of that day], where day is the
+   last on which something was counted
+ - month:MONTH: by path, the days that are over, [[day, tally], ...]; months: which months there are
+ - top: the paths, sorted by the negative number of their accesses
+ - site: total, first, last, newest (hour), detailed_since, era (changes when all is reset)
+ - hours, site-days: the site's tallies; statuses: answers by status
+ - clients:ERA:DAY:PATH: by client hash, "last access, hours seen, bytes"; salt:DAY. Both expire.
+ - writers, seen, replies: what was applied
 """
 
 from hashlib import sha1
@@ -12,13 +24,36 @@ from pkgutil import get_data
 from typing import NamedTuple
 
 PREFIX = "{tally}:"
-FILES, DAYS, STATUSES = PREFIX + "files", PREFIX + "days", PREFIX + "statuses"
+RECORDS, TOP, MONTHS = PREFIX + "records", PREFIX + "top", PREFIX + "months"
+SITE, HOURS, SITE_DAYS = PREFIX + "site", PREFIX + "hours", PREFIX + "site-days"
+STATUSES = PREFIX + "statuses"
 WRITERS, SEEN, REPLIES = PREFIX + "writers", PREFIX + "seen", PREFIX + "replies"
-#: The keys of every script, in this order.
-KEYS = (FILES, DAYS, STATUSES, WRITERS, SEEN, REPLIES)
-
+#: Format 1 kept files and their days under these names; and where they wait to be converted.
+FILES, DAYS = PREFIX + "files", PREFIX + "days"
+OLD_FILES, OLD_DAYS = PREFIX + "old-files", PREFIX + "old-days"
 FORMAT_KEY = PREFIX + "format"
-FORMAT = "1"
+#: The keys of every script, in this order.
+KEYS = (
+    RECORDS,
+    TOP,
+    MONTHS,
+    SITE,
+    HOURS,
+    SITE_DAYS,
+    STATUSES,
+    WRITERS,
+    SEEN,
+    REPLIES,
+    FILES,
+    DAYS,
+    OLD_FILES,
+    OLD_DAYS,
+    FORMAT_KEY,
+)
+#: Keys of these are followed by a month, and by a file's day.
+MONTH, CLIENTS, SALT = PREFIX + "month:", PREFIX + "clients:", PREFIX + "salt:"
+
+FORMAT = "2"
 #: A random text, by which the store is known under each of its names.
 ID_KEY = PREFIX + "id"
 
@@ -33,10 +68,15 @@ class Script(NamedTuple):
     digest: str
 
 
-def _load(name: str) -> Script:
-    text = get_data(__package__, f"{name}.lua")
-    assert text is not None
+def _load(*names: str) -> Script:
+    texts = [get_data(__package__, f"{name}.lua") for name in names]
+    text = b"".join(part for part in texts if part is not None)
     return Script(text, sha1(text, usedforsecurity=False).hexdigest())
 
 
-APPLY, FINISH, FORGET, READ, RESET = map(_load, ("apply", "finish", "forget", "read", "reset"))
+# Those that change counts.
+APPLY, CONVERT, RESET = (_load("common", name) for name in ("apply", "convert", "reset"))
+BEGIN = _load("begin")
+FINISH, FORGET, READ, TOP_PAGE, ACCESSES, SALT_OF = map(
+    _load, ("finish", "forget", "read", "top", "accesses", "salt")
+)

@@ -1,0 +1,170 @@
+"""Where a Redis is: its URL, and how to connect to it within a time limit."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from ..contract import CounterError
+
+CONNECT_SECONDS = 1.0
+#: One of several sentinels that takes longer is passed over.
+SENTINEL_SECONDS = 0.25
+SENTINEL_SCHEME = "redis+sentinel"
+_SENTINEL_PORT = 26379
+#: What a URL may say beside the place. Other options of redis-py would change what is asked, or how
+#: long it may take.
+_OPTIONS = frozenset(
+    {
+        "db",
+        "username",
+        "password",
+        "client_name",
+        "health_check_interval",
+        "socket_keepalive",
+        "protocol",
+    }
+)
+_SENTINEL_OPTIONS = _OPTIONS - {"db"} | {"sentinel_username", "sentinel_password"}
+_SECRET = ("password", "username", "ssl_password", "sentinel_username", "sentinel_password")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server's place and the options of its connections."""
+
+    url: str
+    #: Names the store without credentials.
+    name: str
+    options: dict[str, Any]
+    #: With sentinels: where they are, and what the master is called.
+    sentinels: tuple[tuple[str, int], ...] = ()
+    service: str = ""
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must not be shown."""
+        return [str(self.options[name]) for name in _SECRET if self.options.get(name)]
+
+    def client(self, timeout: float) -> "redis.Redis":
+        """Return a client that is not connected yet. Raises CounterError for an unknown option."""
+        # No retry of its own: one that was cut off is repeated by us, knowingly.
+        limits: dict[str, Any] = {
+            "socket_timeout": timeout,
+            "socket_connect_timeout": max(timeout, CONNECT_SECONDS),
+            "retry": Retry(NoBackoff(), 0),
+        }
+        try:
+            if not self.sentinels:
+                client = redis.Redis.from_url(self.url, **limits)
+                # redis-py looks at the options only here
+                client.connection_pool.make_connection()
+                return client
+            return self._master(limits)
+        except (TypeError, ValueError, redis.exceptions.RedisError):
+            raise _unknown_option(_SENTINEL_OPTIONS if self.sentinels else _OPTIONS) from None
+
+    def _master(self, limits: dict[str, Any]) -> "redis.Redis":
+        """Each new connection asks the sentinels who is master."""
+        of_sentinels = {
+            name.removeprefix("sentinel_"): value
+            for name, value in self.options.items()
+            if name.startswith("sentinel_")
+        }
+        own = {
+            name: value for name, value in self.options.items() if not name.startswith("sentinel_")
+        }
+        of_sentinels.update(
+            socket_timeout=SENTINEL_SECONDS,
+            socket_connect_timeout=SENTINEL_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        sentinel = Sentinel(list(self.sentinels), sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
+        return cast(
+            "redis.Redis",
+            sentinel.master_for(self.service, **own, **limits),  # type: ignore[no-untyped-call]
+        )
+
+
+def parse(url: str) -> Address:
+    """Return what *url* says. Raises CounterError, with nothing of the URL in it."""
+    if url.startswith(f"{SENTINEL_SCHEME}:"):
+        return _with_sentinels(url)
+    try:
+        options = cast(dict[str, Any], parse_url(url))  # type: ignore[no-untyped-call]
+        parts = urlsplit(url)
+        if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
+            raise ValueError  # redis-py would take database 0
+        given = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    except (ValueError, TypeError):
+        raise CounterError(
+            "counts: not a Redis URL; try redis://HOST:6379/0 or unix:///PATH?db=0"
+        ) from None
+    if any(name not in _OPTIONS and not name.startswith("ssl_") for name in given):
+        raise _unknown_option(_OPTIONS)
+    place = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+    return Address(url, f"redis {place}/{options.get('db', 0)}", options)
+
+
+def _with_sentinels(url: str) -> Address:
+    try:
+        parts = urlsplit(url)
+        credentials, _, hosts = parts.netloc.rpartition("@")
+        sentinels = tuple(_host_and_port(text) for text in hosts.split(","))
+        service, _, database = parts.path.removeprefix("/").partition("/")
+        if not service or not (database or "0").isdecimal():
+            raise ValueError
+        given = dict(
+            parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        )
+    except ValueError:
+        raise CounterError(
+            f"counts: not a Redis URL; try {SENTINEL_SCHEME}://HOST:26379,HOST:26379/SERVICE/0"
+        ) from None
+    if not set(given) <= _SENTINEL_OPTIONS:
+        raise _unknown_option(_SENTINEL_OPTIONS)
+    options = {**_typed(given), "db": int(database or "0")}
+    username, colon, password = credentials.partition(":")
+    if username:
+        options["username"] = unquote(username)
+    if colon:
+        options["password"] = unquote(password)
+    service = unquote(service)
+    places = ",".join(f"{host}:{port}" for host, port in sentinels)
+    name = f"redis {service}/{options['db']} of {places}"
+    return Address(url, name, options, sentinels, service)
+
+
+def _typed(given: dict[str, str]) -> dict[str, Any]:
+    """Return the options of a URL with sentinels, as redis-py wants them. Raises CounterError."""
+    options: dict[str, Any] = dict(given)
+    if not given.get("health_check_interval", "0").isdecimal() or given.get(
+        "protocol", "2"
+    ) not in ("2", "3"):
+        raise _unknown_option(_SENTINEL_OPTIONS)
+    for name in ("health_check_interval", "protocol"):
+        if name in given:
+            options[name] = int(given[name])
+    if "socket_keepalive" in given:
+        options["socket_keepalive"] = given["socket_keepalive"].lower() in ("1", "true", "yes")
+    return options
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname or parts.username is not None:
+        raise ValueError
+    return parts.hostname, parts.port or _SENTINEL_PORT
+
+
+def _unknown_option(known: frozenset[str]) -> CounterError:
+    names = ", ".join(sorted(known))
+    beside = "" if known is _SENTINEL_OPTIONS else " and, with rediss://, ssl_..."
+    return CounterError(
+        f"counts: the Redis URL has an option that is none of {names}{beside}, or one that cannot be"
+    )

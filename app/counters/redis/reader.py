@@ -1,0 +1,359 @@
+"""Reading the counts in Redis: every answer of `reading.CountReader`.
+
+What one script reads is of one moment. A list that needs every file is read in parts, which are not
+of one moment together; each file's numbers are. Such a list is kept for two seconds at most, so
+that pages and many readers cost one reading.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import monotonic
+from typing import Any, NamedTuple
+
+from ..contract import STATUS_OF_KIND
+from ..periods import (
+    LAST_SECOND,
+    SECONDS_PER_DAY,
+    SECONDS_PER_HOUR,
+    Period,
+    Unit,
+    by_unit,
+    month_of,
+    unit_of,
+    units_of,
+    within,
+)
+from ..ranking import Cursor, Query, page
+from ..reading import (
+    HOURS_KEPT_DAYS,
+    Contents,
+    DirectoryAnswer,
+    FileAnswer,
+    FileNumbers,
+    FileRecord,
+    RankedFile,
+    Ranking,
+    Series,
+    SiteRecord,
+    Totals,
+    client_days,
+)
+from ..tally import Tally, number
+from . import scripts
+from .entries import lanes, read_tally
+from .file_list import FileList, read_list
+from .kept_file import KeptFile
+from .server import Server
+
+KEPT_SECONDS = 2.0
+
+_SITE = ("HMGET", scripts.SITE, "total", "first", "last", "newest", "detailed_since")
+_SITE_DAYS = ("HGETALL", scripts.SITE_DAYS)
+_ALWAYS = Period(0, LAST_SECOND // SECONDS_PER_DAY)
+
+
+class _Site(NamedTuple):
+    total: int
+    first: int
+    last: int
+    newest_hour: int
+    detailed_since: int
+
+    @classmethod
+    def read(cls, reply: Sequence[bytes | None]) -> "_Site":
+        total, *numbers = reply
+        return cls(read_tally(total), *(int(text or 0) for text in numbers))
+
+
+class Moment(NamedTuple):
+    """What a reading of the server found: the site, replies to further commands, files."""
+
+    site: _Site
+    replies: list[Any]
+    files: list[KeptFile | None]
+
+
+class RedisReader:
+    """Reads what *server* keeps. With *keep_days*, days before that are not shown. Safe from any
+    thread.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        clock: Callable[[], float],
+        keep_days: int | None,
+        kept_seconds: float = KEPT_SECONDS,
+    ) -> None:
+        self._server = server
+        self._clock = clock
+        self._keep_days = keep_days
+        self._kept_seconds = kept_seconds
+        self._list: FileList | None = None
+        self._directory: tuple[float, DirectoryAnswer] | None = None
+
+    def forget(self) -> None:
+        """Forget the lists that are kept."""
+        self._list = self._directory = None
+
+    # The site
+
+    def totals(self) -> Totals:
+        now = self._now()
+        site, (hour, today, files, kept), _ = self.read(
+            ("HGET", scripts.HOURS, str(now // SECONDS_PER_HOUR)),
+            ("HGET", scripts.SITE_DAYS, str(now // SECONDS_PER_DAY)),
+            ("ZCARD", scripts.TOP),
+            ("HGETALL", scripts.STATUSES),
+        )
+        statuses = {int(status): int(answers) for status, answers in _pairs(kept)}
+        for kind, status in STATUS_OF_KIND.items():
+            if times := Tally(site.total).kinds[kind]:
+                statuses[status] = statuses.get(status, 0) + times
+        return Totals(
+            **_standing(site, now),
+            tally=Tally(site.total),
+            today=Tally(read_tally(today)),
+            hour=Tally(read_tally(hour)),
+            files=files,
+            first=site.first,
+            last=site.last,
+            statuses={status: statuses[status] for status in sorted(statuses)},
+        )
+
+    def series(self, unit: Unit, period: Period, path: str | None = None) -> Series | None:
+        if unit == "hour" and path is not None:
+            raise ValueError("hours are kept of the site alone")
+        now = self._now()
+        commands = [_SITE_DAYS, ("HGETALL", scripts.HOURS)] if unit == "hour" else [_SITE_DAYS]
+        site, replies, files = self.read(*commands, paths=[path] if path else [], period=period)
+        days = _tallies(replies[0])
+        if path is not None and files[0] is None:
+            return None
+        of_days = days if path is None or files[0] is None else files[0].days
+        found = _tallies(replies[1]) if unit == "hour" else by_unit(unit, of_days, period)
+        oldest_day = self._oldest_day(site)
+        if unit == "hour":
+            oldest = max(0, (site.newest_hour // 24 - HOURS_KEPT_DAYS + 1) * 24)
+        else:
+            oldest = unit_of(unit, oldest_day * SECONDS_PER_DAY)
+            found = by_unit(unit, of_days, period._replace(first=max(period.first, oldest_day)))
+        asked = units_of(unit, period)
+        units = range(max(asked[0], oldest), min(asked[-1], unit_of(unit, now)) + 1)
+        return Series(
+            **_standing(site, now, period, days),
+            unit=unit,
+            path=path,
+            points=tuple((at, Tally(found.get(at, 0))) for at in units),
+        )
+
+    # Files
+
+    def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
+        now = self._now()
+        today = now // SECONDS_PER_DAY
+        site, (place, days), (file,) = self.read(
+            ("ZRANK", scripts.TOP, path), _SITE_DAYS, paths=[path], period=period
+        )
+        if file is None:
+            return None
+        return FileAnswer(
+            **_standing(site, now, period, _tallies(days)),
+            file=FileNumbers(**self._numbers(file, self._clipped(period, site))),
+            today=Tally(file.days.get(today, 0)),
+            rank=(place or 0) + 1,
+        )
+
+    def directory(self, path: str) -> DirectoryAnswer:
+        if not path.endswith("/"):
+            raise ValueError("a directory's path ends with a slash")
+        kept = self._directory
+        if kept and kept[1].path == path and monotonic() - kept[0] < self._kept_seconds:
+            return kept[1]
+        now, begun = self._now(), monotonic()
+        site, _, _ = self.read()
+        files: dict[bytes, tuple[int, int, int]] = {}
+        beginning = path.encode()
+        for part in self._server.scan(scripts.RECORDS, _beginning_with(beginning)):
+            for name, text in part:
+                if name.startswith(beginning):
+                    first, last, _, total, _ = json.loads(text)
+                    files[name] = first, last, lanes(total)
+        answer = DirectoryAnswer(
+            **_standing(site, now),
+            path=path,
+            files=len(files),
+            tally=Tally(sum(total for _, _, total in files.values())),
+            first=min((first for first, _, _ in files.values() if first), default=0),
+            last=max((last for _, last, _ in files.values()), default=0),
+        )
+        self._directory = begun, answer
+        return answer
+
+    # Lists
+
+    def ranked(self, query: Query) -> Ranking:
+        if (query.order, query.period, query.match, query.classes) == ("accesses", None, "", None):
+            return self._top(query)
+        now = self._now()
+        site, (days,), _ = self.read(_SITE_DAYS)
+        clipped = query._replace(period=self._clipped(query.period, site))
+        found = self._list
+        if found is None or not found.serves(query, self._kept_seconds):
+            found = self._list = read_list(self._server, query, clipped, now)
+        chosen = page(found.paths, found.values, query)
+        paths = [found.paths[place].decode() for place in chosen.places]
+        files = self.read(paths=paths, period=query.period).files
+        rows = tuple(
+            self._row(file, clipped, query, rank)
+            for rank, file in enumerate(files, chosen.ahead + 1)
+            if file is not None  # else it was reset in between
+        )
+        follows = paths and chosen.ahead + len(paths) < chosen.matched
+        last = Cursor(found.values[chosen.places[-1]], paths[-1]) if paths else Cursor(0, "")
+        return Ranking(
+            **_standing(site, found.as_of, query.period, _tallies(days)),
+            order=query.order,
+            period=query.period,
+            unit=query.unit,
+            matched=chosen.matched,
+            rows=rows,
+            next=query.cursor_text(last) if follows else "",
+        )
+
+    def _top(self, query: Query) -> Ranking:
+        """Return a page of the files by all their accesses, without a look at the others."""
+        now = self._now()
+        arguments = [str(query.limit)]
+        if query.after is not None:
+            arguments += [str(query.after.value), query.after.path]
+        ahead, matched, paths, records, (total, since) = self._server.run(
+            self._server.reading, scripts.TOP_PAGE, arguments
+        )
+        rows = tuple(
+            self._row(file, query, query, rank)
+            for rank, (path, record) in enumerate(zip(paths, records, strict=True), ahead + 1)
+            if (file := KeptFile.read(path.decode(), [record]))
+        )
+        follows = rows and ahead + len(rows) < matched
+        site = _Site.read((total, None, None, None, since))
+        return Ranking(
+            **_standing(site, now),
+            order=query.order,
+            period=None,
+            unit=query.unit,
+            matched=matched,
+            rows=rows,
+            next=query.cursor_text(Cursor(rows[-1].tally.accesses, rows[-1].path))
+            if follows
+            else "",
+        )
+
+    def _row(self, file: KeptFile, clipped: Query, query: Query, rank: int) -> RankedFile:
+        series: tuple[int, ...] = ()
+        if query.period is not None and clipped.period is not None:
+            found = by_unit(query.unit, file.days, clipped.period)
+            series = tuple(
+                number(found.get(unit, 0), "accesses")
+                for unit in units_of(query.unit, query.period)
+            )
+        return RankedFile(**self._numbers(file, clipped.period), rank=rank, series=series)
+
+    def _numbers(self, file: KeptFile, period: Period | None) -> dict[str, Any]:
+        numbers: dict[str, Any] = {"path": file.path, "first": file.first, "last": file.last}
+        if period is None:
+            return {**numbers, "tally": Tally(file.total)}
+        days = within(file.days, period)
+        last = min(period.last, self._now() // SECONDS_PER_DAY)
+        clients = client_days({day: Tally(tally) for day, tally in days.items()}, last)
+        return {**numbers, "tally": Tally(sum(days.values())), "clients": clients}
+
+    # Moving
+
+    def contents(self) -> Contents:
+        _, (hours, days, statuses), _ = moment = self.read(
+            ("HGETALL", scripts.HOURS), _SITE_DAYS, ("HGETALL", scripts.STATUSES)
+        )
+        oldest = self._oldest_day(moment.site)
+        record = SiteRecord(
+            {hour: Tally(tally) for hour, tally in sorted(_tallies(hours).items())},
+            {day: Tally(kept) for day, kept in sorted(_tallies(days).items()) if day >= oldest},
+            {int(status): int(answers) for status, answers in sorted(_pairs(statuses))},
+            moment.site.detailed_since,
+        )
+        return record, self._records(oldest)
+
+    def _records(self, oldest_day: int) -> Iterator[tuple[str, FileRecord]]:
+        """Yield each file as of one moment."""
+        seen: set[bytes] = set()  # a scan may come upon a file twice
+        for part in self._server.scan(scripts.RECORDS):
+            paths = [path.decode() for path, _ in part if path not in seen]
+            seen.update(path for path, _ in part)
+            if paths:
+                for file in self.read(paths=paths, period=_ALWAYS).files:
+                    if file is not None:  # else it was reset in between
+                        yield file.path, file.record(oldest_day)
+
+    # Asking
+
+    def read(
+        self,
+        *commands: tuple[str, ...],
+        paths: Sequence[str] = (),
+        period: Period | None = None,
+    ) -> Moment:
+        """Return the site, the replies to *commands*, and the files with their days of *period*, as
+        of one moment.
+        """
+        months: list[int] = [] if period is None else [*map(month_of, period)]
+        asked = {"commands": [_SITE, *commands], "paths": list(paths), "months": months}
+        (site, *replies), files = self._server.run(
+            self._server.reading, scripts.READ, [json.dumps(asked)]
+        )
+        found = [KeptFile.read(path, values) for path, values in zip(paths, files, strict=True)]
+        return Moment(_Site.read(site), replies, found)
+
+    def _oldest_day(self, site: _Site) -> int:
+        """Return the first day that is shown."""
+        if self._keep_days is None:
+            return 0
+        return max(0, site.newest_hour // 24 - self._keep_days + 1)
+
+    def _clipped(self, period: Period | None, site: _Site) -> Period | None:
+        if period is None:
+            return None
+        return Period(max(period.first, self._oldest_day(site)), period.last)
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def _standing(
+    site: _Site, now: int, period: Period | None = None, days: Mapping[int, int] | None = None
+) -> dict[str, Any]:
+    """Return what every answer says of itself; *days* are the site's, and needed with a period."""
+    meant = site.total if period is None else sum(within(days or {}, period).values())
+    since = site.detailed_since
+    return {
+        "as_of": now,
+        "uncounted": number(meant, "uncounted"),
+        "uncounted_sent": number(meant, "uncounted_sent"),
+        "detailed_since": since if since and (period is None or period.first < since) else None,
+    }
+
+
+def _pairs(reply: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield fields and values of a whole hash, as a script returns it."""
+    return zip(reply[::2], reply[1::2], strict=True)
+
+
+def _tallies(reply: Sequence[bytes]) -> dict[int, int]:
+    return {int(unit): read_tally(text) for unit, text in _pairs(reply)}
+
+
+def _beginning_with(path: bytes) -> bytes:
+    """Return the pattern of Redis for names that begin with *path*."""
+    if path == b"/":
+        return b""
+    return re.sub(rb"([*?\[\]\\^-])", rb"\\\1", path) + b"*"

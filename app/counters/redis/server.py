@@ -1,0 +1,127 @@
+"""Asking a Redis: commands and scripts within a time limit, and what goes wrong with them.
+
+Each question raises `RemoteAwayError` when there is no answer or a refusal, with a text that holds
+no credentials.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import redis
+
+from ... import after_fork
+from ..contract import CounterError
+from . import scripts
+from .address import Address
+
+#: An answer that takes longer is not waited for: the file goes out, and the access into the
+#: journal.
+ANSWER_SECONDS = 0.25
+#: For delivering and moving; and for reading, which is nobody's request for a file.
+PATIENT_SECONDS = 5.0
+READ_SECONDS = 2.0
+_CHUNK = 500
+#: With these words in its answer the server refuses until somebody changes something.
+_REFUSALS = (
+    "NOPERM",
+    "NOAUTH",
+    "WRONGPASS",
+    "WRONGTYPE",
+    "DB index",
+    "invalid DB",
+    "no permissions",
+    "user executing",
+)
+
+
+class RemoteAwayError(CounterError):
+    """The server did not answer, or refused, so what was asked may or may not have been done."""
+
+
+class RemoteRefusedError(CounterError):
+    """The server will not serve us until somebody changes something: credentials, the database, the
+    program.
+    """
+
+
+class Server:
+    """Connections to the server at *address*, one kind for each time limit. Connects at the first
+    use. Safe from any thread.
+    """
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        self._address = address
+        self._timeout = timeout
+        self.begin_in_child()
+        after_fork.register(self)
+
+    def begin_in_child(self) -> None:
+        """Use connections of this process's own."""
+        self.quick = self._address.client(self._timeout)
+        self.reading = self._address.client(READ_SECONDS)
+        self.patient = self._address.client(PATIENT_SECONDS)
+
+    def close(self) -> None:
+        for client in (self.quick, self.reading, self.patient):
+            client.close()
+
+    def run(self, client: "redis.Redis", script: scripts.Script, arguments: Sequence[str]) -> Any:
+        """Return the answer of *script*."""
+        keys = scripts.KEYS
+        encoded = [argument.encode("utf-8", "surrogatepass") for argument in arguments]
+        try:
+            return self.ask(client, "EVALSHA", script.digest, len(keys), *keys, *encoded)
+        except redis.exceptions.NoScriptError:
+            return self.ask(client, "EVAL", script.text, len(keys), *keys, *encoded)
+
+    def scan(self, key: str, match: bytes = b"") -> Iterator[list[tuple[bytes, bytes]]]:
+        """Yield the fields and values of a hash in parts. One that changes meanwhile may come
+        twice.
+        """
+        cursor = b"0"
+        matching = ("MATCH", match) if match else ()
+        while True:
+            cursor, flat = self.ask(self.reading, "HSCAN", key, cursor, *matching, "COUNT", _CHUNK)
+            if isinstance(flat, dict):
+                yield list(flat.items())
+            else:
+                yield list(zip(flat[::2], flat[1::2], strict=True))
+            if int(cursor) == 0:
+                return
+
+    def ask(self, client: "redis.Redis", *command: Any) -> Any:
+        """Return the answer to one command."""
+        try:
+            try:
+                return client.execute_command(*command)  # type: ignore[no-untyped-call]
+            except redis.exceptions.ConnectionError as error:
+                if isinstance(
+                    error, (redis.exceptions.AuthenticationError, redis.exceptions.BusyLoadingError)
+                ):
+                    raise
+                # A connection that idled through a restart of the server fails once. What is asked
+                # may be asked twice.
+                return client.execute_command(*command)  # type: ignore[no-untyped-call]
+        except redis.exceptions.NoScriptError:
+            raise
+        except (redis.exceptions.RedisError, OSError) as error:
+            # Another server may have the name by now, and this one no right to count (a failover, a
+            # cluster's move).
+            client.connection_pool.disconnect(inuse_connections=False)
+            answer = _answer(error)
+            refused = isinstance(error, redis.exceptions.AuthorizationError) or any(
+                word in answer for word in _REFUSALS
+            )
+            raise (RemoteRefusedError if refused else RemoteAwayError)(self._text(answer)) from None
+
+    def _text(self, answer: str) -> str:
+        for secret in self._address.secrets:
+            answer = answer.replace(secret, "***")
+        return f"counts: {self._address.name}: {answer.rstrip('.')}"
+
+
+def _answer(error: Exception) -> str:
+    """Return the server's own words, of which redis-py takes the first, the kind of error, away."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    kind = getattr(error, "status_code", None)
+    return f"{kind} {text}" if kind and not text.startswith(str(kind)) else text

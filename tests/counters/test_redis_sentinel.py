@@ -1,0 +1,161 @@
+"""Redis with sentinels: found by them, and found again after a failover."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.counters import CounterError, open_counter
+from app.counters.redis import address
+from app.counters.redis.counter import JournaledCounter
+from app.counters.redis.store import RedisStore
+from tests.counters.redis_server import RedisServer, accesses
+from tests.programs import program
+from tests.waiting import wait_until
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Sentinels:
+    """A master, its replica, and a sentinel that watches both."""
+
+    def __init__(self, directory: Path) -> None:
+        self.servers: list[RedisServer] = []
+        self.ports = [free_port(), free_port()]
+        for number, port in enumerate(self.ports):
+            home = directory / str(number)
+            home.mkdir()
+            options = [
+                "--port",
+                str(port),
+                "--bind",
+                "127.0.0.1",
+                "--repl-diskless-sync-delay",
+                "0",
+            ]
+            if number:
+                options += ["--replicaof", "127.0.0.1", str(self.ports[0])]
+            self.servers.append(RedisServer(str(home), *options).start())
+        self.port = free_port()
+        config = directory / "sentinel.conf"
+        config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
+            f"sentinel monitor counts 127.0.0.1 {self.ports[0]} 1\n"
+            "sentinel down-after-milliseconds counts 300\n"
+            "sentinel failover-timeout counts 3000\n"
+        )
+        self._process = subprocess.Popen(
+            [program("redis-server", "valkey-server"), str(config), "--sentinel"],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(self._knows_both, message="the sentinel", timeout=30)
+
+    def ask(self, *words: str) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as client:
+            client.sendall(" ".join(words).encode() + b"\r\n")
+            return client.recv(65536)
+
+    def _knows_both(self) -> bool:
+        try:
+            replicas = self.ask("SENTINEL", "REPLICAS", "counts")
+        except OSError:
+            return False
+        return b"master-link-status\r\n$2\r\nok" in replicas
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for server in self.servers:
+            server.stop()
+
+
+@pytest.fixture
+def sentinels() -> Iterator[Sentinels]:
+    directory = tempfile.mkdtemp(prefix="tally-sentinel-")
+    opened = Sentinels(Path(directory))
+    yield opened
+    opened.close()
+    shutil.rmtree(directory)
+
+
+def test_counting_goes_on_after_a_failover(sentinels: Sentinels, tmp_path: Path) -> None:
+    url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinels.port}/counts/0"
+    counter = JournaledCounter(RedisStore(url, timeout=1.0), str(tmp_path), retry=0.02)
+    assert [counter.count("/f", "full", None, "people") for _ in range(5)] == [1, 2, 3, 4, 5]
+    master, replica = sentinels.servers
+    wait_until(
+        lambda: (
+            master.ask("DBSIZE") == replica.ask("DBSIZE")
+            and replica.ask("HGET", "{tally}:records", "/f")
+            == master.ask("HGET", "{tally}:records", "/f")
+        ),
+        message="the replica",
+    )
+    master.stop()
+    answered = 5
+    numbers: list[int | None] = []
+
+    def is_numbered() -> bool:
+        nonlocal answered
+        answered += 1
+        numbers.append(counter.count("/f", "full", None, "people"))
+        return numbers[-1] is not None
+
+    assert not is_numbered()
+    wait_until(is_numbered, message="numbers from the other server", timeout=40)
+    wait_until(lambda: counter.accesses(["/f"]) == {"/f": answered}, message="delivery")
+    assert counter.totals().tally.classes["people"] == answered
+    counter.close()
+    assert accesses(replica.url) == {"/f": answered}
+
+
+def test_no_master_is_told_and_accesses_wait(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = f"redis+sentinel://:hunter2@127.0.0.1:{free_port()}/counts?sentinel_password=hunter3"
+    counter = open_counter(url, journal=str(tmp_path))
+    assert counter.count("/f", "full") is None
+    with pytest.raises(CounterError):
+        counter.totals()
+    counter.close()
+    told = capfd.readouterr().err
+    assert "accesses wait in" in told
+    assert "hunter" not in told
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "service", "db"),
+    [
+        ("redis+sentinel://a/mymaster", (("a", 26379),), "mymaster", 0),
+        ("redis+sentinel://a:1,b,[::1]:3/m/4", (("a", 1), ("b", 26379), ("::1", 3)), "m", 4),
+        ("redis+sentinel://u:p%40@a:1/m%2Fx/0?protocol=3", (("a", 1),), "m/x", 0),
+    ],
+)
+def test_urls(url: str, hosts: tuple[tuple[str, int], ...], service: str, db: int) -> None:
+    place = address.parse(url)
+    assert (place.sentinels, place.service, place.options["db"]) == (hosts, service, db)
+    assert "p@" not in place.name
+    place.client(1.0)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://hunter2", "redis+sentinel://hunter2/", "redis+sentinel:///m", "redis+sentinel://a:hunter2/m",
+        "redis+sentinel://a,,b/m", "redis+sentinel://a/m/hunter2", "redis+sentinel://a/m?hunter2",
+        "redis+sentinel://a/m?foo=hunter2", "redis+sentinel://a/m?socket_timeout=100", "redis+sentinel://a/m?db=1",
+        "redis+sentinel://a/m?protocol=hunter2", "redis+sentinel://a/m?protocol=7", "redis+sentinel://a:99999/m",
+    ],
+)  # fmt: skip
+def test_urls_that_are_none_are_refused_without_being_shown(url: str, tmp_path: Path) -> None:
+    with pytest.raises(CounterError) as refused:
+        open_counter(url, journal=str(tmp_path))
+    assert "hunter2" not in str(refused.value)
