@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.counters.contract import Store
 from app.counters.open_counter import open_store
-from tests.counters.kept import files_of
+from app.counters.reading import Store
+from tests.counters.kept import accesses_of
 from tests.counters.redis_server import RedisServer
 from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import BUILTIN, GUNICORN, running
@@ -56,5 +56,4 @@ def test_it_is_delivered_when_the_next_server_starts(
 
 
 def accesses(store: Store) -> int:
-    record = files_of(store).get("/a.txt")
-    return record.accesses if record else 0
+    return accesses_of(store, "/a.txt")
