@@ -11,9 +11,12 @@ import pytest
 
 from tests.programs import TAKES_LONG, is_thorough
 
-# Servers and tools under test start by the hundred. Where nothing may be written beside the
-# sources, each would compile the whole project anew: more than half of its start.
-if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not in os.environ:
+# Servers and tools under test start by the hundred, and pytest rewrites the tests in each of its
+# processes: without bytecode on disk they would compile the whole project each time, more than half
+# of their start. It goes into __pycache__, which git ignores, or where that cannot be written, into
+# a directory of this run.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+if not os.access(os.path.dirname(__file__), os.W_OK) and "PYTHONPYCACHEPREFIX" not in os.environ:
     os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="tally-bytecode-")
     atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
 

@@ -3,6 +3,7 @@ imports included.
 """
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -144,13 +145,16 @@ def owner(module: str, rooms: dict[str, set[str]]) -> str | None:
     return max((room for room in rooms if within(module, room)), key=len, default=None)
 
 
+parsed = functools.cache(ast.parse)
+
+
 def imports(source: str, module: str, *, is_package: bool = False) -> Iterator[str]:
     """Yield the dotted name of everything that *source* imports anywhere, `from a import b` as a.b.
 
     `import_module` and `__import__` with a constant argument count; with any other they yield "?".
     """
     package = module if is_package else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -230,7 +234,7 @@ def test_the_package_does_not_know_its_own_name() -> None:
         f"{module} imports {name}"
         for path, module in modules()
         if within(module, "app")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(parsed(path.read_text("utf-8")))
         for name in named_absolutely(node)
         if name.partition(".")[0] in ("app", "tally_server")
     ]

@@ -17,10 +17,13 @@ def wait_until(
     without one.
     """
     deadline = time.monotonic() + timeout
+    pause = 0.002
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout:g} s in vain for {message}")
-        time.sleep(0.005)
+        time.sleep(pause)
+        # What takes long is asked after less often: the looks take time from what is waited for.
+        pause = min(pause * 1.25, 0.025)

@@ -29,6 +29,8 @@ from .options import ServerOptions
 from .server import Server
 
 if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
     from _typeshed.wsgi import WSGIApplication
 
 #: Seconds between two questions whether the server should end.
@@ -112,7 +114,7 @@ class ServingProcess:
         service = self._service
         for listener in service.listeners:
             listener.keep_from_children()
-        application = service.load_application()
+        application = self._load()
         self._server = Server(service.listeners, application, service.options, service.access_log)
         ready()
         try:
@@ -121,6 +123,24 @@ class ServingProcess:
             ignore_signals()
             if service.access_log:
                 service.access_log.close()
+
+    def _load(self) -> "WSGIApplication":
+        # The interpreter drops, with a traceback, what is raised while it runs a finalizer or a weak
+        # reference's callback, such as those of imports. SystemExit is then raised here once more.
+        former = sys.unraisablehook
+
+        def tell_unless_stopped(dropped: "UnraisableHookArgs") -> None:
+            if not (self._stopping and isinstance(dropped.exc_value, SystemExit)):
+                former(dropped)
+
+        sys.unraisablehook = tell_unless_stopped
+        try:
+            application = self._service.load_application()
+        finally:
+            sys.unraisablehook = former
+        if self._stopping:
+            raise SystemExit(0)
+        return application
 
     @property
     def has_started(self) -> bool:

@@ -353,13 +353,14 @@ def test_threads_keep_their_order(target: Path) -> None:
 
 def test_a_line_costs_next_to_nothing(target: Path) -> None:
     log = CountLog(str(target))
+    # On a busy machine a short stretch is undisturbed sooner than a long one.
     best = (
         min(
             timeit.repeat(
-                lambda: log.write("/index.html", "127.0.0.1", "53124", 7), number=5000, repeat=5
+                lambda: log.write("/index.html", "127.0.0.1", "53124", 7), number=250, repeat=100
             )
         )
-        / 5000
+        / 250
     )
     log.close()
     # 0.2 to 0.3 us by itself; the bound is for machines that do something else as well.

@@ -140,10 +140,12 @@ def test_where_room_can_be_reserved(
 GROWING = """
 import sys
 from app.counters.lmdb.counter import LmdbCounter
-counter = LmdbCounter(sys.argv[1], first_size=65536)
-for number in range(int(sys.argv[2])):
-    counter.count(f"/grown/{number}", "full")
-counter.close()
+for line in sys.stdin:
+    counter = LmdbCounter(sys.argv[1], first_size=65536)
+    for number in range(int(line)):
+        counter.count(f"/grown/{number}", "full")
+    counter.close()
+    print("grown", flush=True)
 """
 
 CALLS: dict[str, Callable[[LmdbCounter, Path], object]] = {
@@ -177,10 +179,20 @@ def test_every_use_follows_the_growth(
     store = tmp_path / "counts"
     counter = LmdbCounter(str(store), first_size=65536)
     counter.count("/a", "full")
-    for most in (2000, 4000):
-        command = [sys.executable, "-c", GROWING, str(store), str(most)]
-        subprocess.run(command, cwd=HOME, check=True, timeout=50)
-        call(counter, tmp_path / "copy")
+    with subprocess.Popen(
+        [sys.executable, "-c", GROWING, str(store)],
+        cwd=HOME,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        for most in (2000, 4000):
+            other.stdin.write(f"{most}\n")
+            other.stdin.flush()
+            assert other.stdout.readline() == "grown\n"
+            call(counter, tmp_path / "copy")
     assert len(files_of(counter)) >= 4000
     counter.close()
     assert capfd.readouterr().err == ""

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,9 +11,10 @@ from pathlib import Path
 from threading import Thread
 from typing import IO
 
+from tests.end_to_end.starts import HOME as HOME
+from tests.end_to_end.starts import start
 from tests.waiting import wait_until
 
-HOME = Path(__file__).resolve().parent.parent.parent
 BUILTIN = "builtin"
 GUNICORN = "gunicorn"
 
@@ -29,21 +29,7 @@ class LiveServer:
         inherited: Sequence[int] = (),
         directory: Path = HOME,
     ) -> None:
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("TALLY_", "GUNICORN_"))
-        }
-        self.process = subprocess.Popen(
-            command,
-            cwd=directory,
-            env={**clean, **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            pass_fds=inherited,
-        )
+        self.process = start(command, environ, inherited, directory)
         self.port = 0
         self.out: list[str] = []
         self.err: list[str] = []

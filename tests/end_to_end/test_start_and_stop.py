@@ -95,12 +95,6 @@ def test_a_signal_ends_it_with_status_0(
         assert client.ask("GET", "/missing").status == 404
         assert server.stop(number) == 0
         assert "Traceback" not in server.printed()
-
-
-def test_no_process_stays_behind(kind: str, tmp_path: Path) -> None:
-    with running(kind, "-w", "3", root=tmp_path) as server:
-        assert fetch(server.port, "/missing").status == 404
-        assert server.stop() == 0
         # Gunicorn does not wait for a worker that it has to kill: one that was told to stop in its
         # first moments.
         wait_until(lambda: not any_left(server.process.pid), message="the last process to end")

@@ -7,6 +7,7 @@ import tracemalloc
 import pytest
 
 from app.files import FileApplication
+from tests.programs import is_thorough
 
 from .conftest import RecordingCounter, Site
 
@@ -57,7 +58,7 @@ def test_names_that_do_not_exist_cost_no_memory(site: Site) -> None:
     app = site.application()
 
     def ask_for_many(first: int) -> None:
-        for number in range(first, first + 1500):
+        for number in range(first, first + 600):
             ask(app, f"/missing-{number}")
             ask(app, f"/missing-{number}/")
         site.counter.statuses.clear()
@@ -66,7 +67,7 @@ def test_names_that_do_not_exist_cost_no_memory(site: Site) -> None:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        ask_for_many(1500)
+        ask_for_many(600)
         assert tracemalloc.get_traced_memory()[0] - before < 20_000
     finally:
         tracemalloc.stop()
@@ -115,7 +116,7 @@ def test_threads_never_see_fields_of_one_version_and_bytes_of_another(site: Site
     threads = [threading.Thread(target=fetch, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
-    for turn in range(60):
+    for turn in range(60 if is_thorough() else 30):
         replace(turn)
         stop.wait(0.002 if turn % 10 else 0.03)
     stop.set()

@@ -46,7 +46,7 @@ def broken(name: str, certificate: Certificate, directory: Path) -> tuple[Path, 
         "nonsense": (text, key),
         "key not in the certificate's file": (good, None),
         "certificate as key": (good, good),
-        "another's key": (good, make_certificate(directory / "other").keyfile),
+        "another's key": (good, make_certificate(directory / "other", number=1).keyfile),
         "password": (good, make_certificate(directory / "secret", password="sesame").keyfile),
     }[name]
 
@@ -157,7 +157,7 @@ def test_renewed_certificates_are_used_after_a_reload_and_broken_ones_are_not(
     certificate = make_certificate(tmp_path / "live")
     with running(certificate, "-w", workers) as server:
         assert ask(server.port, certificate.certfile)[1].startswith(b"HTTP/1.1 200 ")
-        renewed = make_certificate(tmp_path / "renewed")
+        renewed = make_certificate(tmp_path / "renewed", number=1)
         for old, new in (
             (certificate.certfile, renewed.certfile),
             (certificate.keyfile, renewed.keyfile),

@@ -188,6 +188,11 @@ def test_control_c_while_workers_start() -> None:
         assert server.err == []
 
 
+def test_a_stop_that_comes_while_a_finalizer_runs_is_obeyed_in_silence() -> None:
+    server = ended("--app", "tests.server.told_in_a_finalizer:app")
+    assert (server.process.returncode, server.printed()) == (0, "")
+
+
 def test_a_worker_told_to_end_ends_and_is_replaced() -> None:
     with running("-w", "2") as server:
         before = pids_that_serve(server, 2)
