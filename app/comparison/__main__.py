@@ -23,6 +23,7 @@ from .report_html import write_html
 from .report_json import write_json
 from .report_terminal import Progress, print_report
 from .results import Comparison
+from .servers import PROJECT
 from .wrk import WrkError
 
 
@@ -116,6 +117,7 @@ def _empty(options: Options, arguments: list[str]) -> Comparison:
         connections=plan.connections,
         generator="wrk" if options.wrk else "bundled",
         workloads=[(workload.name, workload.title) for workload in plan.workloads],
+        commit=machine.commit(PROJECT),
     )
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from .exchange import CLOSED, Exchange, exchange
 from .expectations import TOPICS
 from .expectations.probe import NOT_OFFERED, Facts, Probe, get
 
 Outcome = Literal["pass", "deviates", "error", "not offered"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Verdict:
     requires: str
     outcome: Outcome
     said: str = ""
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.outcome in ("deviates", "error")
 
 
 def observe(

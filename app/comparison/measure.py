@@ -118,6 +118,7 @@ class Measurement:
         self.close()
         if self._plan.behaviour:
             self._observe_all()
+        self._comparison.summarize()
         self._comparison.took = time.monotonic() - begun
 
     def close(self) -> None:

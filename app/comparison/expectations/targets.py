@@ -273,7 +273,7 @@ PROBES = (
         raw("GET /gr\xc3\xbc\xc3\x9f.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
         _SHOULD,
         "RFC 3986 2.1",
-        "an error, or served leniently; never a 5xx",
-        status_class(2, 4),
+        "an error, served leniently, or redirected to the encoded form; never a 5xx",
+        status_class(2, 3, 4),
     ),
 )
