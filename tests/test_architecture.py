@@ -69,6 +69,7 @@ PACKAGES: dict[str, set[str]] = {
     "werkzeug": {"app.server.proxies"},
     "rich": {"app.comparison"},
     "jinja2": {"app.comparison.report_html"},
+    "psutil": {"app.comparison.processes"},
     # Other servers' sides of a comparison, run only where they are installed.
     "a2wsgi": {"app.comparison.asgi_bridge"},
     "whitenoise": {"app.comparison.whitenoise_site"},

@@ -72,7 +72,7 @@ class Generators:
 
     def _await_crowd(self, tree: ProcessTree, gathered: Callable[[int], None]) -> None:
         deadline = time.monotonic() + 20
-        while tree.exit_status() is None and time.monotonic() < deadline:
+        while tree.wait() is None and time.monotonic() < deadline:
             first, newline, _ = tree.output().partition("\n")
             if newline:
                 with contextlib.suppress(ValueError):

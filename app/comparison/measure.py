@@ -250,17 +250,16 @@ class Measurement:
         assert cell is not None
         assert ready is not None
         tree = running.tree
-        before = set(tree.living())
-        pss = tree.pss_bytes()
-        cpu = tree.cpu_seconds()
+        before = tree.usage()
 
         def gathered(held: int) -> None:
             # What the crowd cost to gather is not the small requests' cost.
-            nonlocal cpu
-            cpu = tree.cpu_seconds()
+            nonlocal before
+            now = tree.usage()
             cell.held = held
             if held and workload.crowd == "idle":
-                cell.connection_bytes = max(0.0, (tree.pss_bytes() - pss) / held)
+                cell.connection_bytes = max(0.0, (now.pss - before.pss) / held)
+            before = now
 
         try:
             report = self._run_load(contestant, workload, self._plan.seconds, gathered)
@@ -269,7 +268,7 @@ class Measurement:
             cell.add_fault("not measured", 1, str(error))
             self._note_crash(contestant, cell)
             return
-        used = tree.cpu_seconds() - cpu
+        after = tree.usage()
         cell.crowd_size = self._plan.crowd_sizes.get(workload.crowd, 0)
         for kind, count in report.faults.items():
             cell.add_fault(kind, count, report.examples[kind])
@@ -278,13 +277,13 @@ class Measurement:
                 report.requests,
                 report.seconds,
                 report.latency,
-                used,
-                tree.pss_bytes(),
+                after.seconds - before.seconds,
+                after.pss,
                 report.cpu_share,
             )
         )
-        gone = before - set(tree.living())
-        if tree.exit_status() is None and gone and not workload.crowd:
+        gone = before.living - after.living
+        if tree.wait() is None and gone and not workload.crowd:
             cell.add_fault(
                 "crashed", len(gone), f"{len(gone)} of its processes ended during the load"
             )

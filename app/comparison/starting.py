@@ -87,7 +87,7 @@ def _await_first_200(tree: ProcessTree, port: int, begun: float) -> None:
     request = head("/small.html", "Connection: close")
     last = ""
     while time.perf_counter() - begun < START_PATIENCE:
-        status = tree.exit_status()
+        status = tree.wait()
         if status is not None:
             raise DidNotStartError(f"ended with status {status}", tree.last_lines())
         seen = exchange(port, [request], patience=2.0)

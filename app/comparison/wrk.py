@@ -7,6 +7,7 @@ request's first byte, without the time to connect.
 """
 
 import os
+import re
 import resource
 import signal
 import time
@@ -124,8 +125,10 @@ def run_wrk(
 def _await_handler(tree: ProcessTree) -> None:
     """Wait until wrk catches SIGINT, which it does when its threads have begun."""
     deadline = time.perf_counter() + 10
-    while tree.exit_status() is None and time.perf_counter() < deadline:
-        if signal.SIGINT in tree.caught_signals():
+    while tree.wait() is None and time.perf_counter() < deadline:
+        with open(f"/proc/{tree.pid}/status", encoding="ascii", errors="replace") as file:
+            caught = re.search(r"SigCgt:\s*(\w+)", file.read())
+        if caught and int(caught[1], 16) >> (signal.SIGINT - 1) & 1:
             return
         time.sleep(0.005)
 
