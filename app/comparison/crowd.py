@@ -3,10 +3,10 @@ dribblers of a head.
 """
 
 import contextlib
-import select
 import socket
 import time
-from collections.abc import Callable
+
+from .load_order import LoadOrder
 
 _GATHERING = 4.0  # seconds at most to connect them all
 _NOTHING_NEW = 1.5  # seconds without another one in place: the server takes no more
@@ -14,70 +14,45 @@ _SETTLING = 0.5
 
 
 class Crowd:
-    """*kind* is "idle", "readers", "headers" or empty for nobody; *size* how many there are."""
+    """Connects everybody, as a context: *held* is how many are in place.
 
-    def __init__(self, kind: str, size: int, port: int, small_path: str, large_path: str) -> None:
-        self._kind = kind
-        self._size = size if kind else 0
-        self._port = port
-        target = large_path if kind == "readers" else small_path
+    Idle ones have had an answer and could ask again.
+    """
+
+    def __init__(self, order: LoadOrder) -> None:
+        self._kind = order.crowd
+        self._port = order.port
+        target = order.large_path if order.crowd == "readers" else order.small_path
         whole = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-        self._first = whole[:20] if kind == "headers" else whole
+        self._first = whole[:20] if order.crowd == "headers" else whole
         self._sockets: list[socket.socket] = []
         self._next = 0.0
-
-    def gather(self) -> int:
-        """Connect everybody; return how many are in place.
-
-        Idle ones have had an answer and could ask again.
-        """
-        if not self._size:
-            return 0
-        self._sockets = [self._connecting() for _ in range(self._size)]
         deadline = time.monotonic() + _GATHERING
-        connected = self._await(self._sockets, select.EPOLLOUT, deadline, self._say_first)
-        if self._kind == "idle":
-            return len(self._await(connected, select.EPOLLIN, deadline, _has_answer))
-        # The server fills the buffers of those who read slowly; that is over when the measurement
-        # begins.
-        time.sleep(_SETTLING)
-        return len(connected)
+        with contextlib.suppress(OSError):
+            while len(self._sockets) < order.crowd_size and time.monotonic() < deadline:
+                self._connect()
+        self.held = len(self._sockets)
+        if self._kind not in ("", "idle"):
+            # The server fills the buffers of those who read slowly; that is over when the
+            # measurement begins.
+            time.sleep(_SETTLING)
 
-    def _connecting(self) -> socket.socket:
-        opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    def _connect(self) -> None:
+        opened = socket.socket()
+        opened.settimeout(_NOTHING_NEW)
         if self._kind == "readers":
             # A small window, so that the kernel does not take the file in the reader's place.
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        try:
+            opened.connect(("127.0.0.1", self._port))
+            opened.sendall(self._first)
+            if self._kind == "idle" and b" 200 " not in opened.recv(65536)[:16]:
+                raise ConnectionError
+        except OSError:
+            opened.close()
+            raise
         opened.setblocking(False)
-        opened.connect_ex(("127.0.0.1", self._port))
-        return opened
-
-    def _say_first(self, opened: socket.socket) -> bool:
-        return opened.send(self._first) == len(self._first)
-
-    @staticmethod
-    def _await(
-        sockets: list[socket.socket],
-        event: int,
-        deadline: float,
-        then: Callable[[socket.socket], bool],
-    ) -> list[socket.socket]:
-        """Return those for which *then* was true when *event* came."""
-        waiting = {opened.fileno(): opened for opened in sockets}
-        done: list[socket.socket] = []
-        with contextlib.closing(select.epoll()) as poller:
-            for descriptor in waiting:
-                poller.register(descriptor, event)
-            latest = time.monotonic()
-            while waiting and latest + _NOTHING_NEW > time.monotonic() < deadline:
-                for descriptor, _events in poller.poll(0.05):
-                    latest = time.monotonic()
-                    poller.unregister(descriptor)
-                    opened = waiting.pop(descriptor)
-                    with contextlib.suppress(OSError):
-                        if then(opened):
-                            done.append(opened)
-        return done
+        self._sockets.append(opened)
 
     def go_on(self, now: float) -> None:
         """Let everybody do a little, once a second; cheap when it is not time."""
@@ -91,11 +66,9 @@ class Crowd:
                 else:
                     opened.send(b"x")
 
-    def disperse(self) -> None:
+    def __enter__(self) -> "Crowd":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for opened in self._sockets:
             opened.close()
-        self._sockets.clear()
-
-
-def _has_answer(opened: socket.socket) -> bool:
-    return b" 200 " in opened.recv(65536)[:16]

@@ -48,6 +48,10 @@ class LoadReport:
     cpu_share: float = 0.0
     held: int = 0  # of the crowd
 
+    def add_fault(self, kind: str, count: int, example: str) -> None:
+        self.faults[kind] = self.faults.get(kind, 0) + count
+        self.examples.setdefault(kind, example)
+
 
 def percentiles(values: "array[float]") -> list[float]:
     """Return the values at PERCENTILES, or an empty list if there are none."""
