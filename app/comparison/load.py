@@ -16,7 +16,6 @@ import socket
 import sys
 import time
 from array import array
-from collections import Counter
 from collections.abc import Generator
 from dataclasses import asdict
 from typing import TypeVar
@@ -69,8 +68,7 @@ class Load:
         self._clients: set[_Client] = set()
         self._by_descriptor: dict[int, _Client] = {}
         self._latencies = array("d")
-        self._faults: Counter[str] = Counter()
-        self._examples: dict[str, str] = {}
+        self._report = LoadReport()
         self._room = memoryview(bytearray(524288))
         self._sent = 0
         self._last_answer = 0.0
@@ -89,20 +87,18 @@ class Load:
                 self._clients.add(client)
             self._loop(start, crowd)
             now = time.perf_counter()
-        return LoadReport(
-            len(self._latencies),
-            (self._last_answer or now) - start,
-            percentiles(self._latencies),
-            dict(self._faults),
-            self._examples,
-            (time.process_time() - cpu) / max(now - start, 1e-9),
-            crowd.held,
-        )
+        report = self._report
+        report.requests = len(self._latencies)
+        report.seconds = (self._last_answer or now) - start
+        report.latency = percentiles(self._latencies)
+        report.cpu_share = (time.process_time() - cpu) / max(now - start, 1e-9)
+        report.held = crowd.held
+        return report
 
     def _loop(self, start: float, crowd: Crowd) -> None:
         end = start + self._order.seconds
         sweep = start
-        while self._clients and self._faults.total() < _MOST_FAULTS:
+        while self._clients and sum(self._report.faults.values()) < _MOST_FAULTS:
             now = time.perf_counter()
             self._stopping = now >= end
             if now >= sweep:
@@ -148,9 +144,8 @@ class Load:
             try:
                 yield from self._ask(client, index)
             except _FaultError as fault:
-                self._faults[fault.kind] += 1
                 target = " ".join(order.asks[index][0].split(" ", 2)[:2])
-                self._examples.setdefault(fault.kind, f"{target}: {fault.example}")
+                self._report.add_fault(fault.kind, 1, f"{target}: {fault.example}")
                 self._drop(client)
                 client.begun = 0.0
                 yield time.perf_counter() + 0.01

@@ -4,10 +4,7 @@ templates, filled from a `Comparison`.
 
 import inspect
 import math
-import os
 from collections.abc import Sequence
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from . import wording
 from .behaviour import Verdict
@@ -15,22 +12,16 @@ from .load_order import PERCENTILES
 from .report_file import write_report
 from .results import Cell, Comparison, Figure, Subject
 from .servers import SERVERS
+from .templating import TEMPLATES
 
 _LETTERS = {"pass": ".", "deviates": "x", "error": "!", "not offered": "-"}
 _TONES = 14  # in style.css
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 330, 46, 14, 10, 34
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=StrictUndefined,
-)
 _WORDS = {name: word for name, word in vars(wording).items() if inspect.isfunction(word)}
 # Some are handed on to macros, as what is to be written.
-_TEMPLATES.filters |= _WORDS
-_TEMPLATES.globals |= _WORDS
+TEMPLATES.filters |= _WORDS
+TEMPLATES.globals |= _WORDS
 
 
 def write_html(comparison: Comparison, path: str) -> None:
@@ -43,7 +34,7 @@ def as_page(comparison: Comparison, template: str = "report.html") -> str:
 
     Nothing in it is fetched from elsewhere, and all that servers said is escaped.
     """
-    page = _TEMPLATES.get_template(template)
+    page = TEMPLATES.get_template(template)
     return page.render(run=comparison, view=View(comparison)).rstrip() + "\n"
 
 

@@ -63,7 +63,7 @@ def _start_once(server: Server, site: Site, guard: Guard, cores: frozenset[int])
     variables = server.variables(site)
     begun = time.perf_counter()
     try:
-        command = server.command(site)
+        command = server.command_for(site)
         # gunicorn would read the project's own configuration in its directory: right for our
         # application alone.
         directory = (

@@ -166,15 +166,9 @@ def test_a_server_that_starts_and_never_answers(
 def test_a_program_that_is_not_installed_is_named(
     guard: Guard, scratch: str, documents: Documents
 ) -> None:
-    missing = Server(
-        "missing",
-        "Missing",
-        lambda _site: [],
-        programs=("no-such-program",),
-        modules=("no_such_module",),
-    )
+    missing = Server("missing", "Missing", "no-such-program", needs=("no-such-program",))
     (subject,) = compare(guard, scratch, documents, missing).subjects
-    assert (subject.state, subject.reason) == ("not installed", "no_such_module, no-such-program")
+    assert (subject.state, subject.reason) == ("not installed", "no-such-program")
 
 
 @pytest.mark.parametrize("fault", ["none", "chunked", "until-close"])
