@@ -1,74 +1,80 @@
 """The crowd that stands beside small GETs: idle connections, readers of a byte now and then,
 dribblers of a head.
+
+Runs as a process of its own: `python -m app.comparison.crowd KIND SIZE PORT` prints how many
+are in place, and goes on until it is ended. Idle ones have had an answer and could ask again.
 """
 
 import contextlib
+import select
 import socket
+import sys
 import time
-
-from .load_order import LoadOrder
 
 _GATHERING = 4.0  # seconds at most to connect them all
 _NOTHING_NEW = 1.5  # seconds without another one in place: the server takes no more
 _SETTLING = 0.5
 
 
-class Crowd:
-    """Connects everybody, as a context: *held* is how many are in place.
-
-    Idle ones have had an answer and could ask again.
-    """
-
-    def __init__(self, order: LoadOrder) -> None:
-        self._kind = order.crowd
-        self._port = order.port
-        target = order.large_path if order.crowd == "readers" else order.small_path
-        whole = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-        self._first = whole[:20] if order.crowd == "headers" else whole
-        self._sockets: list[socket.socket] = []
-        self._next = 0.0
-        deadline = time.monotonic() + _GATHERING
-        with contextlib.suppress(OSError):
-            while len(self._sockets) < order.crowd_size and time.monotonic() < deadline:
-                self._connect()
-        self.held = len(self._sockets)
-        if self._kind not in ("", "idle"):
-            # The server fills the buffers of those who read slowly; that is over when the
-            # measurement begins.
-            time.sleep(_SETTLING)
-
-    def _connect(self) -> None:
-        opened = socket.socket()
-        opened.settimeout(_NOTHING_NEW)
-        if self._kind == "readers":
-            # A small window, so that the kernel does not take the file in the reader's place.
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        try:
-            opened.connect(("127.0.0.1", self._port))
-            opened.sendall(self._first)
-            if self._kind == "idle" and b" 200 " not in opened.recv(65536)[:16]:
-                raise ConnectionError
-        except OSError:
-            opened.close()
-            raise
-        opened.setblocking(False)
-        self._sockets.append(opened)
-
-    def go_on(self, now: float) -> None:
-        """Let everybody do a little, once a second; cheap when it is not time."""
-        if now < self._next or self._kind in ("", "idle"):
-            return
-        self._next = now + 1.0
-        for opened in self._sockets:
+def main(kind: str, size: int, port: int) -> None:
+    target = "/large.bin" if kind == "readers" else "/small.html"
+    first = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    members = [_connecting(kind, port) for _ in range(size)]
+    held = _gather(members, first[:20] if kind == "headers" else first, awaits=kind == "idle")
+    if kind != "idle":
+        # The server fills the buffers of those who read slowly; that is over when the measurement
+        # begins.
+        time.sleep(_SETTLING)
+    print(held, flush=True)
+    while True:
+        time.sleep(1.0)
+        for member in members:
             with contextlib.suppress(OSError):
-                if self._kind == "readers":
-                    opened.recv(1024)
+                if kind == "readers":
+                    member.recv(1024)
+                elif kind == "headers":
+                    member.send(b"x")
+
+
+def _connecting(kind: str, port: int) -> socket.socket:
+    member = socket.socket()
+    if kind == "readers":
+        # A small window, so that the kernel does not take the file in the reader's place.
+        member.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    member.setblocking(False)
+    member.connect_ex(("127.0.0.1", port))
+    return member
+
+
+def _gather(members: list[socket.socket], first: bytes, awaits: bool) -> int:
+    """Let everybody send the *first* bytes, and have an answer if one *awaits* it; return how many
+    could. The others stay where they are.
+    """
+    held = 0
+    waiting = {member.fileno(): member for member in members}
+    with contextlib.closing(select.epoll()) as poller:
+        for descriptor in waiting:
+            poller.register(descriptor, select.EPOLLOUT)
+        deadline = time.monotonic() + _GATHERING
+        latest = time.monotonic()
+        while waiting and latest + _NOTHING_NEW > time.monotonic() < deadline:
+            for descriptor, events in poller.poll(0.05):
+                latest = time.monotonic()
+                member, is_held = waiting.pop(descriptor), False
+                with contextlib.suppress(OSError):
+                    if events & select.EPOLLIN:
+                        is_held = b" 200 " in member.recv(65536)[:16]
+                    elif member.send(first) == len(first) and awaits:
+                        waiting[descriptor] = member
+                    else:
+                        is_held = True
+                held += is_held
+                if descriptor in waiting:
+                    poller.modify(descriptor, select.EPOLLIN)
                 else:
-                    opened.send(b"x")
+                    poller.unregister(descriptor)
+    return held
 
-    def __enter__(self) -> "Crowd":
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        for opened in self._sockets:
-            opened.close()
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -29,10 +29,13 @@ class Documents:
     small: str = "/small.html"
     large: str = "/large.bin"
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the file at URL *path* (one of ours, not encoded)."""
+    def content(self, path: str, first: int = 0, length: int = -1) -> bytes:
+        """Return *length* bytes of the file at URL *path* (one of ours, not encoded), from byte
+        *first* on.
+        """
         with open(self.root + path, "rb") as file:
-            return file.read()
+            file.seek(first)
+            return file.read(length)
 
 
 def write_documents(root: str) -> Documents:

@@ -20,7 +20,6 @@ from collections.abc import Generator
 from dataclasses import asdict
 from typing import TypeVar
 
-from .crowd import Crowd
 from .exchange import IncompleteError, NotHttpError, read_answer
 from .load_order import LoadOrder, LoadReport, percentiles
 
@@ -76,26 +75,22 @@ class Load:
 
     def run(self) -> LoadReport:
         order = self._order
-        with Crowd(order) as crowd:
-            if order.crowd:
-                print(json.dumps({"held": crowd.held}), flush=True)
-            start, cpu = time.perf_counter(), time.process_time()
-            for number in range(order.connections):
-                client = _Client()
-                client.steps = self._live(client)
-                client.wakes = start + (number / order.rate if order.rate else 0)
-                self._clients.add(client)
-            self._loop(start, crowd)
-            now = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
+        for number in range(order.connections):
+            client = _Client()
+            client.steps = self._live(client)
+            client.wakes = start + (number / order.rate if order.rate else 0)
+            self._clients.add(client)
+        self._loop(start)
+        now = time.perf_counter()
         report = self._report
         report.requests = len(self._latencies)
         report.seconds = (self._last_answer or now) - start
         report.latency = percentiles(self._latencies)
         report.cpu_share = (time.process_time() - cpu) / max(now - start, 1e-9)
-        report.held = crowd.held
         return report
 
-    def _loop(self, start: float, crowd: Crowd) -> None:
+    def _loop(self, start: float) -> None:
         end = start + self._order.seconds
         sweep = start
         while self._clients and sum(self._report.faults.values()) < _MOST_FAULTS:
@@ -103,7 +98,6 @@ class Load:
             self._stopping = now >= end
             if now >= sweep:
                 sweep = now + 0.05
-                crowd.go_on(now)
                 self._give_up_on_silent(now)
             asleep = [client for client in self._clients if client.wakes]
             for client in asleep:

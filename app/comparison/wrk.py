@@ -8,21 +8,17 @@ import resource
 import signal
 import time
 
-from .load_order import PERCENTILES, LoadOrder, LoadReport
+from .load_order import PERCENTILES, LoadError, LoadOrder, LoadReport
 from .processes import Guard, ProcessTree
 
 _SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "load.lua")
 _MARK = "==== for the comparison"
 
 
-class WrkError(Exception):
-    """wrk did not run to its end; the message has its last lines."""
-
-
 def run_wrk(
     program: str, order: LoadOrder, scratch: str, guard: Guard, cores: frozenset[int]
 ) -> LoadReport:
-    """Load by wrk as *order* says (rate, reuse and crowd are not for wrk). Raises WrkError."""
+    """Load by wrk as *order* says (rate and reuse are not for wrk). Raises LoadError."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     command = [program, "-t1", f"-c{order.connections}", f"-d{int(order.seconds) + 12}s"]
@@ -35,7 +31,7 @@ def run_wrk(
         if tree.wait(order.seconds) is None:
             tree.interrupt()
         if tree.wait(10) is None:
-            raise WrkError("wrk did not end: " + " / ".join(tree.last_lines()))
+            raise LoadError("wrk did not end: " + " / ".join(tree.last_lines()))
         elapsed = time.perf_counter() - begun
         text = tree.output()
     finally:
@@ -72,7 +68,7 @@ def _write_order(order: LoadOrder, scratch: str) -> list[str]:
 def _read_report(text: str, cpu_share: float) -> LoadReport:
     _, mark, told = text.partition(_MARK + "\n")
     if not mark:
-        raise WrkError("wrk failed: " + " / ".join(text.splitlines()[-4:]))
+        raise LoadError("wrk failed: " + " / ".join(text.splitlines()[-4:]))
     counts, points, *lines = told.splitlines()
     answered, seconds, *errors = [float(number) for number in counts.split()]
     report = LoadReport(0, seconds, [], {}, {}, cpu_share)

@@ -4,9 +4,10 @@ from html import unescape
 
 import pytest
 
+from app.comparison.bench import Bench
 from app.comparison.documents import Documents
-from app.comparison.generators import Generators
-from app.comparison.measure import Measurement, Plan
+from app.comparison.measure import measure
+from app.comparison.plan import Plan
 from app.comparison.processes import Guard
 from app.comparison.report_html import as_page
 from app.comparison.results import Comparison
@@ -19,10 +20,6 @@ pytestmark = pytest.mark.slow
 
 #: More answers than the look before the load takes: the fault begins under load.
 UNDER_LOAD = 20
-
-
-class Silent:
-    def step(self, what: str) -> None: ...
 
 
 def compare(
@@ -55,20 +52,7 @@ def compare(
         "bundled",
         [(name, name) for name in loads],
     )
-    measurement = Measurement(
-        plan,
-        comparison,
-        guard,
-        scratch,
-        Generators(wrk, guard, scratch, frozenset()),
-        frozenset(),
-        Silent(),
-        documents,
-    )
-    try:
-        measurement.run()
-    finally:
-        measurement.close()
+    measure(plan, comparison, Bench(guard, scratch, documents, wrk), lambda _step: None)
     return comparison
 
 
