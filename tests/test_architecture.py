@@ -108,6 +108,8 @@ PACKAGES: dict[str, set[str]] = {
     "compression": {"app.files.compression"},  # the standard library's, from Python 3.14 on
     "werkzeug": {"app.server.proxies"},
     "rich": {"app.comparison"},
+    "jinja2": {"app.comparison.templating"},
+    "psutil": {"app.comparison.processes"},
     # Other servers' sides of a comparison, run only where they are installed.
     "a2wsgi": {"app.comparison.asgi_bridge"},
     "whitenoise": {"app.comparison.whitenoise_site"},

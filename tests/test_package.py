@@ -133,7 +133,11 @@ def test_the_wheel_holds_one_package_with_its_guide_and_no_tests(installed: Inst
         Path(name).relative_to("tally_server") for name in names if name.endswith(".py")
     } == modules
     assert {"tally_server/www/index.html", "tally_server/py.typed"} <= names
-    data = [path for kind in ("*.lua", "*.html", "*.css") for path in HOME.glob(f"app/**/{kind}")]
+    data = [
+        path
+        for kind in ("*.lua", "*.html", "*.css", "*.json")
+        for path in HOME.glob(f"app/**/{kind}")
+    ]
     assert {f"tally_server/{path.relative_to(HOME / 'app')}" for path in data} <= names
     assert len(data) >= 7
     assert f"tally_server-{__version__}.dist-info/licenses/LICENSE" in names

@@ -14,16 +14,17 @@ from collections.abc import Callable
 from types import FrameType
 
 from . import machine
+from .bench import Bench
 from .documents import write_documents
-from .generators import GeneratorError, Generators
-from .measure import Measurement
+from .load_order import LoadError
+from .measure import measure
 from .options import Options, read_options
 from .processes import Guard
 from .report_html import write_html
 from .report_json import write_json
 from .report_terminal import Progress, print_report
 from .results import Comparison
-from .wrk import WrkError
+from .servers import PROJECT
 
 
 def main(arguments: list[str]) -> int:
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("stopped: every server has ended", file=sys.stderr)
         return 130
-    except (GeneratorError, WrkError, OSError) as error:
+    except (LoadError, OSError) as error:
         _tell(error)
         return 1
 
@@ -80,21 +81,14 @@ def _tell(what: object) -> None:
 
 
 def _measure(options: Options, comparison: Comparison) -> None:
-    server_cores, generator_cores = machine.cores_apart()
     with (
         Guard() as guard,
         guard.temporary_directory() as scratch,
         Progress(options.plan.steps()) as progress,
     ):
         documents = write_documents(os.path.join(scratch, "site"))
-        generators = Generators(options.wrk, guard, scratch, generator_cores)
-        measurement = Measurement(
-            options.plan, comparison, guard, scratch, generators, server_cores, progress, documents
-        )
-        try:
-            measurement.run()
-        finally:
-            measurement.close()
+        bench = Bench(guard, scratch, documents, options.wrk, *machine.cores_apart())
+        measure(options.plan, comparison, bench, progress.step)
 
 
 def _empty(options: Options, arguments: list[str]) -> Comparison:
@@ -116,6 +110,7 @@ def _empty(options: Options, arguments: list[str]) -> Comparison:
         connections=plan.connections,
         generator="wrk" if options.wrk else "bundled",
         workloads=[(workload.name, workload.title) for workload in plan.workloads],
+        commit=machine.commit(PROJECT),
     )
 
 

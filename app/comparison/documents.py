@@ -11,7 +11,9 @@ LARGE_BYTES = 100_000_000
 #: The lengths of the pages are all different, so that an answer's length tells which page it is.
 PAGE_BYTES = range(1024, 16 * 1024 + 1)
 
+MODIFIED = 1_700_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
 TEXT = b"".join(b"%03d: a line of text for ranges.\n" % number for number in range(32))[:1000]
+SECRET = b"outside the root\n"
 CODED = b"The plain form of a text that also lies beside itself as gzip.\n" * 20
 
 
@@ -27,25 +29,26 @@ class Documents:
     small: str = "/small.html"
     large: str = "/large.bin"
 
-    def content(self, path: str) -> bytes:
-        """Return the bytes of the file at URL *path* (one of ours, not encoded)."""
+    def content(self, path: str, first: int = 0, length: int = -1) -> bytes:
+        """Return *length* bytes of the file at URL *path* (one of ours, not encoded), from byte
+        *first* on.
+        """
         with open(self.root + path, "rb") as file:
-            return file.read()
+            file.seek(first)
+            return file.read(length)
 
 
 def write_documents(root: str) -> Documents:
     """Create the document root at *root*, which must not exist, and return what is in it."""
     source = random.Random(1)  # noqa: S311 - the same files each time are wanted
-    os.makedirs(os.path.join(root, "pages"))
+    write_behaviour_files(root)
     pages = []
     for number, length in enumerate(source.sample(PAGE_BYTES, PAGES)):
         path = f"/pages/{number:04d}.html"
         _write(root, path, _page(number, length, source))
         pages.append((path, length))
     _write(root, "/small.html", _page(-1, SMALL_BYTES, source))
-    _write(root, "/index.html", _page(-2, 2048, source))
     _write_large(root + "/large.bin", source)
-    _write_behaviour(root)
     return Documents(root, tuple(pages))
 
 
@@ -70,36 +73,37 @@ def _write_large(path: str, source: random.Random) -> None:
         )
 
 
-def _write_behaviour(root: str) -> None:
-    """Write what the behaviour list asks for."""
-    os.makedirs(root + "/dir/.hidden")
-    os.makedirs(root + "/bare")
-    _write(root, "/text.txt", TEXT)
-    _write(root, "/other.txt", b"Another file.\n")
-    _write(root, "/empty.txt", b"")
-    _write(root, "/one.txt", b"1")
-    _write(root, "/dir/index.html", b"<!doctype html><title>A directory</title>\n")
-    _write(root, "/bare/leaf.txt", b"leaf\n")
-    _write(root, "/a b.txt", b"a space\n")
-    _write(root, "/plus+.txt", b"a plus\n")
-    _write(root, "/100%.txt", b"a percent sign\n")
-    _write(root, "/semi;colon.txt", b"a semicolon\n")
-    _write(root, "/gr\u00fc\u00df.txt", b"umlauts\n")
-    _write(root, "/\u65e5\u672c.txt", b"kanji\n")
-    _write(root, "/style.css", b"body{margin:0}\n")
-    _write(root, "/code.js", b"export const one = 1;\n")
-    _write(root, "/picture.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>\n')
-    _write(root, "/data.json", b"{}\n")
-    _write(root, "/coded.txt", CODED)
-    _write(root, "/coded.txt.gz", gzip.compress(CODED, mtime=0))
-    moment = 1_700_000_000
-    for name in os.listdir(root):
-        path = os.path.join(root, name)
-        if os.path.isfile(path):
-            os.utime(path, (moment, moment))
-    secret = root + "-outside"
-    os.makedirs(secret)
-    _write(secret, "/secret.txt", b"outside the root\n")
+_BEHAVIOUR_FILES = {
+    "/index.html": b"<!doctype html><title>The root</title>\n",
+    "/text.txt": TEXT,
+    "/other.txt": b"Another file.\n",
+    "/empty.txt": b"",
+    "/dir/index.html": b"<!doctype html><title>A directory</title>\n",
+    "/a b.txt": b"a space\n",
+    "/plus+.txt": b"a plus\n",
+    "/100%.txt": b"a percent sign\n",
+    "/semi;colon.txt": b"a semicolon\n",
+    "/gr\u00fc\u00df.txt": b"umlauts\n",
+    "/\u65e5\u672c.txt": b"kanji\n",
+    "/style.css": b"body{margin:0}\n",
+    "/code.js": b"export const one = 1;\n",
+    "/picture.svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>\n',
+    "/data.json": b"{}\n",
+    "/coded.txt": CODED,
+    "/coded.txt.gz": gzip.compress(CODED, mtime=0),
+}
+
+
+def write_behaviour_files(root: str) -> None:
+    """Create *root*, which must not exist, with what the behaviour list asks for, and a secret
+    beside it.
+    """
+    for directory in ("/dir/.hidden", "/pages", "-outside"):
+        os.makedirs(root + directory)
+    _write(root, "-outside/secret.txt", SECRET)
+    for path, content in _BEHAVIOUR_FILES.items():
+        _write(root, path, content)
+        os.utime(root + path, (MODIFIED, MODIFIED))
 
 
 def _write(root: str, path: str, content: bytes) -> None:

@@ -100,6 +100,7 @@ def exchange(
 
 
 CLOSED = "the connection was closed without an answer"
+NOT_HTTP = "the answer is not HTTP/1.1"
 
 
 class _Reader:
@@ -126,7 +127,7 @@ class _Reader:
             except IncompleteError as error:
                 self._wanted = len(self._data) + error.missing
             except NotHttpError as error:
-                seen.failure = f"the answer is not HTTP/1.1: {error}"
+                seen.failure = f"{NOT_HTTP}: {error}"
                 return
             if seen.closed:
                 # What is left must be nothing, else an answer was cut short.

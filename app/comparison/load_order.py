@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 PERCENTILES = (0.0, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 100.0)
 
 
+class LoadError(Exception):
+    """The load generator itself failed; the message has its last lines."""
+
+
 @dataclass(frozen=True)
 class LoadOrder:
     """What to do.
 
     *asks* are (head, status, length) with the head as latin-1 text; a length of -1 is not checked.
+    In the place of *cookie* another one goes with each request.
 
     *rate*: requests a second in all, 0 for as many as possible; *reuse*: requests on a connection,
     0 for no limit; *patience*: seconds after which an unanswered request is given up.
@@ -25,10 +30,6 @@ class LoadOrder:
     rate: float = 0.0
     reuse: int = 0
     patience: float = 5.0
-    crowd: str = ""
-    crowd_size: int = 0
-    large_path: str = ""
-    small_path: str = ""
 
 
 @dataclass
@@ -46,14 +47,14 @@ class LoadReport:
     faults: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     cpu_share: float = 0.0
-    held: int = 0  # of the crowd
+
+    def add_fault(self, kind: str, count: int, example: str) -> None:
+        self.faults[kind] = self.faults.get(kind, 0) + count
+        self.examples.setdefault(kind, example)
 
 
 def percentiles(values: "array[float]") -> list[float]:
     """Return the values at PERCENTILES, or an empty list if there are none."""
     ordered = sorted(values)
-    if not ordered:
-        return []
-    return [
-        ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] for percent in PERCENTILES
-    ]
+    last = len(ordered) - 1
+    return [ordered[min(last, (last + 1) * int(p * 10) // 1000)] for p in PERCENTILES if ordered]

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import resource
+import subprocess
 
 
 def describe() -> dict[str, str]:
@@ -40,6 +41,16 @@ def raise_descriptor_limit() -> None:
     wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def commit(checkout: str) -> str:
+    """Return the commit of *checkout*, with "-dirty" after it when files differ; or an empty text."""
+    try:
+        command = ["git", "-C", checkout, "describe", "--always", "--dirty", "--exclude", "*"]
+        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return told.stdout.strip()
 
 
 def _first_match(path: str, pattern: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from .measure import Plan
+from .plan import Plan
 from .report_file import are_one_file, problem_with
 from .servers import DEFAULT_SERVERS, SERVERS, Server, find_program
 from .workloads import CHOICES, chosen

@@ -3,6 +3,7 @@ piped.
 """
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 
 import rich.progress
@@ -96,71 +97,56 @@ def print_report(comparison: Comparison) -> None:
 
 
 def _crowd_table(comparison: Comparison, name: str, title: str) -> Table:
-    table = Table(
-        title=f"[bold]{name}[/bold]: {title}", title_justify="left", box=SIMPLE_HEAD, title_style=""
-    )
-    table.add_column("server")
-    for heading in ("held", "KiB each", "p50 ms", "p99 ms", "PSS MiB"):
-        table.add_column(heading, justify="right")
+    headings = ("server", "held", "KiB each", "p50 ms", "p99 ms", "PSS MiB")
+    table = _table(f"[bold]{name}[/bold]: {title}", *headings)
     table.add_column("answers")
     for subject in comparison.measured:
         cell = comparison.cell(subject.name, name)
         if cell:
-            p50, p99, pss = cell.latency(50.0), cell.latency(99.0), cell.pss
+            each = f"{cell.connection_bytes / 1024:.1f}" if cell.connection_bytes else ""
             table.add_row(
                 subject.title,
                 f"{cell.held} of {cell.crowd_size}",
-                f"{cell.connection_bytes / 1024:.1f}"
-                if cell.workload == "crowd-idle" and cell.held
-                else "",
-                duration(p50.median) if p50 else "",
-                duration(p99.median) if p99 else "",
-                mebibytes(pss.median) if pss else "",
+                each,
+                *(_median(cell, figure, duration) for figure in ("p50", "p99")),
+                _median(cell, "pss", mebibytes),
                 _answers(cell),
             )
     return table
 
 
 def _workload_table(comparison: Comparison, name: str, title: str) -> Table:
-    table = Table(
-        title=f"[bold]{name}[/bold]: {title}", title_justify="left", box=SIMPLE_HEAD, title_style=""
-    )
-    for heading in (
-        "server",
-        "requests/s",
-        "±",
-        "p50 ms",
-        "p99 ms",
-        "CPU µs/request",
-        "±",
-        "ratio",
-        "PSS MiB",
-    ):
-        table.add_column(heading, justify="left" if heading == "server" else "right")
+    headings = ("server", "requests/s", "±", "p50 ms", "p99 ms", "CPU µs/request", "±", "ratio")
+    table = _table(f"[bold]{name}[/bold]: {title}", *headings, "PSS MiB")
     table.add_column("answers")
-    baseline = comparison.cell(comparison.baseline, name)
     for subject in comparison.measured:
         cell = comparison.cell(subject.name, name)
         if cell:
-            table.add_row(subject.title, *_figures(cell, baseline), _answers(cell))
+            table.add_row(
+                subject.title,
+                ">" * cell.generator_bound + _median(cell, "rate", count),
+                spread(cell.figures.get("rate")),
+                *(_median(cell, figure, duration) for figure in ("p50", "p99")),
+                _median(cell, "cpu", microseconds),
+                spread(cell.figures.get("cpu")),
+                _median(cell, "cpu_ratio", ratio),
+                _median(cell, "pss", mebibytes),
+                _answers(cell),
+            )
     return table
 
 
-def _figures(cell: Cell, baseline: Cell | None) -> list[str]:
-    rate, cpu, pss = cell.rate, cell.cpu, cell.pss
-    p50, p99 = cell.latency(50.0), cell.latency(99.0)
-    if not (rate and cpu and pss and p50 and p99):
-        return [""] * 8
-    return [
-        (">" if cell.generator_bound else "") + count(rate.median),
-        spread(rate),
-        duration(p50.median),
-        duration(p99.median),
-        microseconds(cpu.median),
-        spread(cpu),
-        ratio(cell.cpu_ratio(baseline)) if baseline else "",
-        mebibytes(pss.median),
-    ]
+def _table(title: str, *headings: str) -> Table:
+    """A table whose columns are numbers, the first apart."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, title_style="")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    return table
+
+
+def _median(cell: Cell, name: str, write: Callable[[float], str]) -> str:
+    figure = cell.figures.get(name)
+    return write(figure.median) if figure else ""
 
 
 def _answers(cell: Cell) -> str:
@@ -170,41 +156,32 @@ def _answers(cell: Cell) -> str:
 
 
 def _servers_table(comparison: Comparison) -> Table:
-    table = Table(
-        title="[bold]servers[/bold]", title_justify="left", box=SIMPLE_HEAD, title_style=""
-    )
-    for heading in ("server", "version", "first 200, ms", "±", "behaviour", "state"):
-        table.add_column(heading, justify="right" if heading in ("first 200, ms", "±") else "left")
+    table = _table("[bold]servers[/bold]", "server", "first 200, ms", "±", "behaviour")
+    table.add_column("version")
+    table.add_column("state")
     for subject in comparison.subjects:
-        start = subject.start
+        start, verdicts = subject.start, comparison.verdicts.get(subject.name)
         table.add_row(
             subject.title,
-            subject.version,
             count(start.median) if start else "",
-            spread(start) if start else "",
-            tally(comparison.verdicts[subject.name]) if subject.name in comparison.verdicts else "",
+            spread(start),
+            tally(verdicts) if verdicts else "",
+            escape(subject.version),
             escape(f"{subject.state}: {subject.reason}" if subject.reason else subject.state),
         )
     return table
 
 
 def _print_behaviour(comparison: Comparison, console: Console) -> None:
-    table = Table(
-        title="[bold]behaviour[/bold]: passed of those that apply",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        title_style="",
-    )
     names = [subject.name for subject in comparison.subjects if subject.name in comparison.verdicts]
     topics = list(dict.fromkeys(verdict.topic for verdict in comparison.verdicts[names[0]]))
-    table.add_column("server")
-    for heading in ("MUST", "SHOULD", *topics):
-        table.add_column(heading, justify="right")
+    title = "[bold]behaviour[/bold]: passed of those that apply"
+    table = _table(title, "server", "MUST", "SHOULD", *topics)
     for name in names:
         verdicts = comparison.verdicts[name]
         groups = [[v for v in verdicts if v.level == level] for level in ("MUST", "SHOULD")]
         groups += [[v for v in verdicts if v.topic == topic] for topic in topics]
-        table.add_row(name, *(tally(group).replace(" of ", "/") for group in groups))
+        table.add_row(name, *map(tally, groups))
     console.print(table)
     if len(names) <= 6:
         _print_differences(comparison, names, console)
@@ -214,7 +191,7 @@ def _print_behaviour(comparison: Comparison, console: Console) -> None:
 
 def _print_differences(comparison: Comparison, names: list[str], console: Console) -> None:
     for name in names:
-        wrong = [v for v in comparison.verdicts[name] if v.outcome in ("deviates", "error")]
+        wrong = [verdict for verdict in comparison.verdicts[name] if verdict.is_wrong]
         if wrong:
             console.print(f"[bold]{escape(name)}[/bold] differs from what is required:")
         for verdict in wrong:

@@ -1,9 +1,9 @@
-"""What a comparison found: plain data, made by `measure`, read by the reports. Times are seconds."""
+"""What a comparison found: made by `measure`, read by the reports. Times are seconds."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .behaviour import Verdict
 from .load_order import PERCENTILES
@@ -11,13 +11,12 @@ from .load_order import PERCENTILES
 State = Literal["measured", "not installed", "did not start", "crashed"]
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A median with the least and the greatest of the rounds."""
+class Figure(NamedTuple):
+    """A median with the least and the greatest of the rounds, where those are known."""
 
     median: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Figure | None":
@@ -43,8 +42,9 @@ class Round:
         return self.requests / self.seconds if self.seconds else 0.0
 
     @property
-    def cpu_microseconds(self) -> float:
-        return self.cpu_seconds / self.requests * 1e6 if self.requests else 0.0
+    def cpu(self) -> float:
+        """Microseconds of CPU time for a request."""
+        return self.cpu_seconds / self.requests * 1e6
 
     def latency_at(self, percent: float) -> float:
         return self.latency[PERCENTILES.index(percent)]
@@ -54,19 +54,22 @@ class Round:
 class Cell:
     """One server under one workload.
 
-    *faults* counts what was wrong, by kind; *examples* has one of each kind.
-
-    *not_offered* says why the workload does not apply. *held* of *crowd_size* connections were in
-    place beside the requests, at *connection_bytes* of memory each (0: not measured).
+    *figures*: `rate`, `cpu`, `p50`, `p90`, `p99`, `p99.9`, `pss`, `cpu_ratio` and `rate_ratio` to
+    the baseline; those that could be measured. *faults* counts what was wrong, by kind; *examples*
+    has one of each. *not_offered* says why the workload does not apply. *held* of *crowd_size*
+    connections were in place beside the requests, at *connection_bytes* of memory each (0: not
+    measured). *generator_bound*: the generator had no time left; the server could have done more.
     """
 
     server: str
     workload: str
     rounds: list[Round] = field(default_factory=list)
+    figures: dict[str, Figure] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     not_offered: str = ""
     generator: str = ""
+    generator_bound: bool = False
     crowd_size: int = 0
     held: int = 0
     connection_bytes: float = 0.0
@@ -76,41 +79,29 @@ class Cell:
         self.examples.setdefault(kind, example)
 
     @property
-    def told(self) -> list[Round]:
+    def answered(self) -> list[Round]:
         """The rounds with at least one right answer."""
         return [one for one in self.rounds if one.requests]
 
-    @property
-    def rate(self) -> Figure | None:
-        return Figure.of([one.rate for one in self.told])
-
-    @property
-    def cpu(self) -> Figure | None:
-        """Microseconds of CPU time for a request."""
-        return Figure.of([one.cpu_microseconds for one in self.told])
-
-    @property
-    def pss(self) -> Figure | None:
-        return Figure.of([float(one.pss) for one in self.told])
-
-    def latency(self, percent: float) -> Figure | None:
-        return Figure.of([one.latency_at(percent) for one in self.told])
-
-    @property
-    def generator_bound(self) -> bool:
-        """The generator had no time left: the server could have answered more."""
-        return bool(self.told) and statistics.median(one.generator_share for one in self.told) > 0.9
-
-    def cpu_ratio(self, baseline: "Cell") -> Figure | None:
-        """CPU time for a request in terms of the baseline's, round by round."""
-        pairs = zip(self.rounds, baseline.rounds, strict=False)
-        return Figure.of(
-            [a.cpu_microseconds / b.cpu_microseconds for a, b in pairs if a.requests and b.requests]
-        )
-
-    def rate_ratio(self, baseline: "Cell") -> Figure | None:
-        pairs = zip(self.rounds, baseline.rounds, strict=False)
-        return Figure.of([a.rate / b.rate for a, b in pairs if a.requests and b.requests])
+    def summarize(self, baseline: "Cell | None") -> None:
+        """Work out the figures from the rounds; ratios are taken within a round."""
+        values: dict[str, Callable[[Round], float]] = {
+            "rate": lambda one: one.rate,
+            "cpu": lambda one: one.cpu,
+            "pss": lambda one: float(one.pss),
+        }
+        figures = {name: Figure.of(list(map(of, self.answered))) for name, of in values.items()}
+        for percent in (50.0, 90.0, 99.0, 99.9):
+            at = [one.latency_at(percent) for one in self.answered]
+            figures[f"p{percent:g}"] = Figure.of(at)
+        both = zip(self.rounds, baseline.rounds if baseline else (), strict=False)
+        pairs = [(own, other) for own, other in both if own.requests and other.requests]
+        for name in ("rate", "cpu"):
+            of = values[name]
+            figures[f"{name}_ratio"] = Figure.of([of(own) / of(other) for own, other in pairs])
+        self.figures = {name: figure for name, figure in figures.items() if figure}
+        shares = [one.generator_share for one in self.answered]
+        self.generator_bound = bool(shares) and statistics.median(shares) > 0.9
 
 
 @dataclass
@@ -133,7 +124,11 @@ class Subject:
 
 @dataclass
 class Comparison:
-    """Everything. *verdicts* by server name; *workloads* are name and title, in order."""
+    """Everything.
+
+    *commit* is the project's own; *verdicts* are by server name; *workloads* are name and title,
+    in order.
+    """
 
     date: str
     command: str
@@ -148,11 +143,16 @@ class Comparison:
     cells: list[Cell] = field(default_factory=list)
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
     took: float = 0.0
+    commit: str = ""
 
     def cell(self, server: str, workload: str) -> Cell | None:
         return next(
             (one for one in self.cells if (one.server, one.workload) == (server, workload)), None
         )
+
+    def summarize(self) -> None:
+        for cell in self.cells:
+            cell.summarize(self.cell(self.baseline, cell.workload))
 
     @property
     def measured(self) -> list[Subject]:

@@ -14,20 +14,29 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 
-from .server_files import caddy_file, lighttpd_file, nginx_file
+from .templating import TEMPLATES
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 #: `app` in a checkout, `tally_server` when installed.
 PACKAGE = __name__.partition(".")[0]
 _IS_CHECKOUT = PACKAGE == "app"
 _OWN = "wsgi:app" if _IS_CHECKOUT else f"{PACKAGE}.wsgi:app"
-_BUILTIN = [os.path.join(PROJECT, "run_builtin.py")] if _IS_CHECKOUT else ["-m", PACKAGE]
-THREADS = "8"
+_WHITENOISE = f"{PACKAGE}.comparison.whitenoise_site:app"
+_BUILTIN = "python {project}/run_builtin.py" if _IS_CHECKOUT else f"python -m {PACKAGE}"
 #: Where Debian keeps the programs that are not in an ordinary user's PATH.
 _PROGRAM_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin:/sbin"
+_MEDIA_TYPES = {
+    "html": "text/html",
+    "txt": "text/plain",
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+    "json": "application/json",
+    "bin": "application/octet-stream",
+}
 
 
 @dataclass(frozen=True)
@@ -52,34 +61,52 @@ class Site:
 class Server:
     """A server that can be compared.
 
-    *command* makes its command line, and writes its configuration if it has one.
+    *command* is its command line, in words between blanks: `{root}` and the other facts of the
+    site are filled in. *needs* are modules or, where there is no *application*, programs.
+    *application* is Tally's, or ours for WhiteNoise; without one it serves files by itself.
+    *version_of* is a distribution, or a program and its argument.
     """
 
     name: str
     title: str
-    command: Callable[[Site], list[str]]
-    modules: tuple[str, ...] = ()
-    programs: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()  # of the project
-    application: str = ""  # Tally's, or ours for WhiteNoise; empty: serves files by itself
-    version_of: str = ""  # a distribution, or a program and its argument
+    command: str
+    needs: tuple[str, ...] = ()
+    application: str = ""
+    version_of: str = "python"
+    configuration: str = ""  # the name of a template
 
     def missing(self) -> str:
         """Return what is not installed, or an empty text."""
-        modules = [name for name in self.modules if importlib.util.find_spec(name) is None]
-        programs = [name for name in self.programs if not find_program(name)]
-        files = [name for name in self.files if not os.path.exists(os.path.join(PROJECT, name))]
-        return ", ".join(modules + programs + files)
+        is_there = importlib.util.find_spec if self.application else find_program
+        return ", ".join(name for name in self.needs if not is_there(name))
+
+    def command_for(self, site: Site) -> list[str]:
+        """Return the command line, having written the configuration file."""
+        module, _, name = self.application.partition(":")
+        values = {
+            **asdict(site),
+            "address": site.address,
+            "project": PROJECT,
+            "application": self.application,
+            "configuration": os.path.join(site.scratch, self.configuration),
+            "bjoern": f"import bjoern, {module} as site;"
+            f" bjoern.run(site.{name}, '127.0.0.1', {site.port})",
+        }
+        if self.configuration:
+            template = TEMPLATES.get_template(self.configuration)
+            is_root = os.getuid() == 0
+            text = template.render(values, media_types=_MEDIA_TYPES, root_user=is_root)
+            with open(str(values["configuration"]), "w", encoding="utf-8") as file:
+                file.write(text + "\n")
+        program, *words = (word.format_map(values) for word in self.command.split())
+        return [sys.executable if program == "python" else find_program(program), *words]
 
     def variables(self, site: Site) -> dict[str, str]:
         """Return the environment variables that the server gets beside the inherited ones."""
+        if self.name == "caddy":  # it keeps files of its own where these point
+            return {"XDG_CONFIG_HOME": site.scratch, "XDG_DATA_HOME": site.scratch}
         if not self.application:
-            # Caddy keeps files of its own where these point.
-            return (
-                {"XDG_CONFIG_HOME": site.scratch, "XDG_DATA_HOME": site.scratch}
-                if self.name == "caddy"
-                else {}
-            )
+            return {}
         return {
             "PYTHONPATH": PROJECT,
             "COMPARISON_ROOT": site.root,
@@ -95,12 +122,17 @@ class Server:
         if self.version_of == "python":
             return f"Python {sys.version.split()[0]}"
         program, _, argument = self.version_of.partition(" ")
-        if argument:
-            return _ask_version(find_program(program), argument)
         try:
-            return importlib.metadata.version(program) if program else ""
-        except importlib.metadata.PackageNotFoundError:
+            if not argument:
+                return importlib.metadata.version(program)
+            answer = subprocess.run(  # noqa: S603
+                [find_program(program), argument],
+                capture_output=True, text=True, timeout=10, check=False,
+            )  # fmt: skip
+        except (importlib.metadata.PackageNotFoundError, OSError, subprocess.TimeoutExpired):
             return ""
+        words = (answer.stdout + answer.stderr).replace("/", " ").split()
+        return next((word.lstrip("v") for word in words if word.lstrip("v")[:1].isdigit()), "")
 
 
 def find_program(name: str) -> str:
@@ -122,177 +154,55 @@ def command_line(command: list[str], variables: Mapping[str, str], cores: frozen
     return line.replace(os.path.dirname(sys.executable) + "/", "").replace(PROJECT, "$PWD")
 
 
-def _ask_version(program: str, argument: str) -> str:
-    if not program:
-        return ""
-    try:
-        answer = subprocess.run(  # noqa: S603
-            [program, argument], capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    words = (answer.stdout + answer.stderr).replace("/", " ").split()
-    return next((word.lstrip("v") for word in words if word.lstrip("v")[:1].isdigit()), "")
+_GUNICORN = "python -m gunicorn --bind {address} --workers 1"
+#: name, title, modules, command; version_of is the first of the modules
+_WSGI_SERVERS = (
+    ("builtin", "Built-in", (), f"{_BUILTIN} --bind {{address}}"),
+    ("builtin-threads-0", "Built-in --threads 0", (), f"{_BUILTIN} --bind {{address}} --threads 0"),
+    ("gunicorn-gthread", "gunicorn gthread", ("gunicorn",), _GUNICORN + " -k gthread --threads 8 {application}"),
+    ("gunicorn-sync", "gunicorn sync", ("gunicorn",), _GUNICORN + " -k sync --threads 1 {application}"),
+    ("waitress", "waitress", ("waitress",), "python -m waitress --listen={address} --threads=8 {application}"),
+    ("cheroot", "cheroot", ("cheroot",), "python -m cheroot --bind {address} --threads 8 {application}"),
+    ("granian", "granian", ("granian",),
+     "python -m granian --interface wsgi --host 127.0.0.1 --port {port} {application}"),
+    ("bjoern", "bjoern", ("bjoern",), "python -c {bjoern}"),
+    ("uvicorn", "uvicorn + a2wsgi", ("uvicorn", "a2wsgi"),
+     f"python -m uvicorn --host 127.0.0.1 --port {{port}} --no-access-log {PACKAGE}.comparison.asgi_bridge:app"),
+)  # fmt: skip
 
 
-def _python(*arguments: str) -> list[str]:
-    return [sys.executable, *arguments]
-
-
-def _builtin(*options: str) -> Callable[[Site, str], list[str]]:
-    def command(site: Site, application: str) -> list[str]:
-        chosen = [] if application == _OWN else ["--app", application]
-        return _python(*_BUILTIN, "--bind", site.address, *options, *chosen)
-
-    return command
-
-
-def _gunicorn(*options: str) -> Callable[[Site, str], list[str]]:
-    def command(site: Site, application: str) -> list[str]:
-        # In the project's directory gunicorn reads gunicorn.conf.py by itself, as `gunicorn
-        # wsgi:app` there would.
-        return _python(
-            "-m", "gunicorn", "--bind", site.address, "--workers", "1", *options, application
-        )
-
-    return command
-
-
-def _waitress(site: Site, application: str) -> list[str]:
-    return _python(
-        "-m", "waitress", f"--listen={site.address}", f"--threads={THREADS}", application
-    )
-
-
-def _cheroot(site: Site, application: str) -> list[str]:
-    return _python("-m", "cheroot", "--bind", site.address, "--threads", THREADS, application)
-
-
-def _granian(site: Site, application: str) -> list[str]:
-    where = ["--host", "127.0.0.1", "--port", str(site.port)]
-    return _python("-m", "granian", "--interface", "wsgi", *where, application)
-
-
-def _bjoern(site: Site, application: str) -> list[str]:
-    module, _, name = application.partition(":")
-    return _python(
-        "-c", f"import bjoern, {module} as site; bjoern.run(site.{name}, '127.0.0.1', {site.port})"
-    )
-
-
-def _uvicorn(site: Site, application: str) -> list[str]:  # noqa: ARG001 - the bridge reads it from the environment
-    where = ["--host", "127.0.0.1", "--port", str(site.port)]
-    return _python(
-        "-m", "uvicorn", *where, "--no-access-log", f"{PACKAGE}.comparison.asgi_bridge:app"
-    )
-
-
-def _nginx(site: Site) -> list[str]:
-    path = nginx_file(site.root, site.port, site.scratch, site.codings)
-    return [find_program("nginx"), "-p", site.scratch, "-e", "stderr", "-c", path]
-
-
-def _caddy(site: Site) -> list[str]:
-    path = caddy_file(site.root, site.port, site.scratch, site.codings)
-    return [find_program("caddy"), "run", "--config", path, "--adapter", "caddyfile"]
-
-
-def _lighttpd(site: Site) -> list[str]:
-    return [find_program("lighttpd"), "-D", "-f", lighttpd_file(site.root, site.port, site.scratch)]
-
-
-def _http_server(site: Site) -> list[str]:
-    where = ["--bind", "127.0.0.1", "--directory", site.root, "--protocol", "HTTP/1.1"]
-    return _python("-m", "http.server", str(site.port), *where)
-
-
-def _eggserve(site: Site) -> list[str]:
-    # By default it serves 64 connections and 32 files at a time: fewer than it is asked for here.
-    limits = [
-        "--max-connections",
-        "4096",
-        "--max-file-streams",
-        "1024",
-        "--max-in-flight-requests",
-        "1024",
+def _wsgi_servers() -> list[Server]:
+    own = [
+        Server(name, title, command, modules, _OWN, modules[0] if modules else "python")
+        for name, title, modules, command in _WSGI_SERVERS
     ]
-    return [
-        find_program("eggserve"),
-        "--quiet",
-        "--addr",
-        site.address,
-        "--directory",
-        site.root,
-        *limits,
+    whitenoise = [
+        replace(
+            server,
+            name=f"{server.name}+whitenoise",
+            title=f"{server.title} + WhiteNoise",
+            command=server.command + " --app {application}" * (not server.needs),
+            needs=(*server.needs, "whitenoise"),
+            application=_WHITENOISE,
+        )
+        for server in own
     ]
+    return own + whitenoise
 
 
-_BUILTIN_FILES = ("run_builtin.py", "wsgi.py")
-#: name, title, module that must be there, command, distribution that has the version
-_WSGI_SERVERS: tuple[tuple[str, str, str, Callable[[Site, str], list[str]], str], ...] = (
-    ("builtin", "Built-in", "", _builtin(), "python"),
-    ("builtin-threads-0", "Built-in --threads 0", "", _builtin("--threads", "0"), "python"),
-    (
-        "gunicorn-gthread",
-        "gunicorn gthread",
-        "gunicorn",
-        _gunicorn("-k", "gthread", "--threads", THREADS),
-        "gunicorn",
-    ),
-    (
-        "gunicorn-sync",
-        "gunicorn sync",
-        "gunicorn",
-        _gunicorn("-k", "sync", "--threads", "1"),
-        "gunicorn",
-    ),
-    ("waitress", "waitress", "waitress", _waitress, "waitress"),
-    ("cheroot", "cheroot", "cheroot", _cheroot, "cheroot"),
-    ("granian", "granian", "granian", _granian, "granian"),
-    ("bjoern", "bjoern", "bjoern", _bjoern, "bjoern"),
-    ("uvicorn", "uvicorn + a2wsgi", "uvicorn", _uvicorn, "uvicorn"),
-)
-_WHITENOISE = f"{PACKAGE}.comparison.whitenoise_site:app"
-
-
-def _wsgi_rows() -> list[Server]:
-    rows = []
-    for application, suffix, title_suffix, own_module in (
-        (_OWN, "", "", ""),
-        (_WHITENOISE, "+whitenoise", " + WhiteNoise", "whitenoise"),
-    ):
-        for name, title, module, command, version_of in _WSGI_SERVERS:
-            needed = [module, "a2wsgi" if name == "uvicorn" else "", own_module]
-            rows.append(
-                Server(
-                    name=name + suffix,
-                    title=title + title_suffix,
-                    command=_with_application(command, application),
-                    modules=tuple(filter(None, needed)),
-                    files=(("wsgi.py",) * (not suffix) + ("run_builtin.py",) * (not module))
-                    * _IS_CHECKOUT,
-                    application=application,
-                    version_of=version_of,
-                )
-            )
-    return rows
-
-
-def _with_application(
-    command: Callable[[Site, str], list[str]], application: str
-) -> Callable[[Site], list[str]]:
-    return lambda site: command(site, application)
-
-
-SERVERS: dict[str, Server] = {
-    server.name: server
-    for server in (
-        *_wsgi_rows(),
-        Server("nginx", "nginx", _nginx, programs=("nginx",), version_of="nginx -v"),
-        Server("caddy", "Caddy", _caddy, programs=("caddy",), version_of="caddy version"),
-        Server("lighttpd", "lighttpd", _lighttpd, programs=("lighttpd",), version_of="lighttpd -v"),
-        Server("http.server", "http.server", _http_server, version_of="python"),
-        Server("eggserve", "eggserve", _eggserve, programs=("eggserve",), version_of="eggserve"),
-    )
-}
+# By default eggserve serves 64 connections and 32 files at a time: fewer than it is asked for here.
+_EGGSERVE_LIMITS = "--max-connections 4096 --max-file-streams 1024 --max-in-flight-requests 1024"
+_OTHERS = (
+    Server("nginx", "nginx", "nginx -p {scratch} -e stderr -c {configuration}", ("nginx",),
+           version_of="nginx -v", configuration="nginx.conf"),
+    Server("caddy", "Caddy", "caddy run --config {configuration} --adapter caddyfile", ("caddy",),
+           version_of="caddy version", configuration="Caddyfile"),
+    Server("lighttpd", "lighttpd", "lighttpd -D -f {configuration}", ("lighttpd",),
+           version_of="lighttpd -v", configuration="lighttpd.conf"),
+    Server("http.server", "http.server",
+           "python -m http.server {port} --bind 127.0.0.1 --directory {root} --protocol HTTP/1.1"),
+    Server("eggserve", "eggserve", f"eggserve --quiet --addr {{address}} --directory {{root}} {_EGGSERVE_LIMITS}",
+           ("eggserve",), version_of="eggserve"),
+)  # fmt: skip
+SERVERS = {server.name: server for server in (*_wsgi_servers(), *_OTHERS)}
 DEFAULT_SERVERS = ("builtin", "builtin-threads-0", "gunicorn-gthread", "gunicorn-sync")

@@ -1,12 +1,14 @@
 """Starts a server and waits for its first 200."""
 
 import os
+import re
 import socket
 import time
 from dataclasses import dataclass
 
+from .bench import Bench
 from .exchange import exchange
-from .processes import Guard, ProcessTree
+from .processes import ProcessTree
 from .servers import PACKAGE, PROJECT, Server, Site, command_line
 from .workloads import head
 
@@ -22,36 +24,30 @@ class DidNotStartError(Exception):
         self.lines = lines
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunningServer:
-    """A server that answers on *site*; stop its *tree* in the end.
+    """A server that answers on *port*; stop its *tree* in the end.
 
-    *milliseconds* passed before its first 200.
+    *milliseconds* passed before its first 200. *command* is a line for a shell.
     """
 
     tree: ProcessTree
-    site: Site
+    port: int
     milliseconds: float
     command: str
 
 
-def start(
-    server: Server,
-    root: str,
-    scratch: str,
-    guard: Guard,
-    cores: frozenset[int],
-    codings: bool = False,
-) -> RunningServer:
-    """Start *server* on a free port of the loopback.
+def start(server: Server, bench: Bench, purpose: str, codings: bool = False) -> RunningServer:
+    """Start *server* on a free port of the loopback, with a directory of its own for *purpose*.
 
     Raises DidNotStartError, having ended what was started.
     """
+    scratch = os.path.join(bench.scratch, re.sub(r"[^\w.]+", "-", f"{purpose}-{server.name}"))
     os.makedirs(scratch, exist_ok=True)
     for attempt in (1, 2):
-        site = Site(root, _free_port(), scratch, codings)
+        site = Site(bench.documents.root, _free_port(), scratch, codings)
         try:
-            return _start_once(server, site, guard, cores)
+            return _start_once(server, site, bench)
         except DidNotStartError as error:
             # Between our look and its start another program may have taken the port.
             if attempt == 2 or not any("in use" in line for line in error.lines):
@@ -59,19 +55,18 @@ def start(
     raise AssertionError("unreachable")
 
 
-def _start_once(server: Server, site: Site, guard: Guard, cores: frozenset[int]) -> RunningServer:
+def _start_once(server: Server, site: Site, bench: Bench) -> RunningServer:
     variables = server.variables(site)
+    # gunicorn would read the project's own configuration in its directory: right for our
+    # application alone.
+    is_foreign = server.application.startswith(f"{PACKAGE}.comparison.")
+    directory = site.scratch if is_foreign else PROJECT
+    output = os.path.join(site.scratch, "output")
+    cores = bench.server_cores
     begun = time.perf_counter()
     try:
-        command = server.command(site)
-        # gunicorn would read the project's own configuration in its directory: right for our
-        # application alone.
-        directory = (
-            site.scratch if server.application.startswith(f"{PACKAGE}.comparison.") else PROJECT
-        )
-        tree = ProcessTree(
-            command, guard, os.path.join(site.scratch, "output"), variables, directory, cores
-        )
+        command = server.command_for(site)
+        tree = ProcessTree(command, bench.guard, output, variables, directory, cores)
     except OSError as error:
         raise DidNotStartError(f"cannot be run: {error}", []) from error
     try:
@@ -80,14 +75,14 @@ def _start_once(server: Server, site: Site, guard: Guard, cores: frozenset[int])
         tree.stop()
         raise
     milliseconds = (time.perf_counter() - begun) * 1000
-    return RunningServer(tree, site, milliseconds, command_line(command, variables, cores))
+    return RunningServer(tree, site.port, milliseconds, command_line(command, variables, cores))
 
 
 def _await_first_200(tree: ProcessTree, port: int, begun: float) -> None:
     request = head("/small.html", "Connection: close")
     last = ""
     while time.perf_counter() - begun < START_PATIENCE:
-        status = tree.exit_status()
+        status = tree.wait()
         if status is not None:
             raise DidNotStartError(f"ended with status {status}", tree.last_lines())
         seen = exchange(port, [request], patience=2.0)

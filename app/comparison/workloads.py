@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from .documents import LARGE_BYTES, Documents
-from .exchange import Answer, Exchange, exchange
+from .exchange import Answer, exchange
 
 #: Stands in a request where the changing part of the cookie goes; the generators put 16 hexadecimal
 #: digits there.
@@ -31,7 +31,7 @@ _CHROME = (
     f"Cookie: theme=dark; session={COOKIE.decode()}",
 )
 _ORDER_LENGTH = 20_000
-_ANY_LENGTH = -1
+ANY_LENGTH = -1
 
 
 @dataclass(frozen=True)
@@ -77,41 +77,22 @@ class Workload:
     needs_validators: bool = False
 
 
-WORKLOADS: dict[str, Workload] = {
-    workload.name: workload
-    for workload in (
-        Workload("small", "One file of 1 KiB, a bare request"),
-        Workload(
-            "browser",
-            "1,000 pages of 1 to 16 KiB, skewed; Chrome's 16 fields, a cookie that changes",
-        ),
-        # wrk holds whole answers in memory to check them; the bundled generator counts the bytes as
-        # they pass.
-        Workload("large", "One file of 100 MB", connections=4, bundled_only=True),
-        Workload("ranges", "Parts of 1 to 64 KiB of the 100 MB file"),
-        Workload("conditional", "Browsers that have the page already: 304", needs_validators=True),
-        # wrk takes the end of a connection that was not announced for an error.
-        Workload("close", "A connection for each small GET", bundled_only=True, closes=True),
-        Workload(
-            "mixed", "Pages, 304s, parts and 404s, as a site sees them", needs_validators=True
-        ),
-        Workload(
-            "crowd-idle", "Small GETs beside idle connections", bundled_only=True, crowd="idle"
-        ),
-        Workload(
-            "crowd-readers",
-            "Small GETs beside readers that take 1 KiB a second",
-            bundled_only=True,
-            crowd="readers",
-        ),
-        Workload(
-            "crowd-headers",
-            "Small GETs beside clients that dribble a head",
-            bundled_only=True,
-            crowd="headers",
-        ),
-    )
-}
+_ALL = (
+    Workload("small", "One file of 1 KiB, a bare request"),
+    Workload("browser", "1,000 pages of 1 to 16 KiB, skewed; Chrome's 16 fields, a cookie that changes"),
+    # wrk holds whole answers in memory to check them; the bundled generator counts the bytes as
+    # they pass.
+    Workload("large", "One file of 100 MB", connections=4, bundled_only=True),
+    Workload("ranges", "Parts of 1 to 64 KiB of the 100 MB file"),
+    Workload("conditional", "Browsers that have the page already: 304", needs_validators=True),
+    # wrk takes the end of a connection that was not announced for an error.
+    Workload("close", "A connection for each small GET", bundled_only=True, closes=True),
+    Workload("mixed", "Pages, 304s, parts and 404s, as a site sees them", needs_validators=True),
+    Workload("crowd-idle", "Small GETs beside idle connections", bundled_only=True, crowd="idle"),
+    Workload("crowd-readers", "Small GETs beside readers that take 1 KiB a second", bundled_only=True, crowd="readers"),
+    Workload("crowd-headers", "Small GETs beside clients that dribble a head", bundled_only=True, crowd="headers"),
+)  # fmt: skip
+WORKLOADS = {workload.name: workload for workload in _ALL}
 #: The names that `--workloads` knows; one name is three stages.
 CHOICES = ("small", "browser", "large", "ranges", "conditional", "close", "mixed", "crowd")
 
@@ -176,7 +157,7 @@ def _mixed(documents: Documents, tags: dict[str, tuple[str, ...]], source: rando
     place.
     """
     groups = [(_pages(documents), 70), (_unmodified(tags), 15), (_parts(documents, source), 10)]
-    groups.append(((Ask(head("/nothing.html", *_CHROME), 404, _ANY_LENGTH),), 5))
+    groups.append(((Ask(head("/nothing.html", *_CHROME), 404, ANY_LENGTH),), 5))
     asks: list[Ask] = []
     order: list[int] = []
     for group, share in groups:
@@ -214,61 +195,3 @@ def _validators(documents: Documents, port: int, patience: float) -> dict[str, t
 def _conditional_fields(answer: Answer) -> tuple[str, ...]:
     tag, date = answer.value("ETag"), answer.value("Last-Modified")
     return (f"If-None-Match: {tag}",) * bool(tag) + (f"If-Modified-Since: {date}",) * bool(date)
-
-
-@dataclass(frozen=True)
-class Complaint:
-    """What is wrong with an answer.
-
-    *kind* is "wrong status", "wrong length", "wrong content", "no answer" or "not offered".
-    """
-
-    kind: str
-    detail: str
-    status: int = 0  # the one that was expected
-
-
-def check_sample(
-    asks: list[Ask], documents: Documents, port: int, patience: float
-) -> tuple[Complaint | None, dict[int, int]]:
-    """Send each of *asks* once and compare its answer byte by byte; also return the lengths of
-    those not known.
-    """
-    lengths: dict[int, int] = {}
-    for ask in asks:
-        seen = exchange(port, [ask.head.replace(COOKIE, b"0" * len(COOKIE))], patience=patience)
-        complaint = compare(ask, seen, documents)
-        if complaint:
-            return complaint, lengths
-        if ask.length == _ANY_LENGTH:
-            lengths[ask.status] = len(seen.answers[0].body)
-    return None, lengths
-
-
-def compare(ask: Ask, seen: Exchange, documents: Documents) -> Complaint | None:
-    """Return what is wrong with the answer to *ask*, if anything."""
-    target = ask.head.split(b" ", 2)[1].decode("latin-1")
-    if not seen.answers:
-        kind = (
-            "wrong length"
-            if "cut short" in seen.failure or "whole" in seen.failure
-            else "no answer"
-        )
-        return Complaint(kind, f"GET {target}: {seen.failure}")
-    answer = seen.answers[0]
-    if answer.status != ask.status:
-        kind = "not offered" if answer.status == ask.instead else "wrong status"
-        return Complaint(kind, f"GET {target}: {answer.status} instead of {ask.status}", ask.status)
-    if ask.length not in (len(answer.body), _ANY_LENGTH):
-        return Complaint(
-            "wrong length", f"GET {target}: {len(answer.body)} bytes instead of {ask.length}"
-        )
-    if ask.path and answer.body != _bytes_of(ask, documents):
-        return Complaint("wrong content", f"GET {target}: other bytes than the file's")
-    return None
-
-
-def _bytes_of(ask: Ask, documents: Documents) -> bytes:
-    with open(documents.root + ask.path, "rb") as file:
-        file.seek(ask.first)
-        return file.read(ask.length)

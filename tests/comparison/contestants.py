@@ -1,9 +1,8 @@
 """Servers for the comparison that are broken on purpose."""
 
 import os
-import sys
 
-from app.comparison.servers import Server, Site
+from app.comparison.servers import Server
 
 FAULTY_SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "faulty_server.py")
 
@@ -11,7 +10,5 @@ FAULTY_SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "faulty
 def faulty(fault: str, after: int = 0) -> Server:
     """A server as `app.comparison.servers` has them, that does *fault* after so many answers."""
 
-    def command(site: Site) -> list[str]:
-        return [sys.executable, "-S", FAULTY_SERVER, str(site.port), site.root, fault, str(after)]
-
+    command = f"python -S {FAULTY_SERVER} {{port}} {{root}} {fault} {after}"
     return Server(name=f"faulty-{fault}", title=f"Faulty: {fault}", command=command)

@@ -6,7 +6,7 @@ from app.comparison.behaviour import judge
 from app.comparison.documents import TEXT
 from app.comparison.exchange import Exchange, IncompleteError, NotHttpError, read_answer
 from app.comparison.expectations import TOPICS
-from app.comparison.expectations.probe import Facts
+from app.comparison.expectations.checks import Facts
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n"
 WHOLE = [
@@ -86,8 +86,7 @@ JUDGED = [
     ("ranges", "Range: bytes=0-9", FILE, False, "not offered", ""),
     ("ranges", "Range: bytes=0-9", EMPTY % b"416", False, "deviates", "416 instead of 206"),
     ("ranges", "Range: bytes=+0-9", PART + TEXT[:10], False, "deviates", "206"),
-    ("ranges", "If-Range with another tag", PART + TEXT[:10], False, "deviates", "206 instead of"
-                                                                                 " 200"),
+    ("ranges", "If-Range with another tag", PART + TEXT[:10], False, "deviates", "206 instead of 200"),
     ("ranges", "a range on HEAD", PART, False, "deviates", "206 instead of 200"),
     ("conditionals", "If-None-Match: *", b"HTTP/1.1 304 Not Modified\r\n\r\n", False, "pass", ""),
     ("conditionals", "If-None-Match: *", FILE, False, "deviates", "200 instead of 304"),
@@ -95,9 +94,9 @@ JUDGED = [
     ("methods", "GET of a file", b"", True, "error", "closed without an answer"),
     ("methods", "GET of a file", b"SSH-2.0\r\n", True, "error", "not HTTP/1.1"),
     ("methods", "POST says what is allowed", ALLOWED % b"GET, HEAD", False, "pass", ""),
-    ("methods", "POST says what is allowed", ALLOWED % b"GET", False, "deviates", "lacks HEAD"),
+    ("methods", "POST says what is allowed", ALLOWED % b"GET", False, "deviates", "Allow: GET"),
     ("fields of the answer", "Date on a 404", b"HTTP/1.1 404 No\r\n" + DATED, False, "pass", ""),
-    ("fields of the answer", "Date on a 404", b"HTTP/1.1 404 No\r\nDate: x\r\n" + DATED, False, "deviates", "2 Date"),
+    ("fields of the answer", "Date on a 404", b"HTTP/1.1 404 No\r\nDate: x\r\n" + DATED, False, "deviates", "x, Sun"),
     ("malformed requests", "no Host", BAD, True, "pass", ""),
     ("malformed requests", "no Host", FILE, False, "deviates", "200 instead of 400"),
     ("malformed requests", "NUL in a field value", BAD, True, "pass", ""),
@@ -116,8 +115,8 @@ JUDGED = [
 def test_what_a_server_sent_is_judged(
     topic: str, name: str, sent: bytes, closes: bool, outcome: str, said: str
 ) -> None:
-    (probe,) = [one for one in TOPICS[topic] if one.name == name]
-    verdict = judge(topic, probe, _read(sent, closes, probe.methods), FACTS)
+    (row,) = [one for one in TOPICS[topic] if one.name == name]
+    verdict = judge(topic, row, _read(sent, closes, row.methods), FACTS)
     assert (verdict.outcome, verdict.said) == (outcome, verdict.said if said else "")
     assert said in verdict.said
 

@@ -1,10 +1,13 @@
 """A broken server is reported as such, for each kind of fault, by either generator."""
 
+from html import unescape
+
 import pytest
 
+from app.comparison.bench import Bench
 from app.comparison.documents import Documents
-from app.comparison.generators import Generators
-from app.comparison.measure import Measurement, Plan
+from app.comparison.measure import measure
+from app.comparison.plan import Plan
 from app.comparison.processes import Guard
 from app.comparison.report_html import as_page
 from app.comparison.results import Comparison
@@ -17,10 +20,6 @@ pytestmark = pytest.mark.slow
 
 #: More answers than the look before the load takes: the fault begins under load.
 UNDER_LOAD = 20
-
-
-class Silent:
-    def step(self, what: str) -> None: ...
 
 
 def compare(
@@ -53,20 +52,7 @@ def compare(
         "bundled",
         [(name, name) for name in loads],
     )
-    measurement = Measurement(
-        plan,
-        comparison,
-        guard,
-        scratch,
-        Generators(wrk, guard, scratch, frozenset()),
-        frozenset(),
-        Silent(),
-        documents,
-    )
-    try:
-        measurement.run()
-    finally:
-        measurement.close()
+    measure(plan, comparison, Bench(guard, scratch, documents, wrk), lambda _step: None)
     return comparison
 
 
@@ -94,7 +80,7 @@ def test_a_fault_that_begins_under_load(
     comparison = compare(guard, scratch, documents, faulty(fault, UNDER_LOAD), wrk=wrk)
     (cell,) = comparison.cells
     assert cell.faults.get(kind, 0) >= 1, cell.faults
-    assert cell.examples[kind] in as_page(comparison).replace("&#x27;", "'").replace("&quot;", '"')
+    assert cell.examples[kind] in unescape(as_page(comparison))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +98,7 @@ def test_a_fault_that_the_first_look_finds(
     comparison = compare(guard, scratch, documents, faulty(fault, after=1))
     (cell,) = comparison.cells
     assert cell.faults.get(kind, 0) >= 1, cell.faults
-    assert not cell.told, "a server that is known to be wrong is not ranked by its speed"
+    assert not cell.answered, "a server that is known to be wrong is not ranked by its speed"
 
 
 @pytest.mark.parametrize("fault", ["cut-short", "surplus"])
@@ -164,15 +150,9 @@ def test_a_server_that_starts_and_never_answers(
 def test_a_program_that_is_not_installed_is_named(
     guard: Guard, scratch: str, documents: Documents
 ) -> None:
-    missing = Server(
-        "missing",
-        "Missing",
-        lambda _site: [],
-        programs=("no-such-program",),
-        modules=("no_such_module",),
-    )
+    missing = Server("missing", "Missing", "no-such-program", needs=("no-such-program",))
     (subject,) = compare(guard, scratch, documents, missing).subjects
-    assert (subject.state, subject.reason) == ("not installed", "no_such_module, no-such-program")
+    assert (subject.state, subject.reason) == ("not installed", "no-such-program")
 
 
 @pytest.mark.parametrize("fault", ["none", "chunked", "until-close"])
@@ -182,9 +162,7 @@ def test_a_sound_server_is_reported_right(
     comparison = compare(guard, scratch, documents, faulty(fault))
     (cell,) = comparison.cells
     assert not cell.faults, cell.examples
-    assert cell.told[0].requests > 20
-    assert cell.cpu
-    assert 1 < cell.cpu.median < 100_000
-    assert cell.pss
-    assert cell.pss.median > 2**20
+    assert cell.answered[0].requests > 20
+    assert 1 < cell.figures["cpu"].median < 100_000
+    assert cell.figures["pss"].median > 2**20
     assert comparison.subjects[0].start_milliseconds[0] > 1

@@ -43,9 +43,10 @@ time.sleep(60)
     tree = python(code, guard, scratch)
     try:
         wait_until(lambda: printed(tree, "ready"))
-        assert len(tree.members()) == 2
-        assert 0.29 <= tree.cpu_seconds() <= 0.6
-        assert tree.pss_bytes() > 2**20
+        usage = tree.usage()
+        assert len(usage.living) == 2
+        assert 0.29 <= usage.seconds <= 0.6
+        assert usage.pss > 2**20
     finally:
         tree.stop()
 
@@ -54,7 +55,7 @@ def test_cpu_time_is_finer_than_a_clock_tick(guard: Guard, scratch: str) -> None
     tree = python("print('ready', flush=True); import time; time.sleep(60)", guard, scratch)
     try:
         wait_until(lambda: printed(tree, "ready"))
-        assert (tree.cpu_seconds() * 1000) % 10 > 0
+        assert (tree.usage().seconds * 1000) % 10 > 0
     finally:
         tree.stop()
 
@@ -70,10 +71,10 @@ def test_stop_ends_grandchildren_and_those_that_ignore_sigterm(guard: Guard, scr
     """
     tree = python(code, guard, scratch)
     wait_until(lambda: printed(tree, "ready"))
-    members = tree.members()
+    members = tree.usage().living
     assert len(members) == 3
     tree.stop(patience=0.05)
-    assert tree.exit_status() == -signal.SIGKILL
+    assert tree.wait() == -signal.SIGKILL
     assert not any(map(_runs, members))
     tree.stop()
 

@@ -11,7 +11,7 @@ import pytest
 from app.comparison.behaviour import Verdict
 from app.comparison.load_order import PERCENTILES
 from app.comparison.report_html import as_page
-from app.comparison.report_json import as_document
+from app.comparison.report_json import as_comparison, as_document, without_rounds
 from app.comparison.report_terminal import print_report
 from app.comparison.results import Cell, Comparison, Figure, Round, Subject
 
@@ -30,7 +30,7 @@ def comparison() -> Comparison:
     )
     slow = Cell("slow", "small", [round_of(500, 0.01), round_of(500, 0.02), round_of(100, 0.01)])
     wrong = Cell(
-        "wrong", "small", [round_of(10, 0.01)], {"wrong length": 7}, {"wrong length": HOSTILE}
+        "wrong", "small", [round_of(10, 0.01)], {}, {"wrong length": 7}, {"wrong length": HOSTILE}
     )
     crowd = Cell(
         "fast", "crowd-idle", [round_of(100, 0.1)], crowd_size=100, held=98, connection_bytes=2048.0
@@ -42,7 +42,7 @@ def comparison() -> Comparison:
         Verdict("ranges", "part", "SHOULD", "RFC 9110 14", "206", "not offered"),
         Verdict("ranges", "other", "SHOULD", "RFC 9110 14", "206", "error", "no answer within 2 s"),
     ]
-    return Comparison(
+    comparison = Comparison(
         "2026-01-01", "python -m app.comparison " + HOSTILE, {"processor": HOSTILE}, "fast", 3, 2.0, 64, "wrk",
         [("small", "A small file"), ("crowd-idle", "Idle ones")],
         [
@@ -55,29 +55,24 @@ def comparison() -> Comparison:
         [fast, slow, wrong, crowd, none],
         {"fast": verdicts, "slow": verdicts},
     )  # fmt: skip
+    comparison.summarize()
+    return comparison
 
 
 def test_figures_are_medians_and_ratios_are_taken_within_a_round(comparison: Comparison) -> None:
     fast, slow = comparison.cell("fast", "small"), comparison.cell("slow", "small")
     assert fast
     assert slow
-    assert fast.rate == Figure(600.0, 500.0, 1000.0)
-    assert fast.cpu
-    assert fast.cpu.median == pytest.approx(10.0)
-    ratio = slow.cpu_ratio(fast)
-    assert ratio
-    assert (ratio.median, ratio.low, ratio.high) == pytest.approx((4.0, 2.0, 100 / 15))
-    assert fast.cpu_ratio(fast) == Figure(1.0, 1.0, 1.0)
+    assert fast.figures["rate"] == Figure(600.0, 500.0, 1000.0)
+    assert fast.figures["cpu"].median == pytest.approx(10.0)
+    assert slow.figures["cpu_ratio"] == pytest.approx((4.0, 2.0, 100 / 15))
+    assert fast.figures["cpu_ratio"] == Figure(1.0, 1.0, 1.0)
 
 
 def test_a_round_without_answers_has_no_figures() -> None:
     cell = Cell("silent", "small", [Round(0, 0.0, [], 0.5, 1, 0.1)])
-    assert (cell.rate, cell.cpu, cell.latency(99.0), cell.generator_bound) == (
-        None,
-        None,
-        None,
-        False,
-    )
+    cell.summarize(cell)
+    assert (cell.figures, cell.generator_bound) == ({}, False)
 
 
 class Page(HTMLParser):
@@ -159,13 +154,25 @@ def test_the_json_has_rounds_medians_and_ratios(comparison: Comparison) -> None:
         if cell["server"] == "slow" and cell["workload"] == "small"
     )
     assert [one["requests"] for one in slow["rounds"]] == [500, 500, 100]
-    assert slow["median"]["cpu_ratio_to_baseline"]["median"] == pytest.approx(4.0)
-    assert slow["median"]["requests_per_second"] == {"median": 250.0, "low": 50.0, "high": 250.0}
-    assert document["verdicts"]["fast"][1]["said"] == HOSTILE
+    assert slow["figures"]["cpu_ratio"][0] == pytest.approx(4.0)
+    assert slow["figures"]["rate"] == [250.0, 50.0, 250.0]
+    assert document["behaviour"]["outcomes"]["fast"] == "pdne"
+    assert document["behaviour"]["said"]["fast"]["1"] == HOSTILE
     assert [subject["state"] for subject in document["subjects"]][3:] == [
         "not installed",
         "did not start",
     ]
+
+
+def test_a_document_without_rounds_has_all_that_the_reports_tell(
+    comparison: Comparison, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_report(comparison)
+    told = capsys.readouterr().out
+    document = json.loads(json.dumps(without_rounds(as_document(comparison))))
+    assert not any("rounds" in cell for cell in document["cells"])
+    print_report(as_comparison(document))
+    assert capsys.readouterr().out == told
 
 
 def test_the_terminal_report_is_plain_when_piped(
@@ -180,6 +187,6 @@ def test_the_terminal_report_is_plain_when_piped(
         "98 of 100",
         "not installed: gone",
         HOSTILE,
-        "1 of 3",
+        "1/3",
     ):
         assert part in text, part

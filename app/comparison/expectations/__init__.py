@@ -13,17 +13,17 @@ from . import (
     ranges,
     targets,
 )
-from .probe import Probe
+from .row import Row
 
 #: Every row, by topic, in the order of the report.
-TOPICS: dict[str, tuple[Probe, ...]] = {
-    "methods": methods.PROBES,
-    "request targets": targets.PROBES,
-    "fields of the answer": fields.PROBES,
-    "ranges": ranges.PROBES,
-    "conditionals": conditionals.PROBES,
-    "content codings": codings.PROBES,
-    "connections": connections.PROBES,
-    "framing": framing.PROBES,
-    "malformed requests": malformed.PROBES,
+TOPICS: dict[str, tuple[Row, ...]] = {
+    "methods": methods.ROWS,
+    "request targets": targets.ROWS,
+    "fields of the answer": fields.ROWS,
+    "ranges": ranges.ROWS,
+    "conditionals": conditionals.ROWS,
+    "content codings": codings.ROWS,
+    "connections": connections.ROWS,
+    "framing": framing.ROWS,
+    "malformed requests": malformed.ROWS,
 }

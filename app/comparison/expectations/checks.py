@@ -1,178 +1,128 @@
-"""The checks that the tables are made of: each takes what came back and says what is wrong with it."""
+"""The checks that the tables are made of: each looks at what came back and says what is wrong."""
 
 import re
-from collections.abc import Callable, Collection
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from ..documents import TEXT
 from ..exchange import Answer, Exchange
-from .probe import NOT_OFFERED, Check, Facts
-
-_ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"\Z')
-_IMF_DATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\Z")
 
 
-def all_of(*checks: Check) -> Check:
-    """The first complaint among *checks*, in their order."""
+@dataclass(frozen=True)
+class Facts:
+    """What a server said about /text.txt before the list began.
 
-    def check(seen: Exchange, facts: Facts) -> str:
-        return next(filter(None, (one(seen, facts) for one in checks)), "")
+    An empty text: it said no such thing.
+    """
 
-    return check
-
-
-def either(*checks: Check) -> Check:
-    """Right if one of *checks* is; else the complaint of the first."""
-
-    def check(seen: Exchange, facts: Facts) -> str:
-        complaints = [one(seen, facts) for one in checks]
-        return "" if "" in complaints else complaints[0]
-
-    return check
+    etag: str = ""
+    modified: str = ""
+    port: int = 0
 
 
-def _of_answer(judge: Callable[[Answer], str]) -> Check:
+#: The answer is right because the RFC leaves the feature to the server, and this one does without.
+NOT_OFFERED = "\0not offered"
+
+
+@dataclass(frozen=True)
+class Check:
+    """*judge* returns what is wrong, in a few words, or an empty text, or NOT_OFFERED.
+
+    *words* say what is required. *follows*: it has to see whether the connection serves another
+    request behind the answer. `a & b` requires both, `a | b` one of the two.
+    """
+
+    words: str
+    judge: Callable[[Exchange, Facts], str]
+    follows: bool = False
+
+    def called(self, words: str) -> "Check":
+        return replace(self, words=words)
+
+    def __and__(self, other: "Check") -> "Check":
+        def judge(seen: Exchange, facts: Facts) -> str:
+            return self.judge(seen, facts) or other.judge(seen, facts)
+
+        words = f"{self.words}, {other.words}"
+        return Check(words, judge, self.follows or other.follows)
+
+    def __or__(self, other: "Check") -> "Check":
+        def judge(seen: Exchange, facts: Facts) -> str:
+            complaint = self.judge(seen, facts)
+            return complaint and other.judge(seen, facts) and complaint
+
+        words = f"{self.words}, or {other.words}"
+        return Check(words, judge, self.follows or other.follows)
+
+
+def of_answer(words: str, judge: Callable[[Answer], str]) -> Check:
+    """A check that looks at the first answer alone."""
+
     def check(seen: Exchange, _facts: Facts) -> str:
         return judge(seen.answers[0]) if seen.answers else seen.failure or "no answer"
 
-    return check
+    return Check(words, check)
 
 
 def status(*wanted: int) -> Check:
-    expected = " or ".join(map(str, wanted))
-    return _of_answer(
-        lambda answer: "" if answer.status in wanted else f"{answer.status} instead of {expected}"
-    )
+    """One of the statuses; a single digit stands for its class."""
+    shown = [str(each) if each > 9 else f"{each}xx" for each in wanted]
+    words = " or ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
-
-def not_status(*unwanted: int) -> Check:
-    return _of_answer(lambda answer: f"{answer.status}" if answer.status in unwanted else "")
-
-
-def status_class(first: int, *others: int) -> Check:
-    """The status begins with one of the digits: 4 for 4xx."""
-    wanted = (first, *others)
-    shown = " or ".join(f"{digit}xx" for digit in wanted)
-    return _of_answer(
-        lambda answer: (
-            "" if answer.status // 100 in wanted else f"{answer.status} instead of {shown}"
-        )
-    )
-
-
-def body(content: bytes) -> Check:
     def judge(answer: Answer) -> str:
-        if answer.body == content:
-            return ""
+        right = answer.status in wanted or answer.status // 100 in wanted
+        return "" if right else f"{answer.status} instead of {words}"
+
+    return of_answer(words, judge)
+
+
+def body(content: bytes, words: str) -> Check:
+    def judge(answer: Answer) -> str:
         if len(answer.body) != len(content):
             return f"{answer.status} with {len(answer.body)} bytes instead of {len(content)}"
-        return f"{answer.status} with other bytes than the file's"
+        same = answer.body == content
+        return "" if same else f"{answer.status} with other bytes than the file's"
 
-    return _of_answer(judge)
-
-
-def no_content() -> Check:
-    return body(b"")
+    return of_answer(words, judge)
 
 
-def has(name: str) -> Check:
-    return _of_answer(
-        lambda answer: "" if answer.values(name) else f"{answer.status} without {name}"
-    )
-
-
-def lacks(name: str) -> Check:
-    return _of_answer(
-        lambda answer: (
-            f"{answer.status} with {name}: {answer.value(name)[:60]}" if answer.values(name) else ""
-        )
-    )
-
-
-def once(name: str) -> Check:
-    """The field is there exactly once."""
-
-    def judge(answer: Answer) -> str:
-        count = len(answer.values(name))
-        return "" if count == 1 else f"{answer.status} with {count or 'no'} {name}"
-
-    return _of_answer(judge)
-
-
-def value(name: str, *wanted: str) -> Check:
-    """The field has one of these values, letter case aside."""
+def field(name: str, pattern: str) -> Check:
+    """The field's value matches *pattern* wholly, in any case: several lines are joined by commas,
+    and a missing field is an empty text.
+    """
 
     def judge(answer: Answer) -> str:
         found = answer.value(name)
-        if found.lower() in {text.lower() for text in wanted}:
+        if re.fullmatch(pattern, found, re.IGNORECASE):
             return ""
-        return f"{answer.status} with {name}: {found or '(none)'}"[:100]
+        return f"{answer.status} {f'with {name}: {found}'[:100] if found else f'without {name}'}"
 
-    return _of_answer(judge)
-
-
-def matches(name: str, pattern: str, words: str) -> Check:
-    """The field matches *pattern* wholly; *words* say what that means."""
-    compiled = re.compile(pattern, re.IGNORECASE)
-
-    def judge(answer: Answer) -> str:
-        found = answer.value(name)
-        return (
-            "" if compiled.fullmatch(found) else f"{name}: {found or '(none)'} is not {words}"[:110]
-        )
-
-    return _of_answer(judge)
+    return of_answer(f"{name}: {pattern}", judge)
 
 
-def lists(name: str, *members: str) -> Check:
-    """The comma-separated field names all *members*."""
-
-    def judge(answer: Answer) -> str:
-        found = {part.strip().lower() for part in answer.value(name).split(",")}
-        absent = [member for member in members if member.lower() not in found]
-        return f"{answer.status} whose {name} lacks {', '.join(absent)}" if absent else ""
-
-    return _of_answer(judge)
+def members(*names: str) -> str:
+    """A pattern for a comma-separated value that has all *names* in it."""
+    return "".join(rf"(?=(.*,)?\s*{re.escape(name)}\s*(,|$))" for name in names) + ".*"
 
 
-def date_in(name: str) -> Check:
-    """The field is one valid IMF-fixdate (RFC 9110 section 5.6.7)."""
-
-    def judge(answer: Answer) -> str:
-        found = answer.values(name)
-        if len(found) != 1:
-            return f"{answer.status} with {len(found) or 'no'} {name}"
-        try:
-            valid = bool(_IMF_DATE.match(found[0])) and parsedate_to_datetime(found[0]) is not None
-        except ValueError:
-            valid = False
-        return "" if valid else f"{name}: {found[0]} is no IMF-fixdate"
-
-    return _of_answer(judge)
-
-
-def well_formed_etag() -> Check:
-    def judge(answer: Answer) -> str:
-        tags = answer.values("etag")
-        if not tags:
-            return NOT_OFFERED
-        return (
-            ""
-            if len(tags) == 1 and _ETAG.match(tags[0])
-            else f"ETag: {', '.join(tags)} is no entity tag"
-        )
-
-    return _of_answer(judge)
-
-
-def interim(wanted: bool) -> Check:
-    def check(seen: Exchange, _facts: Facts) -> str:
-        return (
-            ""
-            if (100 in seen.interim) == wanted
-            else ("no 100 Continue" if wanted else "a 100 Continue")
-        )
-
-    return check
+ANY, NONE, ONE = ".+", "", "[^,]+"
+#: An IMF-fixdate (RFC 9110 section 5.6.7).
+DATE = (
+    r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-2]\d|3[01]) "
+    r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} ([01]\d|2[0-3]):[0-5]\d:[0-6]\d GMT"
+)
+EMPTY = body(b"", "no content")
+OTHER_FILE = body(b"Another file.\n", "the other file")
+WHOLE = (status(200) & body(TEXT, "the file")).called("200 with the file")
+SERVED = status(200) & OTHER_FILE
+INTERIM = Check("100 Continue", lambda seen, _: "" if 100 in seen.interim else "no 100 Continue")
+NO_INTERIM = Check("no 1xx", lambda seen, _: "a 100 Continue" if 100 in seen.interim else "")
+SAME_TAG = Check(
+    "the same ETag",
+    lambda seen, facts: (
+        "" if not facts.etag else field("ETag", re.escape(facts.etag)).judge(seen, facts)
+    ),
+)
 
 
 def _announces_close(answer: Answer) -> bool:
@@ -185,97 +135,56 @@ def answers(count: int) -> Check:
     A server that announces it will close need not give the later ones.
     """
 
-    def check(seen: Exchange, _facts: Facts) -> str:
-        if len(seen.answers) == count:
+    def judge(seen: Exchange, _facts: Facts) -> str:
+        found = len(seen.answers)
+        if found == count:
             return ""
-        if 0 < len(seen.answers) < count and _announces_close(seen.answers[-1]):
+        if 0 < found < count and _announces_close(seen.answers[-1]):
             return NOT_OFFERED
-        found = f"{len(seen.answers)} answer{'s' * (len(seen.answers) != 1)}"
-        return f"{found} instead of {count}" + (f" ({seen.failure})" if seen.failure else "")
+        why = f" ({seen.failure})" if seen.failure else ""
+        return f"{found} answer{'s' * (found != 1)} instead of {count}{why}"
 
-    return check
-
-
-def second(check_of_answer: Check) -> Check:
-    """*check_of_answer*, applied to the second answer of the connection."""
-
-    def check(seen: Exchange, facts: Facts) -> str:
-        if len(seen.answers) == 1 and _announces_close(seen.answers[0]):
-            return NOT_OFFERED
-        if len(seen.answers) < 2:
-            return f"no second answer ({seen.failure or 'closed'})"
-        complaint = check_of_answer(
-            Exchange(seen.answers[1:], [], seen.closed, seen.failure), facts
-        )
-        return f"second answer: {complaint}" if complaint else ""
-
-    return check
+    return Check(f"{count} answers", judge)
 
 
-def stays_open() -> Check:
-    def check(seen: Exchange, _facts: Facts) -> str:
-        return (
-            ""
-            if len(seen.answers) > 1
-            else f"closed after the first answer ({seen.answers[0].status})"
-            if seen.answers
-            else seen.failure
-        )
+def second(check: Check) -> Check:
+    """There are two answers, and *check* is for the second."""
 
-    return check
+    def judge(seen: Exchange, facts: Facts) -> str:
+        rest = Exchange(seen.answers[1:], [], seen.closed, seen.failure)
+        complaint = check.judge(rest, facts)
+        return complaint and f"second answer: {complaint}"
+
+    return answers(2) & Check(f"then {check.words}", judge)
 
 
-def serves_no_more() -> Check:
-    """The connection may stay open, but what follows is not answered with success."""
-
-    def check(seen: Exchange, _facts: Facts) -> str:
-        if len(seen.answers) > 1 and seen.answers[1].status < 400:
-            return f"{seen.answers[0].status}, and the connection went on serving ({seen.answers[1].status})"
-        return ""
-
-    return check
+def _served_behind(seen: Exchange, _facts: Facts) -> str:
+    if len(seen.answers) > 1 and seen.answers[1].status < 400:
+        first, then = seen.answers[0].status, seen.answers[1].status
+        return f"{first}, and the connection went on serving ({then})"
+    return ""
 
 
-def closed() -> Check:
-    """The connection serves nothing more after the first answer; a late error before it ends is no
-    service.
-    """
+def _open_behind(seen: Exchange, _facts: Facts) -> str:
+    still_open = len(seen.answers) == 1 and not seen.closed
+    return f"{seen.answers[0].status}, and the connection stayed open" if still_open else ""
 
-    def check(seen: Exchange, facts: Facts) -> str:
-        if len(seen.answers) > 1:
-            return serves_no_more()(seen, facts)
-        if seen.closed or not seen.answers:
-            return ""
-        return f"{seen.answers[0].status}, and the connection stayed open"
 
-    return check
+#: The connection may stay open, but what follows is not answered with success.
+SERVES_NO_MORE = Check("nothing else is served", _served_behind, follows=True)
+#: A late error before the connection ends is no service.
+CLOSES = (SERVES_NO_MORE & Check("", _open_behind)).called("the connection ends")
+_DROPPED = Check(
+    "no answer", lambda seen, _: "" if seen.closed and not seen.answers else "an answer"
+)
 
 
 def refused(*wanted: int) -> Check:
-    """An error status (one of *wanted*, or any 4xx), and then nothing more from this connection."""
-    return all_of(status(*wanted) if wanted else status_class(4), closed())
-
-
-def refused_or_dropped(*wanted: int) -> Check:
-    """As `refused`; a connection closed without any answer is right as well."""
-
-    def check(seen: Exchange, facts: Facts) -> str:
-        if not seen.answers and seen.closed:
-            return ""
-        return refused(*wanted)(seen, facts)
-
-    return check
-
-
-def ends() -> Check:
-    """An error and then nothing more from this connection, or its end without any answer."""
-
-    def check(seen: Exchange, facts: Facts) -> str:
-        if not seen.answers and seen.closed:
-            return ""
-        return all_of(status_class(4, 5), closed())(seen, facts)
-
-    return check
+    """One of the statuses, 4xx by default, and then nothing more from this connection; or its end
+    without any answer.
+    """
+    refusal = status(*(wanted or (4,))) & CLOSES
+    return (refusal | _DROPPED).called(refusal.words)
 
 
 def offered(feature: Callable[[Answer], bool], then: Check) -> Check:
@@ -283,12 +192,11 @@ def offered(feature: Callable[[Answer], bool], then: Check) -> Check:
     not offered.
     """
 
-    def check(seen: Exchange, facts: Facts) -> str:
-        if seen.answers and seen.answers[0].status == 200 and not feature(seen.answers[0]):
-            return NOT_OFFERED
-        return then(seen, facts)
+    def judge(seen: Exchange, facts: Facts) -> str:
+        plain = seen.answers and seen.answers[0].status == 200 and not feature(seen.answers[0])
+        return NOT_OFFERED if plain else then.judge(seen, facts)
 
-    return check
+    return Check(then.words, judge, then.follows)
 
 
 def unless_ignored(then: Check) -> Check:
@@ -296,27 +204,3 @@ def unless_ignored(then: Check) -> Check:
     offered.
     """
     return offered(lambda _answer: False, then)
-
-
-def with_validator(which: Collection[str], then: Check) -> Check:
-    """*then*, where the server sends the validators the request needs (`etag`, `modified`); else
-    not offered.
-    """
-
-    def check(seen: Exchange, facts: Facts) -> str:
-        return then(seen, facts) if all(getattr(facts, name) for name in which) else NOT_OFFERED
-
-    return check
-
-
-def field_equals_fact(name: str, fact: str) -> Check:
-    """The field repeats what the first look at the file showed."""
-
-    def check(seen: Exchange, facts: Facts) -> str:
-        found = seen.answers[0].value(name) if seen.answers else ""
-        expected = str(getattr(facts, fact))
-        return (
-            "" if found == expected else f"{name}: {found or '(none)'} instead of {expected}"[:110]
-        )
-
-    return check

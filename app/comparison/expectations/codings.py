@@ -6,38 +6,33 @@ import gzip
 
 from ..documents import CODED
 from ..exchange import Answer, Exchange
-from .checks import all_of, body, lacks, lists, offered, status, value
-from .probe import NOT_OFFERED, Check, Facts, Level, Probe, get, request
-
-_MUST: Level = "MUST"
-_SHOULD: Level = "SHOULD"
-_PLAIN = all_of(status(200), lacks("Content-Encoding"), body(CODED))
+from .checks import (
+    NONE,
+    NOT_OFFERED,
+    Check,
+    Facts,
+    body,
+    field,
+    members,
+    of_answer,
+    offered,
+    status,
+)
+from .row import Maker, Row, get, head, must, should
 
 
 def _is_coded(answer: Answer) -> bool:
     return bool(answer.values("Content-Encoding"))
 
 
-def _unpacks(seen: Exchange, _facts: Facts) -> str:
+def _unpacks(answer: Answer) -> str:
+    if answer.value("Content-Encoding") != "gzip":
+        return ""  # Python 3.11 unpacks no other
     try:
-        same = gzip.decompress(seen.answers[0].body) == CODED
+        same = gzip.decompress(answer.body) == CODED
     except (OSError, EOFError):
         same = False
     return "" if same else "what is called gzip does not unpack to the file"
-
-
-_GZIP: Check = offered(_is_coded, all_of(status(200), value("Content-Encoding", "gzip"), _unpacks))
-
-
-def _accepting(accepted: str, level: Level, requires: str, check: Check) -> Probe:
-    return Probe(
-        f"Accept-Encoding: {accepted}",
-        get("/coded.txt", f"Accept-Encoding: {accepted}"),
-        level,
-        "RFC 9110 12.5.3",
-        requires,
-        check,
-    )
 
 
 def _distinct_tags(seen: Exchange, _facts: Facts) -> str:
@@ -50,59 +45,40 @@ def _distinct_tags(seen: Exchange, _facts: Facts) -> str:
     return f"both are {tags[0]}" if tags[0] == tags[1] and not tags[0].startswith("W/") else ""
 
 
-PROBES = (
-    Probe(
-        "no Accept-Encoding",
-        get("/coded.txt"),
-        _SHOULD,
-        "RFC 9110 12.5.3",
-        "the plain file",
-        _PLAIN,
-    ),
-    _accepting("gzip", _MUST, "gzip that unpacks to the file, or the plain file", _GZIP),
-    _accepting("GZIP", _MUST, "names of codings have no case", _GZIP),
-    _accepting("gzip, deflate, br, zstd", _MUST, "gzip, or the plain file", _GZIP),
-    _accepting("*", _MUST, "any coding, or the plain file", _GZIP),
-    _accepting("gzip;q=0", _MUST, "not gzip: q=0 means not acceptable", _PLAIN),
-    _accepting("gzip; q=0.0, identity", _MUST, "not gzip: q=0 means not acceptable", _PLAIN),
-    _accepting("gzip;q=0, *", _MUST, "not gzip: the star is for the others", _PLAIN),
-    _accepting("identity", _MUST, "the plain file", _PLAIN),
-    _accepting("br", _SHOULD, "the plain file: there is no br", _PLAIN),
-    _accepting("x-unknown", _SHOULD, "the plain file", _PLAIN),
-    _accepting("", _SHOULD, "the plain file: nothing else is acceptable", _PLAIN),
-    _accepting("gzip;q=0.2, identity;q=0.8", _SHOULD, "the plain file is preferred", _PLAIN),
-    Probe(
-        "Vary on the coded form",
-        get("/coded.txt", "Accept-Encoding: gzip"),
-        _SHOULD,
-        "RFC 9110 12.5.5",
-        "Vary: Accept-Encoding",
-        offered(_is_coded, lists("Vary", "Accept-Encoding")),
-    ),
-    Probe(
-        "a tag for each form",
-        get("/coded.txt", "Accept-Encoding: gzip") + get("/coded.txt"),
-        _MUST,
-        "RFC 9110 8.8.3.3",
-        "a strong tag of the gzip form differs from the plain form's",
-        _distinct_tags,
-        ("GET", "GET"),
-    ),
-    Probe(
-        "HEAD of the coded form",
-        request("HEAD", "/coded.txt", "Accept-Encoding: gzip"),
-        _SHOULD,
-        "RFC 9110 9.3.2",
-        "Content-Encoding as for GET",
-        offered(_is_coded, value("Content-Encoding", "gzip")),
-        ("HEAD",),
-    ),
-    Probe(
-        "the coded file under its own name",
-        get("/coded.txt.gz"),
-        _SHOULD,
-        "RFC 9110 8.4",
-        "a gzip file is content, not a coding",
-        all_of(status(200), lacks("Content-Encoding")),
-    ),
-)
+_NOT_CODED = status(200) & field("Content-Encoding", NONE)
+_PLAIN = (_NOT_CODED & body(CODED, "the file")).called("the plain file")
+_NAMED_GZIP = field("Content-Encoding", "gzip")
+_UNPACKS = of_answer("unpacks to the file", _unpacks)
+_GZIP = offered(_is_coded, status(200) & _NAMED_GZIP & _UNPACKS)
+_ANY = offered(_is_coded, status(200) & field("Content-Encoding", "gzip|br|zstd") & _UNPACKS)
+_NOT_GZIP = _PLAIN | (status(200) & field("Content-Encoding", "br|zstd"))
+
+
+def _accepting(level: Maker, accepted: str, check: Check, requires: str = "") -> Row:
+    line = f"Accept-Encoding: {accepted}"
+    return level("9110 12.5.3", line, get("/coded.txt", line), check, requires)
+
+
+ROWS = (
+    should("9110 12.5.3", "no Accept-Encoding", get("/coded.txt"), _PLAIN),
+    _accepting(must, "gzip", _GZIP, "gzip that unpacks to the file, or the plain file"),
+    _accepting(must, "GZIP", _GZIP, "names of codings have no case"),
+    _accepting(must, "gzip, deflate, br, zstd", _ANY, "one of them, or the plain file"),
+    _accepting(must, "*", _ANY, "any coding, or the plain file"),
+    _accepting(must, "gzip;q=0", _PLAIN, "not gzip: q=0 means not acceptable"),
+    _accepting(must, "gzip; q=0.0, identity", _PLAIN, "not gzip: q=0 means not acceptable"),
+    _accepting(must, "gzip;q=0, *", _NOT_GZIP, "not gzip: the star is for the others"),
+    _accepting(must, "identity", _PLAIN),
+    _accepting(should, "br", _NOT_GZIP, "br, or the plain file"),
+    _accepting(should, "x-unknown", _PLAIN),
+    _accepting(should, "", _PLAIN, "the plain file: nothing else is acceptable"),
+    _accepting(should, "gzip;q=0.2, identity;q=0.8", _PLAIN, "the plain file is preferred"),
+    should("9110 12.5.5", "Vary on the coded form", get("/coded.txt", "Accept-Encoding: gzip"),
+           offered(_is_coded, field("Vary", members("Accept-Encoding"))), "Vary: Accept-Encoding"),
+    must("9110 8.8.3.3", "a tag for each form", get("/coded.txt", "Accept-Encoding: gzip") + get("/coded.txt"),
+         Check("a strong tag of the gzip form differs from the plain form's", _distinct_tags), replies=2),
+    should("9110 9.3.2", "HEAD of the coded form", head("Accept-Encoding: gzip", target="/coded.txt"),
+           offered(_is_coded, _NAMED_GZIP), "Content-Encoding as for GET"),
+    should("9110 8.4", "the coded file under its own name", get("/coded.txt.gz"), _NOT_CODED,
+           "a gzip file is content, not a coding"),
+)  # fmt: skip

@@ -1,258 +1,79 @@
 """Connections: RFC 9112 section 9, and the expectations of RFC 9110 section 10.1.1."""
 
-from ..exchange import Exchange
+from ..exchange import NOT_HTTP
 from .checks import (
-    all_of,
+    CLOSES,
+    INTERIM,
+    NO_INTERIM,
+    SERVED,
+    Check,
     answers,
-    body,
-    closed,
-    either,
-    interim,
-    lists,
+    field,
+    members,
     refused,
-    refused_or_dropped,
     second,
     status,
-    status_class,
-    stays_open,
 )
-from .probe import Facts, Level, Probe, get, raw, request
+from .row import HOST, NOTHING, OTHER, Row, ask, get, must, sent, should, text
 
-_MUST: Level = "MUST"
-_SHOULD: Level = "SHOULD"
-_OTHER = b"Another file.\n"
-_PERSISTS = all_of(status(200), answers(2), second(all_of(status(200), body(_OTHER))))
-_TWICE = ("GET", "GET")
-
-
-def _speaks_http2(seen: Exchange, _facts: Facts) -> str:
-    return "" if seen.failure.startswith("the answer is not HTTP/1.1") else "no settings frame"
-
-
-PROBES = (
-    Probe(
-        "HTTP/1.1 stays open",
-        (get("/text.txt"), get("/other.txt")),
-        _SHOULD,
-        "RFC 9112 9.3",
-        "two answers",
-        all_of(stays_open(), _PERSISTS),
-        _TWICE,
-    ),
-    Probe(
-        "two requests in one packet",
-        get("/text.txt") + get("/other.txt"),
-        _MUST,
-        "RFC 9112 9.3.2",
-        "two answers, in order",
-        _PERSISTS,
-        _TWICE,
-    ),
-    Probe(
-        "ten requests in one packet",
-        get("/other.txt") * 10,
-        _MUST,
-        "RFC 9112 9.3.2",
-        "ten answers",
-        all_of(status(200), answers(10)),
-        ("GET",) * 10,
-    ),
-    Probe(
-        "a request in three pieces",
-        (get("/other.txt")[:9], get("/other.txt")[9:30], get("/other.txt")[30:]),
-        _MUST,
-        "RFC 9112 2.2",
-        "one answer",
-        all_of(status(200), body(_OTHER)),
-    ),
-    Probe(
-        "Connection: close",
-        get("/text.txt", "Connection: close"),
-        _MUST,
-        "RFC 9112 9.6",
-        "closed after the answer",
-        all_of(status(200), closed()),
-        then_closed=True,
-    ),
-    Probe(
-        "Connection: close is said back",
-        get("/text.txt", "Connection: close"),
-        _SHOULD,
-        "RFC 9112 9.6",
-        "Connection: close",
-        lists("Connection", "close"),
-    ),
-    Probe(
-        "Connection: CLOSE",
-        get("/text.txt", "Connection: CLOSE"),
-        _MUST,
-        "RFC 9110 7.6.1",
-        "options have no case",
-        all_of(status(200), closed()),
-        then_closed=True,
-    ),
-    Probe(
-        "Connection: x, close",
-        get("/text.txt", "Connection: x, close"),
-        _MUST,
-        "RFC 9110 7.6.1",
-        "the field is a list",
-        all_of(status(200), closed()),
-        then_closed=True,
-    ),
-    Probe(
-        "close on a second Connection line",
-        get("/text.txt", "Connection: x", "Connection: close"),
-        _MUST,
-        "RFC 9110 5.3",
-        "two lines are one list",
-        all_of(status(200), closed()),
-        then_closed=True,
-    ),
-    Probe(
-        "Connection: closed is another option",
-        (get("/text.txt", "Connection: closed"), get("/other.txt")),
-        _SHOULD,
-        "RFC 9110 7.6.1",
-        "whole words count: it stays open",
-        _PERSISTS,
-        _TWICE,
-    ),
-    Probe(
-        "HTTP/1.0 closes",
-        raw("GET /text.txt HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"),
-        _MUST,
-        "RFC 9112 9.3",
-        "closed after the answer",
-        all_of(status(200), closed()),
-        then_closed=True,
-    ),
-    Probe(
-        "HTTP/1.0 without Host",
-        raw("GET /text.txt HTTP/1.0\r\n\r\n"),
-        _MUST,
-        "RFC 9112 3.2",
-        "served: Host came with 1.1",
-        status(200),
-    ),
-    Probe(
-        "HTTP/1.0 that asks to stay",
-        raw("GET /text.txt HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n\r\n"),
-        _MUST,
-        "RFC 9112 9.3",
-        "Connection: keep-alive, or closed",
-        either(lists("Connection", "keep-alive"), closed()),
-        then_closed=True,
-    ),
-    Probe(
-        "HTTP/1.2 is served",
-        raw("GET /text.txt HTTP/1.2\r\nHost: 127.0.0.1\r\n\r\n"),
-        _SHOULD,
-        "RFC 9110 2.5",
-        "a higher minor version is answered as 1.1",
-        status(200),
-    ),
-    Probe(
-        "HTTP/2.0 in the request line",
-        raw("GET /text.txt HTTP/2.0\r\nHost: 127.0.0.1\r\n\r\n"),
-        _SHOULD,
-        "RFC 9110 15.6.6",
-        "505, or 400",
-        status(505, 400),
-    ),
-    Probe(
-        "HTTP/3.7",
-        raw("GET /text.txt HTTP/3.7\r\nHost: 127.0.0.1\r\n\r\n"),
-        _SHOULD,
-        "RFC 9110 15.6.6",
-        "505, or 400",
-        status(505, 400),
-    ),
-    Probe(
-        "an HTTP/2 preface",
-        raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        _SHOULD,
-        "RFC 9113 3.4",
-        "an error, or an HTTP/2 server's settings",
-        either(status_class(4, 5), refused_or_dropped(), _speaks_http2),
-    ),
-    Probe(
-        "an empty line before the request",
-        raw("\r\nGET /other.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
-        _SHOULD,
-        "RFC 9112 2.2",
-        "ignored: 200",
-        status(200),
-    ),
-    Probe(
-        "an empty line between two requests",
-        get("/text.txt") + b"\r\n" + get("/other.txt"),
-        _SHOULD,
-        "RFC 9112 2.2",
-        "ignored",
-        _PERSISTS,
-        _TWICE,
-    ),
-    Probe(
-        "Expect: 100-continue, refused request",
-        request("PUT", "/text.txt", "Content-Length: 5", "Expect: 100-continue"),
-        _MUST,
-        "RFC 9110 10.1.1",
-        "an answer: 100, or a final one at once",
-        either(status_class(4, 5), interim(True)),
-    ),
-    Probe(
-        "100-continue is not sent to HTTP/1.0",
-        raw(
-            "POST /text.txt HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nExpect:"
-            " 100-continue\r\n\r\nx"
-        ),
-        _MUST,
-        "RFC 9110 10.1.1",
-        "no 1xx to a 1.0 client",
-        all_of(interim(False), status_class(4, 5)),
-    ),
-    Probe(
-        "an expectation nobody knows",
-        get("/text.txt", "Expect: miracles"),
-        _SHOULD,
-        "RFC 9110 10.1.1",
-        "417, or ignored",
-        status(417, 200),
-    ),
-    Probe(
-        "Upgrade: h2c is optional",
-        get("/text.txt", "Connection: Upgrade", "Upgrade: unknown/1"),
-        _MUST,
-        "RFC 9110 7.8",
-        "ignored: 200",
-        status(200),
-    ),
-    Probe(
-        "a request after a 404",
-        (get("/nothing.txt"), get("/other.txt")),
-        _SHOULD,
-        "RFC 9112 9.3",
-        "the connection stays open",
-        all_of(status(404), second(status(200))),
-        _TWICE,
-    ),
-    Probe(
-        "a request after a 304",
-        (get("/text.txt", "If-Modified-Since: <modified>"), get("/other.txt")),
-        _SHOULD,
-        "RFC 9112 9.3",
-        "the connection stays open",
-        second(status(200)),
-        _TWICE,
-    ),
-    Probe(
-        "bytes that are no HTTP at all",
-        raw("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
-        _SHOULD,
-        "RFC 9112 2.2",
-        "400, or closed",
-        either(refused(400), closed()),
-        then_closed=True,
-    ),
+_PERSISTS = status(200) & second(SERVED)
+_STAYS = Check("", lambda seen, _: "" if seen.answers[1:] else "closed after the first answer")
+_CLOSED = (status(200) & CLOSES).called("closed after the answer")
+_NO_SUCH_VERSION = status(505, 400)
+_HTTP2 = Check(
+    "settings", lambda seen, _: "" if seen.failure.startswith(NOT_HTTP) else "no settings frame"
 )
+
+
+def _version(version: str, *lines: str) -> bytes:
+    return sent(f"GET /text.txt {version}", *lines)
+
+
+def _closing(section: str, name: str, *lines: str, requires: str = "") -> Row:
+    return must(section, name, text(*lines), _CLOSED, requires)
+
+
+ROWS = (
+    should("9112 9.3", "HTTP/1.1 stays open", (text(), OTHER), _STAYS & _PERSISTS, "two answers", 2),
+    must("9112 9.3.2", "two requests in one packet", text() + OTHER, _PERSISTS, "two answers, in order", 2),
+    must("9112 9.3.2", "ten requests in one packet", OTHER * 10, status(200) & answers(10), "ten answers", 10),
+    must("9112 2.2", "a request in three pieces", (OTHER[:9], OTHER[9:30], OTHER[30:]), SERVED, "one answer"),
+    _closing("9112 9.6", "Connection: close", "Connection: close"),
+    should("9112 9.6", "Connection: close is said back", text("Connection: close"),
+           field("Connection", members("close")), "Connection: close"),
+    _closing("9110 7.6.1", "Connection: CLOSE", "Connection: CLOSE", requires="options have no case"),
+    _closing("9110 7.6.1", "Connection: x, close", "Connection: x, close", requires="the field is a list"),
+    _closing("9110 5.3", "close on a second Connection line", "Connection: x", "Connection: close",
+             requires="two lines are one list"),
+    should("9110 7.6.1", "Connection: closed is another option", (text("Connection: closed"), OTHER), _PERSISTS,
+           "whole words count: it stays open", 2),
+    must("9112 9.3", "HTTP/1.0 closes", _version("HTTP/1.0", HOST), _CLOSED),
+    must("9112 3.2", "HTTP/1.0 without Host", _version("HTTP/1.0"), status(200), "served: Host came with 1.1"),
+    must("9112 9.3", "HTTP/1.0 that asks to stay", _version("HTTP/1.0", HOST, "Connection: keep-alive"),
+         field("Connection", members("keep-alive")) | CLOSES, "Connection: keep-alive, or closed"),
+    should("9110 2.5", "HTTP/1.2 is served", _version("HTTP/1.2", HOST), status(200),
+           "a higher minor version is answered as 1.1"),
+    should("9110 15.6.6", "HTTP/2.0 in the request line", _version("HTTP/2.0", HOST), _NO_SUCH_VERSION),
+    should("9110 15.6.6", "HTTP/3.7", _version("HTTP/3.7", HOST), _NO_SUCH_VERSION),
+    should("9113 3.4", "an HTTP/2 preface", sent("PRI * HTTP/2.0", "", "SM"), status(4, 5) | refused() | _HTTP2,
+           "an error, or an HTTP/2 server's settings"),
+    should("9112 2.2", "an empty line before the request", b"\r\n" + OTHER, status(200), "ignored: 200"),
+    should("9112 2.2", "an empty line between two requests", text() + b"\r\n" + OTHER, _PERSISTS, "ignored", 2),
+    must("9110 10.1.1", "Expect: 100-continue, refused request",
+         ask("PUT", "/text.txt", "Content-Length: 5", "Expect: 100-continue"), status(4, 5) | INTERIM,
+         "an answer: 100, or a final one at once"),
+    must("9110 10.1.1", "100-continue is not sent to HTTP/1.0",
+         sent("POST /text.txt HTTP/1.0", HOST, "Content-Length: 1", "Expect: 100-continue") + b"x",
+         NO_INTERIM & status(4, 5), "no 1xx to a 1.0 client"),
+    should("9110 10.1.1", "an expectation nobody knows", text("Expect: miracles"), status(417, 200),
+           "417, or ignored"),
+    must("9110 7.8", "Upgrade: h2c is optional", text("Connection: Upgrade", "Upgrade: unknown/1"), status(200),
+         "ignored: 200"),
+    should("9112 9.3", "a request after a 404", (get(NOTHING), OTHER), status(404) & second(status(200)),
+           "the connection stays open", 2),
+    should("9112 9.3", "a request after a 304", (text("If-Modified-Since: <modified>"), OTHER), second(status(200)),
+           "the connection stays open", 2),
+    should("9112 2.2",
+           "bytes that are no HTTP at all", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", CLOSES,
+           "400, or closed"),
+)  # fmt: skip

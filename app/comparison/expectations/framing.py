@@ -3,172 +3,72 @@
 What two parties may read differently is how requests are smuggled.
 """
 
-from .checks import (
-    all_of,
-    answers,
-    body,
-    closed,
-    either,
-    ends,
-    refused_or_dropped,
-    second,
-    serves_no_more,
-    status,
-    status_class,
-)
-from .probe import Level, Probe, get, raw, request
+from .checks import CLOSES, SERVED, SERVES_NO_MORE, Check, answers, refused, second, status
+from .row import HOST, OTHER, Row, must, post, sent, should
 
-_MUST: Level = "MUST"
-_SHOULD: Level = "SHOULD"
-_TWICE = ("GET", "GET")
 _CHUNKED = "Transfer-Encoding: chunked"
-
-
-def _post(*lines: str, content: str) -> bytes:
-    return request("POST", "/text.txt", *lines, body=content)
-
-
-def _refusal(
-    name: str,
-    lines: tuple[str, ...],
-    content: str,
-    section: str,
-    requires: str,
-    level: Level = _MUST,
-    *also: int,
-) -> Probe:
-    """A request whose framing is not to be trusted: an error, and the connection ends."""
-    return Probe(
-        name,
-        _post(*lines, content=content),
-        level,
-        section,
-        requires,
-        refused_or_dropped(400, *also),
-        then_closed=True,
-    )
-
-
-def _length(text: str) -> Probe:
-    return _refusal(
-        f"Content-Length: {text or '(empty)'}",
-        (f"Content-Length: {text}",),
-        "hello",
-        "RFC 9112 6.3",
-        "400, and the connection ends",
-    )
-
-
-def _chunk(name: str, content: str, requires: str = "400, and the connection ends") -> Probe:
-    return Probe(
-        name,
-        _post(_CHUNKED, content=content),
-        _MUST,
-        "RFC 9112 7.1",
-        requires,
-        ends(),
-        then_closed=True,
-    )
-
-
+_HELLO = "5\r\nhello\r\n0\r\n\r\n"
+_END = "0\r\n\r\n"
+_HIDDEN = "GET /empty.txt HTTP/1.1\r\nHost: smuggled\r\n\r\n"
+_HUGE = "Content-Length: 99999999999999999999999"
 #: The content is consumed or the connection closed: never taken for a request.
-_NOT_SMUGGLED = either(
-    all_of(answers(2), status_class(4, 5), second(all_of(status(200), body(b"Another file.\n")))),
-    all_of(answers(1), status_class(4, 5)),
+_NOT_SMUGGLED = status(4, 5) & (second(SERVED) | answers(1))
+_ENDS = refused(4, 5)
+_NOTHING_MORE = (_ENDS | (status(4, 5) & SERVES_NO_MORE)).called(
+    "an error: neither taken for a smaller number nor followed by another request"
 )
+_REFUSED = refused(400).called("400, and the connection ends")
+_UNKNOWN = refused(400, 501).called("501 or 400, and the connection ends")
 
-_NOTHING_MORE = either(ends(), all_of(status_class(4, 5), serves_no_more()))
 
-PROBES = (
-    Probe(
-        "content with a length, then a request",
-        _post("Content-Length: 5", content="hello") + get("/other.txt"),
-        _MUST,
-        "RFC 9112 6.3",
-        "5 bytes are content, then comes the request",
-        _NOT_SMUGGLED,
-        _TWICE,
-    ),
-    Probe(
-        "chunked content, then a request",
-        _post(_CHUNKED, content="5\r\nhello\r\n0\r\n\r\n") + get("/other.txt"),
-        _MUST,
-        "RFC 9112 7.1",
-        "the content is read to its end",
-        _NOT_SMUGGLED,
-        _TWICE,
-    ),
-    Probe(
-        "chunked with trailers, then a request",
-        _post(_CHUNKED, content="5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n") + get("/other.txt"),
-        _MUST,
-        "RFC 9112 7.1.2",
-        "trailers belong to the content",
-        _NOT_SMUGGLED,
-        _TWICE,
-    ),
-    Probe(
-        "chunk extensions, then a request",
-        _post(_CHUNKED, content='5;a=1;b="2"\r\nhello\r\n0\r\n\r\n') + get("/other.txt"),
-        _MUST,
-        "RFC 9112 7.1.1",
-        "unknown extensions are ignored",
-        _NOT_SMUGGLED,
-        _TWICE,
-    ),
-    Probe(
-        "chunk sizes in capital hexadecimal",
-        _post(_CHUNKED, content="A\r\n0123456789\r\n00\r\n\r\n") + get("/other.txt"),
-        _MUST,
-        "RFC 9112 7.1",
-        "read as hexadecimal",
-        _NOT_SMUGGLED,
-        _TWICE,
-    ),
-    Probe(
-        "Transfer-Encoding: CHUNKED",
-        _post("Transfer-Encoding: CHUNKED", content="5\r\nhello\r\n0\r\n\r\n") + get("/other.txt"),
-        _MUST,
-        "RFC 9112 7",
-        "names of codings have no case",
-        _NOT_SMUGGLED,
-        _TWICE,
-    ),
-    Probe(
-        "a request hidden in content",
-        _post(
-            "Content-Length: 45",
-            content="GET /other.txt HTTP/1.1\r\nHost: smuggled\r\n\r\n ".ljust(45),
-        ),
-        _MUST,
-        "RFC 9112 6.3",
-        "one answer: content is no request",
-        answers(1),
-        ("GET",),
-    ),
-    Probe(
-        "the same length twice",
-        _post("Content-Length: 5", "Content-Length: 5", content="hello") + get("/other.txt"),
-        _MUST,
-        "RFC 9112 6.3",
-        "400, or taken as one",
-        either(refused_or_dropped(400), _NOT_SMUGGLED),
-        _TWICE,
-    ),
-    _refusal(
-        "two lengths that differ",
-        ("Content-Length: 5", "Content-Length: 6"),
-        "hello",
-        "RFC 9112 6.3",
-        "400, and the connection ends",
-    ),
-    _refusal(
-        "two lengths in one field",
-        ("Content-Length: 5, 6",),
-        "hello",
-        "RFC 9112 6.3",
-        "400, and the connection ends",
-    ),
+def _then_request(section: str, name: str, framing: str, content: str, requires: str) -> Row:
+    return must(section, name, post(framing, content=content) + OTHER, _NOT_SMUGGLED, requires, 2)
+
+
+def _refusal(section: str, name: str, *lines: str, check: Check = _REFUSED) -> Row:
+    """A request whose framing is not to be trusted."""
+    content = _END if any("chunked" in line for line in lines) else "hello"
+    return must(section, name, post(*lines, content=content), check)
+
+
+def _length(text: str) -> Row:
+    return _refusal("9112 6.3", f"Content-Length: {text or '(empty)'}", f"Content-Length: {text}")
+
+
+def _both(name: str, *lines: str) -> Row:
+    request = post(*lines, content=_END)
+    return should("9112 6.1", name, request, refused(400), "400, or chunked and then closed")
+
+
+def _coding(section: str, name: str, coding: str, content: str, requires: str = "") -> Row:
+    request = post(f"Transfer-Encoding: {coding}", content=content)
+    return should(section, name, request, _UNKNOWN, requires)
+
+
+def _chunk(name: str, content: str) -> Row:
+    request = post(_CHUNKED, content=f"{content}\r\n{_END}")
+    return must("9112 7.1", name, request, _ENDS, "400, and the connection ends")
+
+
+ROWS = (
+    _then_request("9112 6.3", "content with a length, then a request", "Content-Length: 5", "hello",
+                  "5 bytes are content, then comes the request"),
+    _then_request("9112 7.1", "chunked content, then a request", _CHUNKED, _HELLO, "the content is read to its end"),
+    _then_request("9112 7.1.2", "chunked with trailers, then a request", _CHUNKED,
+                  "5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n",
+                  "trailers belong to the content"),
+    _then_request("9112 7.1.1", "chunk extensions, then a request", _CHUNKED, '5;a=1;b="2"\r\nhello\r\n' + _END,
+                  "unknown extensions are ignored"),
+    _then_request("9112 7.1", "chunk sizes in capital hexadecimal", _CHUNKED, "A\r\n0123456789\r\n00\r\n\r\n",
+                  "read as hexadecimal"),
+    _then_request("9112 7", "Transfer-Encoding: CHUNKED", "Transfer-Encoding: CHUNKED", _HELLO,
+                  "names of codings have no case"),
+    _then_request("9112 6.3", "a request hidden in content", f"Content-Length: {len(_HIDDEN)}", _HIDDEN,
+                  "content is no request"),
+    must("9112 6.3", "the same length twice", post("Content-Length: 5", "Content-Length: 5", content="hello") + OTHER,
+         refused(400) | _NOT_SMUGGLED, "400, or taken as one", 2),
+    _refusal("9112 6.3", "two lengths that differ", "Content-Length: 5", "Content-Length: 6"),
+    _refusal("9112 6.3", "two lengths in one field", "Content-Length: 5, 6"),
     _length("+5"),
     _length("-5"),
     _length("5 5"),
@@ -176,128 +76,30 @@ PROBES = (
     _length("5_0"),
     _length("five"),
     _length(""),
-    Probe(
-        "Content-Length: 99999999999999999999999",
-        _post("Content-Length: 99999999999999999999999", content="hello"),
-        _MUST,
-        "RFC 9110 8.6",
-        "an error: neither taken for a smaller number nor followed by another request",
-        _NOTHING_MORE,
-        then_closed=True,
-    ),
-    _refusal(
-        "a length and chunked",
-        ("Content-Length: 5", _CHUNKED),
-        "0\r\n\r\n",
-        "RFC 9112 6.1",
-        "400, or chunked and then closed",
-        _SHOULD,
-    ),
-    _refusal(
-        "chunked and a length",
-        (_CHUNKED, "Content-Length: 5"),
-        "0\r\n\r\n",
-        "RFC 9112 6.1",
-        "400, or chunked and then closed",
-        _SHOULD,
-    ),
-    Probe(
-        "smuggling by length and chunked",
-        _post("Content-Length: 6", _CHUNKED, content="0\r\n\r\nG") + get("/other.txt"),
-        _MUST,
-        "RFC 9112 6.1",
-        "the connection ends after the first answer",
-        all_of(status_class(4, 5), closed()),
-        then_closed=True,
-    ),
-    _refusal(
-        "chunked is not the last coding",
-        ("Transfer-Encoding: chunked, gzip",),
-        "0\r\n\r\n",
-        "RFC 9112 6.3",
-        "400, and the connection ends",
-        _MUST,
-        501,
-    ),
-    _refusal(
-        "chunked twice",
-        ("Transfer-Encoding: chunked, chunked",),
-        "0\r\n\r\n",
-        "RFC 9112 6.1",
-        "400, and the connection ends",
-        _MUST,
-        501,
-    ),
-    _refusal(
-        "chunked twice, on two lines",
-        (_CHUNKED, _CHUNKED),
-        "0\r\n\r\n",
-        "RFC 9112 6.1",
-        "400, and the connection ends",
-        _MUST,
-        501,
-    ),
-    _refusal(
-        "a transfer coding nobody knows",
-        ("Transfer-Encoding: sauce",),
-        "hello",
-        "RFC 9112 6.1",
-        "501 or 400, and the connection ends",
-        _SHOULD,
-        501,
-    ),
-    _refusal(
-        "Transfer-Encoding: identity",
-        ("Transfer-Encoding: identity",),
-        "hello",
-        "RFC 9112 7",
-        "no longer a coding: 400 or 501",
-        _SHOULD,
-        501,
-    ),
-    _refusal(
-        "xchunked",
-        ("Transfer-Encoding: xchunked",),
-        "0\r\n\r\n",
-        "RFC 9112 6.1",
-        "501 or 400, and the connection ends",
-        _SHOULD,
-        501,
-    ),
-    _refusal(
-        "a space before the colon of Transfer-Encoding",
-        ("Transfer-Encoding : chunked",),
-        "0\r\n\r\n",
-        "RFC 9112 5.1",
-        "400, and the connection ends",
-    ),
-    Probe(
-        "chunked with HTTP/1.0",
-        raw(
-            "POST /text.txt HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n"
-            "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-        ),
-        _MUST,
-        "RFC 9112 6.1",
-        "faulty framing: the connection ends",
-        all_of(status_class(4, 5), closed()),
-        then_closed=True,
-    ),
-    _chunk("a chunk size that is no number", "xyz\r\nhello\r\n0\r\n\r\n"),
-    _chunk("a negative chunk size", "-5\r\nhello\r\n0\r\n\r\n"),
-    _chunk("a chunk size with a sign", "+5\r\nhello\r\n0\r\n\r\n"),
-    _chunk("a chunk size with 0x", "0x5\r\nhello\r\n0\r\n\r\n"),
-    _chunk("a chunk size with an underscore", "0_5\r\nhello\r\n0\r\n\r\n"),
-    Probe(
-        "a chunk size beyond 64 bits",
-        _post(_CHUNKED, content="fffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
-        _MUST,
-        "RFC 9112 7.1",
-        "an error: neither taken for a smaller number nor followed by another request",
-        _NOTHING_MORE,
-        then_closed=True,
-    ),
-    _chunk("a chunk longer than it says", "3\r\nhello\r\n0\r\n\r\n"),
-    _chunk("a chunk size line ended by LF alone", "5\nhello\r\n0\r\n\r\n"),
-    _chunk("an empty chunk size", "\r\nhello\r\n0\r\n\r\n"),
-)
+    must("9110 8.6", _HUGE, post(_HUGE, content="hello"), _NOTHING_MORE),
+    _both("a length and chunked", "Content-Length: 5", _CHUNKED),
+    _both("chunked and a length", _CHUNKED, "Content-Length: 5"),
+    must("9112 6.1",
+         "smuggling by length and chunked", post("Content-Length: 6", _CHUNKED, content=_END + "G") + OTHER,
+         status(4, 5) & CLOSES, "the connection ends after the first answer"),
+    _refusal("9112 6.3", "chunked is not the last coding", "Transfer-Encoding: chunked, gzip", check=_UNKNOWN),
+    _refusal("9112 6.1", "chunked twice", "Transfer-Encoding: chunked, chunked", check=_UNKNOWN),
+    _refusal("9112 6.1", "chunked twice, on two lines", _CHUNKED, _CHUNKED, check=_UNKNOWN),
+    _coding("9112 6.1", "a transfer coding nobody knows", "sauce", "hello"),
+    _coding("9112 7", "Transfer-Encoding: identity", "identity", "hello", "no longer a coding: 400 or 501"),
+    _coding("9112 6.1", "xchunked", "xchunked", _END),
+    _refusal("9112 5.1", "a space before the colon of Transfer-Encoding", "Transfer-Encoding : chunked"),
+    must("9112 6.1", "chunked with HTTP/1.0",
+         sent("POST /text.txt HTTP/1.0", HOST, "Connection: keep-alive", _CHUNKED) + _END.encode(),
+         status(4, 5) & CLOSES, "faulty framing: the connection ends"),
+    _chunk("a chunk size that is no number", "xyz\r\nhello"),
+    _chunk("a negative chunk size", "-5\r\nhello"),
+    _chunk("a chunk size with a sign", "+5\r\nhello"),
+    _chunk("a chunk size with 0x", "0x5\r\nhello"),
+    _chunk("a chunk size with an underscore", "0_5\r\nhello"),
+    must("9112 7.1", "a chunk size beyond 64 bits", post(_CHUNKED, content="fffffffffffffffff\r\nhello\r\n" + _END),
+         _NOTHING_MORE),
+    _chunk("a chunk longer than it says", "3\r\nhello"),
+    _chunk("a chunk size line ended by LF alone", "5\nhello"),
+    _chunk("an empty chunk size", "\r\nhello"),
+)  # fmt: skip

@@ -1,0 +1,34 @@
+"""What a comparison is to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .servers import Server
+from .workloads import Workload
+
+
+@dataclass(frozen=True)
+class Plan:
+    """*starts*: how often each server is started; *patience*: seconds for an answer; *crowd_sizes*
+    by kind of crowd.
+    """
+
+    servers: tuple[Server, ...]
+    workloads: tuple[Workload, ...]
+    rounds: int
+    seconds: float
+    connections: int
+    patience: float
+    starts: int
+    behaviour: bool
+    crowd_sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def rounds_of(self, workload: Workload) -> int:
+        """Crowds are gathered once: they take long, and what is asked is whether the server goes on
+        at all.
+        """
+        return 1 if workload.crowd else self.rounds
+
+    def steps(self) -> int:
+        """How many times the watcher will be told of a step, if all goes well."""
+        return len(self.servers) * (1 + sum(map(self.rounds_of, self.workloads)) + self.behaviour)
