@@ -137,9 +137,8 @@ class Call:
         "_channel",
         "_cut_short",
         "_gateway",
-        "_head_encoded",
         "_iterable",
-        "_iterator",
+        "_output",
         "_remaining",
         "complete",
         "environ",
@@ -164,17 +163,16 @@ class Call:
         )
         # The answer, as it comes to be
         self.head: ResponseHead | None = None
-        self.framing: Framing = _NO_BODY
+        self.framing: Framing | None = None  # until the head has been encoded
         self.keep_alive = False
         self.complete = False  # nothing comes after what next_output returned last
-        self.span: FileSpan | None = None  # comes next, without asking the application
+        self.span: FileSpan | None = None  # comes next, after its head
         self.wire = 0  # bytes that were handed to the kernel; counted by the connection
         self.overhead = 0  # how many bytes of the answer so far are not its body's
-        self._head_encoded = False
         self._cut_short = False  # a write() failed in the middle
         self._iterable: Iterable[bytes] | None = None
-        self._iterator: Iterator[bytes] | None = None
-        self._remaining: int | None = None
+        self._output: Iterator[bytes | FileSpan] | None = None
+        self._remaining: int | None = None  # of the declared length
 
     @property
     def body_sent(self) -> int:
@@ -188,26 +186,20 @@ class Call:
         been given out.
         """
         try:
-            if self._iterator is not None:
-                return self._next_piece()
-            if self.span is not None:
-                span, self.span = self.span, None
-                self.complete = True
-                return span
-            if self._iterable is not None:
-                return None
-            return self._begin()
+            if self._output is not None:
+                return next(self._output, None)
+            return None if self.complete else self._begin()
         except CutShortError:
             raise
         except ClientError as fault:
-            if fault.status and not self._head_encoded:
+            if fault.status and self.framing is None:
                 return self._error_page(fault.status, fault.reason)
             raise CutShortError from fault
         except BaseException as error:  # noqa: BLE001 - logged just below
             # Also sys.exit() and what asyncio and others raise beside Exception: it ends the
             # application's own answer, not the thread that serves the others.
             self._log_failure("the application failed at %s %r", error)
-            if self._head_encoded:
+            if self.framing is not None:
                 raise CutShortError from None
             return self._error_page(500, "The application failed.")
 
@@ -217,7 +209,7 @@ class Call:
 
         Calls after the first do nothing.
         """
-        iterable, self._iterable, self._iterator = self._iterable, None, None
+        iterable, self._iterable, self._output = self._iterable, None, None
         self.complete = True
         close = None if type(iterable) is list else getattr(iterable, "close", None)
         if close is not None:
@@ -242,7 +234,7 @@ class Call:
     ) -> Callable[[bytes], object]:
         if exc_info:
             try:
-                if self._head_encoded and exc_info[1] is not None:
+                if self.framing is not None and exc_info[1] is not None:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None  # a traceback that holds its own frame would live on
@@ -257,7 +249,7 @@ class Call:
             # answer.
             raise RuntimeError("write() was called after the end of the answer")
         data = _checked(data)
-        out = self._head(None) if not self._head_encoded else b""
+        out = self._encode_head(None) if self.framing is None else b""
         out += self._framed(data)
         if out:
             # Whatever the application makes of a failure, nothing may come after a part of this.
@@ -267,21 +259,23 @@ class Call:
 
     # How the answer is cut into pieces
 
-    def _begin(self) -> bytes | None:
-        result = self._gateway.application(self.environ, self.start_response)
-        self._iterable = result
+    def _begin(self) -> bytes | FileSpan | None:
+        """Call the application, and return the first output."""
+        result = self._iterable = self._gateway.application(self.environ, self.start_response)
         if self._cut_short:
             raise CutShortError
-        if type(result) is list and len(result) == 1 and not self._head_encoded:
-            whole = self._whole(result[0])
-            if whole is not None:
-                return whole
-        elif type(result) is FileWrapper and self._channel.sends_files and not self._head_encoded:
-            head = self._file(result)
-            if head is not None:
-                return head
-        self._iterator = iter(result)
-        return self._next_piece()
+        if self.framing is None:
+            if type(result) is list and len(result) == 1:
+                whole = self._whole(result[0])
+                if whole is not None:
+                    return whole
+            elif type(result) is FileWrapper and self._channel.sends_files:
+                span = span_of(result, None if self.head is None else self.head.content_length)
+                if span is not None:
+                    self._output = self._file(span)
+                    return next(self._output)
+        self._output = self._pieces(result)
+        return next(self._output, None)
 
     def _whole(self, body: bytes) -> bytes | None:
         """Return head and body together; None for a body that has to go the long way."""
@@ -289,56 +283,56 @@ class Call:
         if self.head is None or self.head.content_length not in (None, length) or length > _JOINED:
             return None
         self.complete = True
-        head = self._head(length)
+        head = self._encode_head(length)
         return head if self.framing is _NO_BODY else head + body
 
-    def _file(self, wrapper: FileWrapper) -> bytes | None:
-        """Return the head and keep the span for the next call; None for what the kernel cannot
-        send.
-        """
-        span = span_of(wrapper, None if self.head is None else self.head.content_length)
-        if span is None:
-            return None
-        head = self._head(span.remaining)
-        if self.framing is _NO_BODY or not span.remaining:
-            self.complete = True
-        else:
+    def _file(self, span: FileSpan) -> Iterator[bytes | FileSpan]:
+        head = self._encode_head(span.remaining)
+        if self.framing is not _NO_BODY and span.remaining:
             self.span = span
-        return head
+            yield head
+            self.span = None
+            self.complete = True
+            yield span
+        else:
+            self.complete = True
+            yield head
 
-    def _next_piece(self) -> bytes | None:
-        assert self._iterator is not None
-        for data in self._iterator:
+    def _pieces(self, result: Iterable[bytes]) -> Iterator[bytes]:
+        head = b""
+        for data in result:
             if self._cut_short:
-                break
+                raise CutShortError
             if not _checked(data):
                 continue
-            length = (
-                len(data)
-                if isinstance(self._iterable, list | tuple) and len(self._iterable) == 1
-                else None
-            )
-            out = self._head(length) if not self._head_encoded else b""
+            if self.framing is None:
+                is_alone = isinstance(result, list | tuple) and len(result) == 1
+                head = self._encode_head(len(data) if is_alone else None)
             if self.framing is _NO_BODY or self._remaining == 0:
-                break
-            return out + self._framed(data)
-        else:
-            out = self._head(0) if not self._head_encoded else b""
-        self._iterator = None
+                break  # what comes may be endless, and goes nowhere
+            yield head + self._framed(data)
+            head = b""
         if self._cut_short:
             raise CutShortError
+        if self.framing is None:
+            head = self._encode_head(0)
+        if rest := head + self._ending():
+            yield rest
+
+    def _ending(self) -> bytes:
+        """Return what ends the body. Raises CutShortError for a body that is too short."""
         self.complete = True
         if self.framing is _CHUNKED:
-            out += LAST_CHUNK
             self.overhead += len(LAST_CHUNK)
-        elif self._remaining and self.framing is _LENGTH:
+            return LAST_CHUNK
+        if self._remaining:
             log.error(
                 "the body was shorter than its Content-Length at %s %r",
                 self.request.method,
                 self.request.target,
             )
             raise CutShortError
-        return out or None
+        return b""
 
     def _framed(self, data: bytes) -> bytes:
         if self.framing is _CHUNKED:
@@ -355,8 +349,11 @@ class Call:
             self._remaining -= len(data)
         return data
 
-    def _head(self, length: int | None) -> bytes:
-        """Return the head's bytes. *length*: of the whole body, if the server knows it."""
+    def _encode_head(self, length: int | None) -> bytes:
+        """Settle the framing, and return the head's bytes.
+
+        *length* is that of the whole body, None where the server does not know it.
+        """
         head = self.head
         if head is None:
             raise AssertionError("the application did not call start_response")
@@ -365,16 +362,16 @@ class Call:
             length = head.content_length
         elif head.code == 304 or (length == 0 and request.method == "HEAD"):
             length = None  # an application that leaves the body out says nothing of its length
-        self.framing = choose_framing(request.method, request.version, head.code, length)
-        self._remaining = length if self.framing is _LENGTH else None
+        framing = choose_framing(request.method, request.version, head.code, length)
+        self._remaining = length if framing is _LENGTH else None
         self.keep_alive = (
-            self.framing is not _UNTIL_CLOSE and not head.closes and self._channel.may_persist()
+            framing is not _UNTIL_CLOSE and not head.closes and self._channel.may_persist()
         )
         encoded = encode_head(
-            head, self.framing, length, date_header(), request.version, self.keep_alive, SERVER
+            head, framing, length, date_header(), request.version, self.keep_alive, SERVER
         )
         self.overhead += len(encoded)
-        self._head_encoded = True
+        self.framing = framing
         return encoded
 
     def _error_page(self, status: int, reason: str) -> bytes:
@@ -382,7 +379,7 @@ class Call:
         self.complete = True
         self.head, page = error_answer(status, reason)
         self.head.closes = True
-        head = self._head(len(page))
+        head = self._encode_head(len(page))
         return head if self.framing is _NO_BODY else head + page
 
 
