@@ -15,6 +15,8 @@ from wsgiref.validate import validator
 import pytest
 
 from app.http11.response import Framing, ResponseHead, encode_head
+from app.server.gateway import ClientError
+from app.server.request_body import RequestBody
 from tests.server.serving import Application, get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
 
@@ -627,3 +629,20 @@ def test_encoding_a_head_leaves_it_as_it_was() -> None:
     )
     assert first == second
     assert first.count(b"Date: now\r\n") == 1
+
+
+def test_what_arrived_before_the_body_broke_off_can_still_be_read() -> None:
+    pieces = iter([b"one\nt", b"wo"])
+
+    def receive() -> bytes:
+        for piece in pieces:
+            return piece
+        raise ClientError(400, "broken off")
+
+    body = RequestBody(receive)
+    with pytest.raises(ClientError):
+        body.read()
+    assert body.read(5) == b"one\nt"
+    assert body.readline(2) == b"wo"
+    with pytest.raises(ClientError):
+        body.read(1)
