@@ -35,7 +35,7 @@ _CLOSE_TIME = 2.0
 class Exchange(NamedTuple):
     """One request and what became of its answer.
 
-    Texts are as in the environ: latin-1 for any bytes.
+    Texts are as in the environ: each character is one byte, in latin-1.
     """
 
     remote_addr: str
@@ -103,10 +103,7 @@ class AccessLog:
                 self._changed.notify()
 
     def reopen(self) -> None:
-        """Go on in a new file of the same name, at the next write if there was one.
-
-        Safe in a signal handler.
-        """
+        """Open the file anew, when a line is written next. Safe in a signal handler."""
         if self._thread is None:
             self._reopen()  # a supervisor never writes, and would keep the old file for good
         else:
@@ -243,7 +240,7 @@ class AccessLog:
 
 
 def formatter(log_format: str) -> Formatter:
-    """Return the function that makes a whole line in *log_format*. Raises ValueError."""
+    """Return the function that makes a line, with its newline. Raises ValueError."""
     if log_format == "combined":
         return combined
     if log_format == "json":

@@ -21,7 +21,8 @@ from ..http11 import EndOfMessage, ProtocolError, Request
 from ..http11.response import Framing
 from .access_log import Exchange
 from .channel import COLLECTED, DRAINED, LOOKS, CallChannel, Upload
-from .gateway import Call, CutShortError, Environ, make_environ, refusal
+from .error_page import refusal
+from .gateway import Call, CutShortError, Environ, make_environ
 from .runner import Runner
 from .stream import PlainTextError, Stream, StreamChangedError
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 from ..clock import date_header
-from ..http11 import ProtocolError, Request
+from ..http11 import Request
 from ..http11.response import (
     LAST_CHUNK,
     Framing,
@@ -25,10 +25,9 @@ from ..http11.response import (
     encode_chunk,
     encode_head,
 )
+from .error_page import SERVER, error_answer
 from .request_body import RequestBody
 from .sendfile import FileSpan, FileWrapper, span_of
-
-SERVER = "Tally"
 
 #: A body up to this size goes out together with its head, in one send.
 _JOINED = 1 << 17
@@ -46,8 +45,9 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class ClientError(OSError):
-    """A request body that cannot be read to its end; `status` is the answer, 0 when nobody is left
-    to take one.
+    """A request body that cannot be read to its end.
+
+    `status` is the answer's, or 0 when nobody is left to take one.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -204,10 +204,9 @@ class Call:
             return self._error_page(500, "The application failed.")
 
     def close(self) -> bool:
-        """Tell the application that its answer is done with, complete or not; False when that
-        fails.
+        """Close what the application returned, whether it was sent in full or not.
 
-        Calls after the first do nothing.
+        Returns False when the application's `close` fails. Calls after the first do nothing.
         """
         iterable, self._iterable, self._output = self._iterable, None, None
         self.complete = True
@@ -221,9 +220,7 @@ class Call:
         return True
 
     def _log_failure(self, message: str, error: BaseException) -> None:
-        """Log *error*, unless the application has: it says so with `is_logged`, an attribute of the
-        exception.
-        """
+        """Log *error*, unless its attribute `is_logged` says that the application has done so."""
         if getattr(error, "is_logged", False) is not True:
             log.error(message, self.request.method, self.request.target, exc_info=error)
 
@@ -387,47 +384,3 @@ def _checked(data: bytes) -> bytes:
     if not isinstance(data, bytes):
         raise TypeError(f"an application's body is made of bytes, not of {type(data).__name__}")
     return data
-
-
-_PHRASES = {
-    301: "Moved Permanently",
-    400: "Bad Request",
-    408: "Request Timeout",
-    413: "Content Too Large",
-    414: "URI Too Long",
-    417: "Expectation Failed",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    501: "Not Implemented",
-    503: "Service Unavailable",
-    505: "HTTP Version Not Supported",
-}
-
-
-def error_answer(
-    status: int, reason: str, more: Iterable[tuple[str, str]] = ()
-) -> tuple[ResponseHead, bytes]:
-    """Return the head and body of the server's own answer to a request that it, or the application,
-    could not serve.
-    """
-    phrase = _PHRASES.get(status, "Error")
-    page = f"{status} {phrase}\n{reason}\n".encode("latin-1", "replace")
-    fields = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("X-Content-Type-Options", "nosniff"),
-        *more,
-    ]
-    return ResponseHead(f"{status} {phrase}", fields), page
-
-
-def refusal(error: ProtocolError, *, to_head: bool) -> tuple[bytes, bytes]:
-    """Return head and body of the answer to bytes that are no request; the connection closes after
-    it.
-
-    With *to_head*, what can be seen of them is a HEAD request, whose answer has no body (RFC 9110
-    section 9.3.2).
-    """
-    more = [("Location", error.location)] if error.location else []
-    head, page = error_answer(error.status, error.reason, more)
-    encoded = encode_head(head, Framing.LENGTH, len(page), date_header(), "HTTP/1.1", False, SERVER)
-    return encoded, b"" if to_head else page
