@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import lru_cache
 from select import POLLOUT, poll
 from threading import Condition, Thread
-from time import gmtime, monotonic, sleep, strftime
+from time import gmtime, monotonic, sleep, strftime, time
 from typing import NamedTuple
 
 from ..line_log import RenameWatch, append_whole_lines, tell
@@ -49,6 +49,23 @@ class Exchange(NamedTuple):
     user_agent: str
     aborted: bool
     host: str
+
+
+def refused(remote_addr: str, status: int, sent: int) -> Exchange:
+    """Return the exchange with a client whose bytes were not a request."""
+    return Exchange(
+        remote_addr=remote_addr,
+        remote_user="",
+        received=time(),
+        request_line="",
+        status=status,
+        sent=sent,
+        duration=0.0,
+        referer="",
+        user_agent="",
+        aborted=False,
+        host="",
+    )
 
 
 Formatter = Callable[[Exchange], str]

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..http11 import EndOfMessage, ProtocolError, Receiver, Request
 from ..http11.response import CONTINUE
-from .gateway import Call, ClientError
+from .call import Call, ClientError
 from .runner import Runner
 from .stream import Stream
 
@@ -87,7 +87,7 @@ class Upload:
 
 
 class CallChannel:
-    """What a call knows of its connection (gateway.Channel), and the state that both change.
+    """What a call knows of its connection (call.Channel), and the state that both change.
 
     For the connection's thread, or during a call for the thread that runs it.
     """

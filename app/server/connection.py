@@ -14,22 +14,19 @@ import logging
 from contextlib import suppress
 from enum import Enum
 from socket import MSG_MORE
-from time import monotonic, time
+from time import monotonic
 
-from ..failure_log import Repeats
 from ..http11 import EndOfMessage, ProtocolError, Request
 from ..http11.response import Framing
-from .access_log import Exchange
+from . import error_page
+from .access_log import refused
+from .call import Call, CutShortError
 from .channel import COLLECTED, DRAINED, LOOKS, CallChannel, Upload
-from .error_page import refusal
-from .gateway import Call, CutShortError, Environ, make_environ
+from .gateway import Environ, make_environ
 from .runner import Runner
 from .stream import PlainTextError, Stream, StreamChangedError
 
 log = logging.getLogger("tally.server")
-#: Any client can do it, as often as it likes.
-_PLAIN_TEXT = "plain HTTP came to a port for TLS"
-_repeats = Repeats(log.warning)
 
 #: How long a body is collected before the application is called all the same.
 _PATIENCE = 1.0
@@ -234,10 +231,8 @@ class Connection:
             if not self.stream.handshake():
                 return False
         except PlainTextError as error:
-            if _repeats.is_first(_PLAIN_TEXT):
-                log.warning("%s, from %s", _PLAIN_TEXT, self.address)
             self.stream = self.channel.stream = error.stream
-            self._refuse(ProtocolError(400, "This port speaks HTTPS, not plain HTTP."))
+            self._refuse(error_page.without_tls(self.address))
             return False
         except OSError:
             # A scanner, a client that trusts nobody: nothing that the operator could mend.
@@ -422,26 +417,9 @@ class Connection:
             self.runner.uploading(-1)
 
     def _record(self, call: Call, *, aborted: bool) -> None:
-        access_log = self.runner.access_log
-        if access_log is None:
-            return
-        environ, request = call.environ, call.request
-        duration = monotonic() - self._started
-        access_log.write(
-            Exchange(
-                remote_addr=environ.get("REMOTE_ADDR", self.address),
-                remote_user=environ.get("REMOTE_USER", ""),
-                received=time() - duration,
-                request_line=f"{request.method} {request.target} {request.version}",
-                status=call.head.code if call.head is not None else 0,
-                sent=call.body_sent,
-                duration=duration,
-                referer=environ.get("HTTP_REFERER", ""),
-                user_agent=environ.get("HTTP_USER_AGENT", ""),
-                aborted=aborted,
-                host=environ.get("HTTP_HOST", ""),
-            )
-        )
+        if self.runner.access_log is not None:
+            exchange = call.exchange(monotonic() - self._started, aborted=aborted)
+            self.runner.access_log.write(exchange)
 
     # Ending
 
@@ -474,15 +452,11 @@ class Connection:
 
     def _refuse(self, error: ProtocolError) -> None:
         """Answer what is not a request, and close."""
-        head, page = refusal(error, to_head=self.receiver.refused_head)
+        head, page = error_page.refusal(error, to_head=self.receiver.refused_head)
         with suppress(OSError):
             self.stream.send(head + page)  # into an empty send buffer: it fits
         if self.runner.access_log is not None:
-            self.runner.access_log.write(
-                Exchange(
-                    self.address, "", time(), "", error.status, len(page), 0.0, "", "", False, ""
-                )
-            )
+            self.runner.access_log.write(refused(self.address, error.status, len(page)))
         self._end(_LINGER_PAUSE)
 
     def _end(self, patience: float = _LINGER_TIME) -> None:

@@ -1,12 +1,19 @@
 """The server's own answers, to what it or the application could not serve."""
 
+import logging
 from collections.abc import Iterable
 
 from ..clock import date_header
+from ..failure_log import Repeats
 from ..http11 import ProtocolError
 from ..http11.response import Framing, ResponseHead, encode_head
 
 SERVER = "Tally"
+
+log = logging.getLogger("tally.server")
+#: Any client can do it, as often as it likes.
+_PLAIN_TEXT = "plain HTTP came to a port for TLS"
+_repeats = Repeats(log.warning)
 
 _PHRASES = {
     301: "Moved Permanently",
@@ -47,3 +54,10 @@ def refusal(error: ProtocolError, *, to_head: bool) -> tuple[bytes, bytes]:
     head, page = error_answer(error.status, error.reason, more)
     encoded = encode_head(head, Framing.LENGTH, len(page), date_header(), "HTTP/1.1", False, SERVER)
     return encoded, b"" if to_head else page
+
+
+def without_tls(address: str) -> ProtocolError:
+    """Return what to refuse a client with that speaks plain HTTP to a port for TLS, and log it."""
+    if _repeats.is_first(_PLAIN_TEXT):
+        log.warning("%s, from %s", _PLAIN_TEXT, address)
+    return ProtocolError(400, "This port speaks HTTPS, not plain HTTP.")

@@ -4,7 +4,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from .access_log import AccessLog
-from .gateway import Call, Gateway
+from .call import Call
+from .gateway import Gateway
 from .options import ServerOptions
 
 Run = TypeVar("Run", contravariant=True)

@@ -14,8 +14,9 @@ from time import monotonic
 
 from .accept import EXHAUSTED, SETTLED, admit, base_environs, idle_first
 from .access_log import AccessLog
+from .call import Call
 from .connection import UNASKED, Connection, Phase
-from .gateway import Call, Environ, Gateway
+from .gateway import Environ, Gateway
 from .listeners import Listener
 from .options import ServerOptions
 from .stream import end_connection

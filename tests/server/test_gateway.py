@@ -15,7 +15,7 @@ from wsgiref.validate import validator
 import pytest
 
 from app.http11.response import Framing, ResponseHead, encode_head
-from app.server.gateway import ClientError
+from app.server.call import ClientError
 from app.server.request_body import RequestBody
 from tests.server.serving import Application, get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
