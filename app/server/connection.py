@@ -9,7 +9,6 @@ application call owns it: then nobody else touches it, apart from noting what ep
 the runner's, in monotonic seconds.
 """
 
-import errno
 import logging
 from contextlib import suppress
 from enum import Enum
@@ -21,10 +20,18 @@ from ..http11.response import Framing
 from . import error_page
 from .access_log import refused
 from .call import Call, CutShortError
-from .channel import COLLECTED, DRAINED, LOOKS, CallChannel, Upload
+from .channel import (
+    COLLECTED,
+    DRAINED,
+    LINGER_PAUSE,
+    LINGER_TIME,
+    LOOKS,
+    CallChannel,
+    Upload,
+)
 from .gateway import Environ, make_environ
 from .runner import Runner
-from .stream import PlainTextError, Stream, StreamChangedError
+from .stream import GONE, PlainTextError, Stream, StreamChangedError
 
 log = logging.getLogger("tally.server")
 
@@ -36,22 +43,7 @@ _DRAIN_TIME = 5.0
 #: requests, pieces of a body.
 _CALLS_IN_A_TURN = 16
 _EVENTS_IN_A_TURN = 256
-#: After an answer that closes, what the client still sends is read and thrown away, since a reset
-#: could destroy the answer: until it pauses this long, and this long at most.
-_LINGER_PAUSE = 2.0
-_LINGER_TIME = 30.0
 _LINGER_READS = 16  # before others get their turn
-
-_GONE = frozenset(
-    {
-        errno.ECONNRESET,
-        errno.EPIPE,
-        errno.ETIMEDOUT,
-        errno.ENOTCONN,
-        errno.EHOSTUNREACH,
-        errno.ECONNABORTED,
-    }
-)
 
 
 class Phase(Enum):
@@ -457,9 +449,9 @@ class Connection:
             self.stream.send(head + page)  # into an empty send buffer: it fits
         if self.runner.access_log is not None:
             self.runner.access_log.write(refused(self.address, error.status, len(page)))
-        self._end(_LINGER_PAUSE)
+        self._end(LINGER_PAUSE)
 
-    def _end(self, patience: float = _LINGER_TIME) -> None:
+    def _end(self, patience: float = LINGER_TIME) -> None:
         """Close after the last answer, so that it arrives even while the client still sends."""
         try:
             if not self.stream.hung_up:
@@ -474,7 +466,7 @@ class Connection:
         self._linger()
 
     def _linger(self) -> None:
-        self.deadline = min(self.runner.now + _LINGER_PAUSE, self._linger_until)
+        self.deadline = min(self.runner.now + LINGER_PAUSE, self._linger_until)
         for _ in range(_LINGER_READS):
             try:
                 data = self.stream.receive()
@@ -488,7 +480,7 @@ class Connection:
         self.runner.again(self)
 
     def _fail(self, error: Exception) -> None:
-        if not (isinstance(error, OSError) and error.errno in _GONE):
+        if not (isinstance(error, OSError) and error.errno in GONE):
             log.error("a connection of %s failed", self.address, exc_info=error)
         self._abort()
 
