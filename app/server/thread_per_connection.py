@@ -1,6 +1,6 @@
-"""The server in its simplest form (`--threads 0`): a thread for each connection, which waits for it.
+"""The server in its simplest form (`--threads 0`): each connection has a thread that waits for it.
 
-    accept ─► a thread: read a request ─► call the application ─► send its answer ─► the next request
+    accept ─► a thread: read a request ─► call the application ─► send ─► the next request
 
 Read it before the loop (loop.py), whose connections wait without a thread. One thing is left out
 here: a body is not collected before the call, so applications do not learn the length of chunks.
