@@ -16,7 +16,7 @@ HOME = Path(__file__).resolve().parent.parent
 ARROWS: dict[str, set[str]] = {
     "wsgi": {"run_builtin"},
     "run_builtin": set(),  # it loads modules of the package by name
-    "gunicorn.conf": {"run_builtin", "app.settings"},
+    "gunicorn.conf": {"run_builtin"},
     "app": set(),
     "app.__main__": {"app.main"},
     "app.main": {
@@ -62,7 +62,6 @@ ARROWS: dict[str, set[str]] = {
 PACKAGES: dict[str, set[str]] = {
     "lmdb": {"app.counters.lmdb.environment", "app.counters.lmdb.file_check"},
     "redis": {"app.counters.redis.store"},
-    "gunicorn": {"gunicorn.conf"},
     "brotli": {"app.files.compression"},
     "zstandard": {"app.files.compression"},
     "compression": {"app.files.compression"},  # the standard library's, from Python 3.14 on
