@@ -35,7 +35,7 @@ from .server.listeners import (
     open_listeners,
     parse_bind,
 )
-from .server.options import Limits, ServerOptions
+from .server.options import ServerOptions
 from .server.serving import Service, StartError, end_process, serve
 from .server.systemd import take_listen_fds
 from .settings import Settings
@@ -103,7 +103,7 @@ def _serve(program: str, arguments: Sequence[str]) -> int:
     service = Service(
         listeners=listeners,
         load_application=site.load,
-        options=_options(settings),
+        options=ServerOptions.of(settings, multiprocess=settings.workers > 1),
         access_log=access_log,
         reload=lambda: _reload(program, settings, site, listeners, access_log),
         reopen_logs=lambda: _reopen_logs(site, access_log),
@@ -300,12 +300,7 @@ def _with_proxies(site: Site, settings: Settings) -> Site:
         is_trusted = trusted_peers(settings.forwarded_allow_ips)
     except ValueError as error:
         raise StartError(f"--forwarded-allow-ips: {error}") from None
-    return Site(
-        site.name,
-        lambda: ForwardedClients(site.load(), is_trusted),
-        site.reopen_logs,
-        site.end_status,
-    )
+    return replace(site, load=lambda: ForwardedClients(site.load(), is_trusted))
 
 
 # Where and how
@@ -337,26 +332,6 @@ def _access_log(settings: Settings) -> AccessLog | None:
         )
     except OSError as error:
         raise StartError(f"{settings.access_logfile}: {error.strerror}") from None
-
-
-def _options(settings: Settings) -> ServerOptions:
-    return ServerOptions(
-        threads=settings.threads,
-        header_timeout=settings.header_timeout,
-        body_timeout=settings.body_timeout,
-        write_timeout=settings.write_timeout,
-        keep_alive=settings.keep_alive,
-        graceful_timeout=settings.graceful_timeout,
-        max_connections=settings.max_connections,
-        limits=Limits(
-            request_line=settings.limit_request_line,
-            fields=settings.limit_request_fields,
-            field_size=settings.limit_request_field_size,
-            head=settings.limit_request_head,
-            body=settings.limit_request_body,
-        ),
-        multiprocess=settings.workers > 1,
-    )
 
 
 def _reopen_logs(site: Site, access_log: AccessLog | None) -> None:

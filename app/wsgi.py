@@ -9,7 +9,6 @@ forks (`gunicorn --preload`). They are closed at the end of the process, or by `
 import atexit
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ __all__ = [
     "Application",
     "CounterError",
     "PrivateDirectory",
+    "Settings",
     "app",
     "make_app",
     "root_problem",
@@ -146,22 +146,6 @@ def start_problem(settings: Settings) -> str | None:
     finally:
         log.close()
     return None
-
-
-def import_store(settings: Settings) -> None:
-    """Import what opening the counter imports: to be called by who may yet give up the right to
-    read the packages.
-    """
-    if settings.counts.startswith("lmdb:"):
-        pass
-    elif settings.counts not in ("", "memory:"):
-        with suppress(CounterError, ModuleNotFoundError):  # which the start check tells
-            from .counters.redis import counter as _  # noqa: F401
-            from .counters.redis.store import RedisStore
-
-            RedisStore(settings.counts).check(
-                quick=True
-            )  # its client imports more when it connects
 
 
 def _counts(settings: Settings) -> str:

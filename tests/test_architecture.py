@@ -32,7 +32,7 @@ _SHARED_BY_STORES = {
 ARROWS: dict[str, set[str]] = {
     "wsgi": {"run_builtin"},
     "run_builtin": set(),  # it loads modules of the package by name
-    "gunicorn.conf": {"run_builtin", "app.settings"},
+    "gunicorn.conf": {"run_builtin"},
     "app": set(),
     "app.__main__": {"app.main"},
     "app.main": {
@@ -102,7 +102,6 @@ PACKAGES: dict[str, set[str]] = {
     "lmdb": {"app.counters.lmdb.environment", "app.counters.lmdb.file_check"},
     "counter_robots": {"app.clients.agents"},
     "redis": {"app.counters.redis.address", "app.counters.redis.server"},
-    "gunicorn": {"gunicorn.conf"},
     "brotli": {"app.files.compression"},
     "zstandard": {"app.files.compression"},
     "compression": {"app.files.compression"},  # the standard library's, from Python 3.14 on

@@ -9,6 +9,7 @@ import pytest
 from app import __version__
 from app.files.policy import HeaderRule
 from app.options import DEFAULT_ROOT, variable_of
+from app.server import Limits, ServerOptions
 from app.settings import Settings, SettingsError
 
 
@@ -72,6 +73,17 @@ def test_defaults() -> None:
     settings = read()
     assert {field.name: getattr(settings, field.name) for field in fields(Settings)} == DEFAULTS
     assert Settings.from_environment({}) == settings
+
+
+def test_the_server_takes_its_options_by_name() -> None:
+    others = {"threads": 3, "header_timeout": 1.5, "body_timeout": 2.5, "write_timeout": 3.5}
+    others |= {"keep_alive": 0.0, "graceful_timeout": 4.5, "max_connections": 7}
+    limits = {"line": 100, "fields": 5, "field_size": 200, "head": 300, "body": 0}
+    given = others | {f"limit_request_{name}": value for name, value in limits.items()}
+    settings = read(*(f"--{name.replace('_', '-')}={value}" for name, value in given.items()))
+    expected = ServerOptions(**others, limits=Limits(**limits), multiprocess=True)  # type: ignore[arg-type]
+    assert ServerOptions.of(settings, multiprocess=True) == expected
+    assert ServerOptions.of(read(), multiprocess=False) == ServerOptions()
 
 
 # arguments, variables, field, value

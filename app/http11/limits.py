@@ -1,4 +1,4 @@
-"""How much a client may send."""
+"""How much a client may send in one request."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ class Limits:
     Beyond them: 414 (request line), 431 (fields, head, trailers), 413 (body).
     """
 
-    request_line: int = 8190  # without its CRLF
+    line: int = 8190  # without its CRLF
     fields: int = 100
     field_size: int = (
         8190  # of a field line with its CRLF: both as others count the limits of these names
@@ -22,6 +22,4 @@ class Limits:
     )  # a head within it can break no other limit of size
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "short_head", min(self.request_line, self.field_size - 2, self.head - 4)
-        )
+        object.__setattr__(self, "short_head", min(self.line, self.field_size - 2, self.head - 4))

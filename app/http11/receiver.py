@@ -180,7 +180,7 @@ class Receiver:
                 if first == _TLS_HANDSHAKE:
                     raise ProtocolError(400, "This port speaks plain HTTP, not TLS.")
                 raise ProtocolError(400, "The request does not begin with a method.")
-            size = min(limits.request_line, limits.head - 4)
+            size = min(limits.line, limits.head - 4)
             line = buffer.read_line(size, 414, "The request line is longer than allowed.")
             if line != "":
                 return line

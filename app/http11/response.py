@@ -169,7 +169,7 @@ def encode_head(
     *length* is written as Content-Length where the message may have one; *date* and *server* where
     the application did not say its own. *version* is the request's.
     """
-    lines = head.lines
+    lines = [*head.lines]
     if not head.has_date:
         lines.append(f"Date: {date}\r\n")
     if not head.has_server:

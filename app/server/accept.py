@@ -42,23 +42,26 @@ def base_environs(listeners: Sequence[Listener], gateway: Gateway) -> dict[int, 
     }
 
 
-def admit(
-    runner: Runner[Any], sock: socket.socket, address: object, listener: Listener, base: Environ
-) -> Connection:
-    """Return the connection of a client that *listener* has accepted.
+def name_and_port(address: object) -> tuple[str, str]:
+    """Return a client's address and port, "" for one of a Unix socket."""
+    if not isinstance(address, tuple):
+        return "", ""
+    # An IPv4 client of a socket for both versions
+    return str(address[0]).removeprefix("::ffff:"), str(address[1])
+
+
+def open_stream(sock: socket.socket, listener: Listener) -> Stream:
+    """Return the stream of a client that *listener* has accepted, plain or TLS.
 
     Raises OSError when the client is gone already.
     """
-    name, port = (str(address[0]), str(address[1])) if isinstance(address, tuple) else ("", "")
-    # An IPv4 client of a socket for both versions
-    name = name.removeprefix("::ffff:")
     sock.setblocking(False)
     if listener.tls is None:
-        return Connection(runner, Stream(sock), name, port, base)
+        return Stream(sock)
     # Imported where it is used: ssl takes as long to load as all the rest of a plain server.
     from .tls_stream import TLSStream
 
-    return Connection(runner, TLSStream(sock, listener.tls), name, port, base)
+    return TLSStream(sock, listener.tls)
 
 
 class Doors:
@@ -115,4 +118,5 @@ class Doors:
         self, runner: Runner[Any], descriptor: int, sock: socket.socket, address: object
     ) -> Connection:
         """Return the connection of a client from `accept`. Raises OSError."""
-        return admit(runner, sock, address, self._listeners[descriptor], self._bases[descriptor])
+        stream = open_stream(sock, self._listeners[descriptor])
+        return Connection(runner, stream, *name_and_port(address), self._bases[descriptor])

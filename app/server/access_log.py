@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import lru_cache
 from select import POLLOUT, poll
 from threading import Condition, Thread
-from time import gmtime, monotonic, sleep, strftime
+from time import gmtime, monotonic, sleep, strftime, time
 from typing import NamedTuple
 
 from ..client_address import Shown, shown_address
@@ -36,7 +36,7 @@ _CLOSE_TIME = 2.0
 class Exchange(NamedTuple):
     """One request and what became of its answer.
 
-    Texts are as in the environ: latin-1 for any bytes.
+    Texts are as in the environ: each character is one byte, in latin-1.
     """
 
     remote_addr: str
@@ -50,6 +50,23 @@ class Exchange(NamedTuple):
     user_agent: str
     aborted: bool
     host: str
+
+
+def refused(remote_addr: str, status: int, sent: int) -> Exchange:
+    """Return the exchange with a client whose bytes were not a request."""
+    return Exchange(
+        remote_addr=remote_addr,
+        remote_user="",
+        received=time(),
+        request_line="",
+        status=status,
+        sent=sent,
+        duration=0.0,
+        referer="",
+        user_agent="",
+        aborted=False,
+        host="",
+    )
 
 
 Formatter = Callable[[Exchange], str]
@@ -110,10 +127,7 @@ class AccessLog:
                 self._changed.notify()
 
     def reopen(self) -> None:
-        """Go on in a new file of the same name, at the next write if there was one.
-
-        Safe in a signal handler.
-        """
+        """Open the file anew, when a line is written next. Safe in a signal handler."""
         if self._thread is None:
             self._reopen()  # a supervisor never writes, and would keep the old file for good
         else:
@@ -250,7 +264,7 @@ class AccessLog:
 
 
 def formatter(log_format: str) -> Formatter:
-    """Return the function that makes a whole line in *log_format*. Raises ValueError."""
+    """Return the function that makes a line, with its newline. Raises ValueError."""
     if log_format == "combined":
         return combined
     if log_format == "json":

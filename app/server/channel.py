@@ -7,13 +7,16 @@ Only here does anything wait for a client inside of a thread, and then aside of 
 
 import select
 from collections import deque
+from contextlib import AbstractContextManager
+from socket import MSG_MORE
 from time import monotonic
-from typing import Any
+from typing import Protocol
 
 from ..http11 import EndOfMessage, ProtocolError, Receiver, Request
 from ..http11.response import CONTINUE
-from .gateway import Call, ClientError
-from .runner import Runner
+from .call import Call, ClientError
+from .options import ServerOptions
+from .sendfile import FileSpan
 from .stream import Stream
 
 #: A body is collected up to this size before the application is called: a slow upload needs no
@@ -32,9 +35,36 @@ LOOKS = 20
 #: size.
 _KEPT = 1 << 18
 _TAKEN_IN_A_ROW = 16
+#: After an answer that closes, what the client still sends is read and thrown away, since a reset
+#: could destroy the answer: until it pauses this long, and this long at most.
+LINGER_PAUSE = 2.0
+LINGER_TIME = 30.0
 #: Smaller pieces are put together: chunks of a byte each would take fifty times as much memory as
 #: their bytes.
 _SMALL = 4096
+
+
+class CallRunner(Protocol):
+    """What a channel asks of whoever runs its calls."""
+
+    options: ServerOptions
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds, as of the last readiness."""
+
+    @property
+    def stopping(self) -> bool: ...
+
+    @property
+    def crowded(self) -> bool:
+        """Whether clients wait for a connection to end: none is kept for another request then."""
+
+    def aside(self, call: Call | None) -> AbstractContextManager[None]:
+        """Enclose a wait of *call* for its client: meanwhile it does not count as running."""
+
+    def may_upload(self) -> bool:
+        """Return whether one more call may begin whose body has not arrived in full."""
 
 
 class Upload:
@@ -87,14 +117,14 @@ class Upload:
 
 
 class CallChannel:
-    """What a call knows of its connection (gateway.Channel), and the state that both change.
+    """What a call knows of its connection (call.Channel), and the state that both change.
 
     For the connection's thread, or during a call for the thread that runs it.
     """
 
     __slots__ = ("_runner", "call", "receiver", "sends_files", "stream", "upload")
 
-    def __init__(self, runner: Runner[Any], stream: Stream) -> None:
+    def __init__(self, runner: CallRunner, stream: Stream) -> None:
         self._runner = runner
         self.stream = stream
         self.sends_files = stream.sends_files
@@ -141,22 +171,28 @@ class CallChannel:
         return upload.pieces.popleft() if upload.pieces else b""
 
     def transmit(self, data: bytes) -> None:
-        """Send all of *data*, waiting as long as the client makes progress, and count it.
+        """Send all of *data*, as `send` does, for the application. Raises ClientError."""
+        try:
+            self.send(data)
+        except ClientError:
+            raise
+        except OSError as error:
+            raise ClientError(0, "the client is gone") from error
 
-        Raises ClientError.
+    def send(self, output: bytes | FileSpan) -> None:
+        """Send all of *output*, waiting as long as the client makes progress, and count it.
+
+        Raises ClientError for a client that makes none, StreamChangedError, and other OSErrors.
         """
-        call = self.call
+        call, stream = self.call, self.stream
         assert call is not None
-        rest = memoryview(data)
-        while rest:
+        flags = MSG_MORE if call.span is not None else 0
+        call.wire += stream.begin(output, flags)
+        while not stream.flushed:
             try:
-                sent = self.stream.send(rest)
-                call.wire += sent
-                rest = rest[sent:]
+                call.wire += stream.flush(flags)
             except BlockingIOError:
                 self._await_room()
-            except OSError as error:
-                raise ClientError(0, "the client is gone") from error
 
     @property
     def takes_unread(self) -> bool:

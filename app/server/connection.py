@@ -9,26 +9,31 @@ application call owns it: then nobody else touches it, apart from noting what ep
 the runner's, in monotonic seconds.
 """
 
-import errno
 import logging
 from contextlib import suppress
 from enum import Enum
 from socket import MSG_MORE
-from time import monotonic, time
+from time import monotonic
 
-from ..failure_log import Repeats
 from ..http11 import EndOfMessage, ProtocolError, Request
 from ..http11.response import Framing
-from .access_log import Exchange
-from .channel import COLLECTED, DRAINED, LOOKS, CallChannel, Upload
-from .gateway import Call, CutShortError, Environ, make_environ, refusal
+from . import error_page
+from .access_log import refused
+from .call import Call, CutShortError
+from .channel import (
+    COLLECTED,
+    DRAINED,
+    LINGER_PAUSE,
+    LINGER_TIME,
+    LOOKS,
+    CallChannel,
+    Upload,
+)
+from .gateway import Environ, make_environ
 from .runner import Runner
-from .stream import PlainTextError, Stream, StreamChangedError
+from .stream import GONE, PlainTextError, Stream, StreamChangedError
 
 log = logging.getLogger("tally.server")
-#: Any client can do it, as often as it likes.
-_PLAIN_TEXT = "plain HTTP came to a port for TLS"
-_repeats = Repeats(log.warning)
 
 #: How long a body is collected before the application is called all the same.
 _PATIENCE = 1.0
@@ -38,22 +43,7 @@ _DRAIN_TIME = 5.0
 #: requests, pieces of a body.
 _CALLS_IN_A_TURN = 16
 _EVENTS_IN_A_TURN = 256
-#: After an answer that closes, what the client still sends is read and thrown away, since a reset
-#: could destroy the answer: until it pauses this long, and this long at most.
-_LINGER_PAUSE = 2.0
-_LINGER_TIME = 30.0
 _LINGER_READS = 16  # before others get their turn
-
-_GONE = frozenset(
-    {
-        errno.ECONNRESET,
-        errno.EPIPE,
-        errno.ETIMEDOUT,
-        errno.ENOTCONN,
-        errno.EHOSTUNREACH,
-        errno.ECONNABORTED,
-    }
-)
 
 
 class Phase(Enum):
@@ -233,10 +223,8 @@ class Connection:
             if not self.stream.handshake():
                 return False
         except PlainTextError as error:
-            if _repeats.is_first(_PLAIN_TEXT):
-                log.warning("%s, from %s", _PLAIN_TEXT, self.address)
             self.stream = self.channel.stream = error.stream
-            self._refuse(ProtocolError(400, "This port speaks HTTPS, not plain HTTP."))
+            self._refuse(error_page.without_tls(self.address))
             return False
         except OSError:
             # A scanner, a client that trusts nobody: nothing that the operator could mend.
@@ -421,26 +409,9 @@ class Connection:
             self.runner.uploading(-1)
 
     def _record(self, call: Call, *, aborted: bool) -> None:
-        access_log = self.runner.access_log
-        if access_log is None:
-            return
-        environ, request = call.environ, call.request
-        duration = monotonic() - self._started
-        access_log.write(
-            Exchange(
-                remote_addr=environ.get("REMOTE_ADDR", self.address),
-                remote_user=environ.get("REMOTE_USER", ""),
-                received=time() - duration,
-                request_line=f"{request.method} {request.target} {request.version}",
-                status=call.head.code if call.head is not None else 0,
-                sent=call.body_sent,
-                duration=duration,
-                referer=environ.get("HTTP_REFERER", ""),
-                user_agent=environ.get("HTTP_USER_AGENT", ""),
-                aborted=aborted,
-                host=environ.get("HTTP_HOST", ""),
-            )
-        )
+        if self.runner.access_log is not None:
+            exchange = call.exchange(monotonic() - self._started, aborted=aborted)
+            self.runner.access_log.write(exchange)
 
     # Ending
 
@@ -473,18 +444,14 @@ class Connection:
 
     def _refuse(self, error: ProtocolError) -> None:
         """Answer what is not a request, and close."""
-        head, page = refusal(error, to_head=self.receiver.refused_head)
+        head, page = error_page.refusal(error, to_head=self.receiver.refused_head)
         with suppress(OSError):
             self.stream.send(head + page)  # into an empty send buffer: it fits
         if self.runner.access_log is not None:
-            self.runner.access_log.write(
-                Exchange(
-                    self.address, "", time(), "", error.status, len(page), 0.0, "", "", False, ""
-                )
-            )
-        self._end(_LINGER_PAUSE)
+            self.runner.access_log.write(refused(self.address, error.status, len(page)))
+        self._end(LINGER_PAUSE)
 
-    def _end(self, patience: float = _LINGER_TIME) -> None:
+    def _end(self, patience: float = LINGER_TIME) -> None:
         """Close after the last answer, so that it arrives even while the client still sends."""
         try:
             if not self.stream.hung_up:
@@ -499,7 +466,7 @@ class Connection:
         self._linger()
 
     def _linger(self) -> None:
-        self.deadline = min(self.runner.now + _LINGER_PAUSE, self._linger_until)
+        self.deadline = min(self.runner.now + LINGER_PAUSE, self._linger_until)
         for _ in range(_LINGER_READS):
             try:
                 data = self.stream.receive()
@@ -513,7 +480,7 @@ class Connection:
         self.runner.again(self)
 
     def _fail(self, error: Exception) -> None:
-        if not (isinstance(error, OSError) and error.errno in _GONE):
+        if not (isinstance(error, OSError) and error.errno in GONE):
             log.error("a connection of %s failed", self.address, exc_info=error)
         self._abort()
 

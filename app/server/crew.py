@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
+from .call import Call
 from .connection import Connection
-from .gateway import Call
 
 log = logging.getLogger("tally.server")
 

@@ -1,9 +1,8 @@
-"""As a container's first process: a parent that passes signals on to the server and takes leave of
-orphans.
+"""As a container's first process: a parent that passes on signals and reaps orphans.
 
-The kernel gives every process whose parent has ended to process 1, which has to wait for it, or it
-stays as a zombie. The supervisor of several workers waits for any child; a server of one process
-cannot, since it would take from the application what that waits for itself.
+The kernel hands each process whose parent has ended to process 1, which has to wait for it, or it
+stays as a zombie. The supervisor of several workers waits for any child. A server of one process
+must not: it could reap a child that the application itself waits for.
 """
 
 import os
@@ -21,7 +20,7 @@ _PASSED_ON = (
 
 
 def stand_in_front() -> None:
-    """If this is process 1, go on in a child, and only wait for it here.
+    """If this is process 1, return in a child, and only wait for it here.
 
     Call it before any thread is started.
     """

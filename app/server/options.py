@@ -1,6 +1,7 @@
 """What a server is told once, before it runs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from ..http11 import Limits
 
@@ -21,6 +22,15 @@ class ServerOptions:
     limits: Limits = field(default_factory=Limits)
     multiprocess: bool = False
 
+    @classmethod
+    def of(cls, settings: object, *, multiprocess: bool) -> "ServerOptions":
+        """Read each option from the attribute of *settings* that has its name.
+
+        The limits' names there begin with `limit_request_`.
+        """
+        limits = Limits(**_read(Limits, settings, "limit_request_"))
+        return cls(**_read(cls, settings), limits=limits, multiprocess=multiprocess)
+
     @property
     def shortest_limit(self) -> float:
         limits = (
@@ -31,3 +41,8 @@ class ServerOptions:
             self.graceful_timeout,
         )
         return min(limit for limit in limits if limit)
+
+
+def _read(options: type, settings: object, prefix: str = "") -> dict[str, Any]:
+    names = {one.name for one in fields(options) if one.init} - {"limits", "multiprocess"}
+    return {name: getattr(settings, prefix + name) for name in names}

@@ -1,5 +1,4 @@
-"""Requests that come through proxies we trust: the client's address and scheme are what the proxy
-says they are.
+"""Requests through proxies that we trust: the proxy names the client's address and scheme.
 
 Everybody can send X-Forwarded-For, so it is believed only when the connection comes from a listed
 proxy, and then only its last entry: the one that this proxy added itself.
@@ -17,9 +16,7 @@ if TYPE_CHECKING:
 
 
 class ForwardedClients:
-    """WSGI middleware: puts the client's address and scheme into the environ of requests from
-    trusted proxies.
-    """
+    """WSGI middleware: puts a trusted proxy's word for the client into the environ."""
 
     def __init__(self, application: "WSGIApplication", is_trusted: Callable[[str], bool]) -> None:
         self._application = application
@@ -52,8 +49,7 @@ class ForwardedClients:
 
 
 def trusted_peers(allowed: Sequence[str]) -> Callable[[str], bool]:
-    """Return the function that says of a peer's address ("" on a Unix socket) whether it is a
-    trusted proxy.
+    """Return a predicate: is the peer with this address, "" on a Unix socket, a trusted proxy?
 
     *allowed* holds IP addresses, networks, `unix`, or `*` for everybody. Raises ValueError, with
     one line.
@@ -93,11 +89,10 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 @lru_cache(maxsize=1024)
 def split_client(entry: str) -> tuple[str, str]:
-    """Return address and port ("" where unknown) of an X-Forwarded-For entry; some proxies add the
-    client's port.
+    """Return address and port of an X-Forwarded-For entry, "" where unknown.
 
-    An entry that is no address (`unknown`, or what a client made up) gives two empty texts: it must
-    not reach a log.
+    Some proxies add the client's port. An entry that is not an address (`unknown`, or something
+    that a client made up) gives two empty texts: it must not reach a log.
     """
     host, port = entry, ""
     if entry.startswith("["):

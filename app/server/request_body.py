@@ -1,5 +1,7 @@
-"""`wsgi.input`: the request's body as a file that is read as it arrives (PEP 3333, with
-`wsgi.input_terminated`).
+"""`wsgi.input`: the request's body as a file that is read as it arrives (PEP 3333).
+
+An `io.BufferedReader` over the pieces would be shorter, but it loses what a read had got when the
+client breaks off, and a small body would cost twice as much (12 us instead of 5).
 """
 
 from collections.abc import Callable, Iterator

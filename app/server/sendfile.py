@@ -1,6 +1,4 @@
-"""`wsgi.file_wrapper`, and the span of an open file that the kernel sends by itself (PEP 3333,
-sendfile(2)).
-"""
+"""`wsgi.file_wrapper` (PEP 3333), and the span of a file that the kernel sends (sendfile(2))."""
 
 import errno
 import io
@@ -20,7 +18,7 @@ _NOT_FOR_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 class FileWrapper:
     """An iterable over a file-like object.
 
-    Returned by an application as it is, it may be sent by the kernel.
+    If the application returns the wrapper itself, the kernel may send the file.
     """
 
     def __init__(self, filelike: Any, block_size: int = 65536) -> None:
@@ -40,7 +38,10 @@ class FileWrapper:
 
 
 class FileSpan:
-    """`remaining` bytes of an open regular file from `offset` on. The owner closes it."""
+    """`remaining` bytes of an open regular file, from `offset` on.
+
+    It does not own the descriptor.
+    """
 
     __slots__ = ("_unchanged", "descriptor", "offset", "remaining")
 
@@ -53,10 +54,10 @@ class FileSpan:
         self._unchanged = unchanged
 
     def send(self, to: int) -> int:
-        """Send one piece to the descriptor *to* and return its length; 0 when the file has become
-        another or shorter.
+        """Send one piece to the descriptor *to* and return its length.
 
-        Raises BlockingIOError when *to* takes no more, and other OSErrors of sendfile.
+        Returns 0 when the file was replaced or has become shorter. Raises BlockingIOError when *to*
+        takes no more, and other OSErrors of sendfile.
         """
         # A file that is rewritten while it is being sent would put new bytes under the old header
         # fields.
@@ -93,8 +94,9 @@ def _reads_its_descriptor(filelike: Any) -> bool:
 
 
 def span_of(wrapper: FileWrapper, length: int | None) -> FileSpan | None:
-    """Return what *wrapper* has left, at most *length* bytes of it, or None when the kernel cannot
-    send it.
+    """Return what *wrapper* has left, at most *length* bytes of it.
+
+    None when the kernel cannot send it.
     """
     filelike = wrapper.filelike
     try:

@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 #: Seconds between two questions whether the server should end.
 WATCH_INTERVAL = 0.25
 
-#: What the supervisor tells a worker, over a socket pair; its end means that the supervisor is
-#: gone.
+#: The supervisor's commands to a worker, over a socket pair whose end means that it is gone.
 STOP, RETIRE, STOP_NOW, REOPEN = b"s", b"r", b"n", b"l"
-#: What a worker says there, once; or else why it cannot start (`parse_report`).
+#: A worker's report there, once; or else it says why it cannot start (`parse_report`).
 READY = b"+"
 
 #: The exit status when the application's own code fails while it is loaded.
@@ -69,9 +68,7 @@ class Service:
 
 
 class Terminal:
-    """Tells the SIGHUP of a terminal that was closed, which ends a program, from one that somebody
-    sent.
-    """
+    """Tells a SIGHUP from a closed terminal, which ends the program, from one that was sent."""
 
     def __init__(self) -> None:
         self._ends_with_it = signal.getsignal(signal.SIGHUP) == signal.SIG_DFL and _has_terminal()
@@ -106,10 +103,8 @@ class ServingProcess:
     def run(self, ready: Callable[[], object]) -> int:
         """Serve until stopped; return the exit status.
 
-        *ready* is called when the application has been loaded.
-
-        Raises what loading the application raises, and SystemExit when it is told to stop before
-        that is done.
+        *ready* is called when the application has been loaded. Raises what loading it raises, and
+        SystemExit when a signal says to stop before that is done.
         """
         service = self._service
         for listener in service.listeners:
@@ -147,9 +142,9 @@ class ServingProcess:
         return self._server is not None
 
     def watch(self) -> None:
-        """Ask the service's `end_status` until it says a status, then stop with it.
+        """Ask the service's `end_status` until it returns a status, then stop with it.
 
-        Blocks: for a thread of its own.
+        Blocks: run it in a thread of its own.
         """
         end_status = self._service.end_status
         while end_status is not None:
@@ -160,7 +155,10 @@ class ServingProcess:
                 return
 
     def obey(self, read_command: Callable[[], bytes]) -> None:
-        """Do what the supervisor says, until it says no more. Blocks: for a thread of its own."""
+        """Obey the supervisor's commands until there are no more.
+
+        Blocks: run it in a thread of its own.
+        """
         while True:
             command = read_command()
             if command == REOPEN:
@@ -210,25 +208,22 @@ class ServingProcess:
 
 
 def ignore_signals() -> None:
-    """The end is decided: from here on no signal may spoil its status.
+    """Ignore signals from here on: the exit status is decided, and many programs signal twice.
 
-    Many programs forward a signal twice.
-
-    Python tells, with a traceback, of a signal that came just before SIG_IGN; so the handler does
-    nothing instead. The interpreter's own end would put the default back, which kills: the process
-    has to end by `end_process`.
+    The handlers do nothing, in place of SIG_IGN: for a signal that arrives just before SIG_IGN is
+    set, Python prints a traceback. The interpreter's own exit would restore the defaults, which
+    kill, so the process has to end by `end_process`.
     """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, lambda *_: None)
 
 
 def wait_for_signals_and(run: Callable[[], int]) -> int:
-    """Call *run* in another thread, while this one, the main one, is there for signal handlers;
-    return what it returns.
+    """Return *run*'s result, called in another thread while the main one handles signals.
 
-    A handler runs when the main thread gets to it. A signal that comes just before a wait for a
-    lock would be seen when that wait is over, perhaps never; a read of the wake-up descriptor ends
-    at once.
+    Python runs handlers in the main thread, between two steps of it. A signal just before a wait
+    for a lock would be handled after that wait, perhaps never; a read of the wake-up descriptor
+    ends at once.
     """
     wake_up, woken = socket.socketpair()
     wake_up.setblocking(False)
@@ -283,10 +278,10 @@ def serve(service: Service, ready: Callable[[], object] = lambda: None) -> int:
 def work(
     service: Service, terminal: Terminal, channel: socket.socket, blocked: Iterable[signal.Signals]
 ) -> NoReturn:
-    """Be a worker, at the other end of whose *channel* the supervisor is; unblocks signals once
-    they are handled.
+    """Be a worker, whose supervisor is at the other end of *channel*.
 
-    Ends the process: nothing of the supervisor's may be run or cleaned up a second time.
+    The signals *blocked* are let through once they have handlers. Ends the process: nothing of the
+    supervisor's may be run or cleaned up a second time.
     """
     status = LOAD_FAILED
     process = ServingProcess(service, terminal)
@@ -335,9 +330,7 @@ def _receive(channel: socket.socket) -> bytes:
 
 
 def end_process(status: int) -> NoReturn:
-    """End like a program, but do not wait for threads: an application call that never returns must
-    not hold us.
-    """
+    """End like a program, but wait for no thread: an application's call may never return."""
     try:
         atexit._run_exitfuncs()
         sys.stdout.flush()

@@ -5,6 +5,7 @@ Readiness is edge-triggered: `readable` stays True until a read has found nothin
 here: HTTP.
 """
 
+import errno
 import fcntl
 import select
 import socket
@@ -18,6 +19,18 @@ from .sendfile import FileSpan
 _READ_SIZE = 65536
 #: What is sent in a row before other connections get their turn.
 _TURN = 4 << 20
+
+#: What a send or a read says when the client has left.
+GONE = frozenset(
+    {
+        errno.ECONNRESET,
+        errno.EPIPE,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
+        errno.EHOSTUNREACH,
+        errno.ECONNABORTED,
+    }
+)
 
 #: An address of no family: connecting a TCP socket to it resets its connection.
 _NOWHERE = bytes(16)
@@ -171,7 +184,15 @@ class Stream:
         From any thread.
         """
         with suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RD)
+            # Not the TLS layer's own, which would take itself off: an answer may still be due.
+            socket.socket.shutdown(self.socket, socket.SHUT_RD)
+
+    def interrupt(self, *, reset: bool) -> None:
+        """End the connection under the thread that waits for it, or sends. From any thread."""
+        if reset:
+            reset_connection(self.socket)
+        with suppress(OSError):
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
     def end_output(self) -> None:
         """Tell the client that nothing more comes. Raises OSError when it is gone."""

@@ -1,5 +1,4 @@
-"""What systemd and the service talk about: sockets handed over (sd_listen_fds) and states told
-(sd_notify).
+"""systemd's side of a service: sockets handed over, and states reported.
 
 Both protocols are a few lines of environment and one datagram, so no library is needed
 (sd_listen_fds(3), sd_notify(3)).
@@ -14,10 +13,9 @@ _FIRST_DESCRIPTOR = 3
 
 
 def take_listen_fds(environ: MutableMapping[str, str] | None = None) -> list[int]:
-    """Return the descriptors that systemd opened for this very process, and forget them in
-    *environ*.
+    """Return the descriptors that systemd opened for this very process; none without activation.
 
-    Forgotten, so that no child process takes them for its own. Empty without socket activation.
+    They are deleted from *environ*, so that no child process takes them for its own.
     """
     variables = os.environ if environ is None else environ
     pid = variables.pop("LISTEN_PID", "")
@@ -29,8 +27,9 @@ def take_listen_fds(environ: MutableMapping[str, str] | None = None) -> list[int
 
 
 def notify(*assignments: str) -> bool:
-    """Tell the service manager such *assignments* as `READY=1`; return whether there was one to
-    tell. Never raises.
+    """Send *assignments* such as `READY=1` to the service manager. Never raises.
+
+    Returns whether there was one to take them.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
@@ -49,7 +48,7 @@ def notify(*assignments: str) -> bool:
 
 
 def notify_reloading() -> bool:
-    """Say that a reload begins; `READY=1` ends it. `Type=notify-reload` asks for the time."""
+    """Report that a reload begins; `READY=1` ends it. `Type=notify-reload` asks for the time."""
     return notify(
         "RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
     )

@@ -1,24 +1,34 @@
-"""The simple model, for comparison (`--threads 0`): each accepted connection gets a thread, which
-waits for it alone.
+"""The server in its simplest form (`--threads 0`): each connection has a thread that waits for it.
 
-The connections are the same as the loop's; only who waits is different.
+    accept ─► a thread: read a request ─► call the application ─► send ─► the next request
+
+Read it before the loop (loop.py), whose connections wait without a thread. One thing is left out
+here: a body is not collected before the call, so applications do not learn the length of chunks.
 """
 
+import logging
+import math
 import os
 import select
-import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from time import monotonic
 
-from .accept import EXHAUSTED, SETTLED, admit, base_environs, idle_first
-from .access_log import AccessLog
-from .connection import UNASKED, Connection, Phase
-from .gateway import Call, Environ, Gateway
+from ..http11 import ProtocolError, Request
+from ..http11.response import Framing
+from . import channel as channels
+from . import error_page
+from .accept import EXHAUSTED, SETTLED, base_environs, name_and_port, open_stream
+from .access_log import AccessLog, refused
+from .call import Call, ClientError, CutShortError
+from .channel import DRAINED, CallChannel, Upload
+from .gateway import Environ, Gateway, make_environ
 from .listeners import Listener
 from .options import ServerOptions
-from .stream import end_connection
+from .stream import GONE, PlainTextError, Stream, StreamChangedError
+
+log = logging.getLogger("tally.server")
 
 _TICK = 0.25
 #: How long the applications' close() of answers that were cut short may hold up the end.
@@ -39,201 +49,252 @@ class ThreadPerConnection:
         self.gateway = gateway
         self.options = options
         self.access_log = access_log
+        self.crowded = False
+        self.stopping = False
+        self._linger = 0.0
+        self._is_stopped_now = False
         self._listeners = {listener.socket.fileno(): listener for listener in listeners}
         self._bases = base_environs(listeners, gateway)
-        self._places = threading.Semaphore(max_connections)
-        self._lock = threading.Lock()
-        self._owners: set[OwnThread] = set()
-        self._wake = os.eventfd(
-            0, os.EFD_NONBLOCK | os.EFD_CLOEXEC
-        )  # never read: all that poll it see the stop
-        self.stopping = False
-        self.cut = False
-        self.crowded = False
-        self.close_at = 0.0
+        self._max_connections = max_connections
+        self._connections: set[BlockingConnection] = set()
+        self._one_ended = threading.Condition()  # its lock guards the set
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def run(self) -> None:
         """Accept until stopped, then wait for the connections."""
         poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        for descriptor in self._listeners:
+        for descriptor in (self._wake, *self._listeners):
             poll.register(descriptor, select.POLLIN)
         while not self.stopping:
             for descriptor, _ in poll.poll():
-                if descriptor in self._listeners:
+                if descriptor in self._listeners and self._make_room():
                     self._accept(descriptor)
         for listener in self._listeners.values():
             listener.close()
-        deadline = monotonic() + self.options.graceful_timeout
-        while self._owners and monotonic() < deadline and not self.cut:
-            self._wait_for_an_owner()
-        self.cut = True
-        deadline = monotonic() + _LAST_CLOSES
-        while self._owners and monotonic() < deadline:
-            self._wait_for_an_owner()
-        for owner in self._owners.copy():
-            if owner.connection is not None:
-                owner.connection.cut()
-
-    def _wait_for_an_owner(self) -> None:
-        owner = next(iter(self._owners.copy()), None)
-        if owner is not None:
-            owner.thread.join(_TICK)
+        stopped = monotonic()
+        with self._one_ended:
+            self._wait_until(stopped + self._linger)
+            for connection in self._connections:
+                if connection.channel.call is None:
+                    connection.stream.end_input()
+            self._wait_until(stopped + self.options.graceful_timeout)
+            for connection in self._connections:
+                connection.interrupt()
+            self._one_ended.wait_for(lambda: not self._connections, _LAST_CLOSES)
 
     def stop(self, linger: float) -> None:
-        self.close_at = monotonic() + linger
+        """Stop accepting, and end when the connections have ended. Safe in a signal handler."""
+        self._linger = linger
         self.stopping = True
         os.eventfd_write(self._wake, 1)
 
     def stop_now(self) -> None:
-        self.cut = True
+        """Close everything. Safe in a signal handler."""
+        self._is_stopped_now = True
         self.stop(0.0)
+
+    def _wait_until(self, moment: float) -> None:
+        while self._connections and not self._is_stopped_now and monotonic() < moment:
+            self._one_ended.wait(min(_TICK, max(0.0, moment - monotonic())))
+
+    def _make_room(self) -> bool:
+        """Return whether one more connection may come; at the limit, wait a moment for an end."""
+        with self._one_ended:
+            self.crowded = len(self._connections) >= self._max_connections
+            if self.crowded:
+                oldest = min(self._connections, key=lambda connection: connection.idle_since)
+                if oldest.idle_since <= monotonic() - SETTLED:
+                    oldest.stream.end_input()
+                self._one_ended.wait(SETTLED)
+            return len(self._connections) < self._max_connections
 
     def _accept(self, descriptor: int) -> None:
         listener = self._listeners[descriptor]
-        if not self._places.acquire(blocking=False):
-            self.crowded = True
-            self._make_room()
-            if not self._places.acquire(timeout=SETTLED):
-                return
-        self.crowded = False
         try:
             sock, address = listener.socket.accept()
         except OSError as error:
-            self._places.release()
             if error.errno in EXHAUSTED:
-                # Until a connection has ended; the listener stays ready, so only a wait keeps this
-                # from spinning.
+                # The listener stays ready: without a wait this would spin.
                 select.select([self._wake], [], [], _TICK)
             return
-        owner = OwnThread(self, sock, address, listener, self._bases[descriptor])
-        with self._lock:
-            self._owners.add(owner)
         try:
-            owner.thread.start()
-        except RuntimeError:
-            # The system has no thread left: this client is turned away, the server lives on.
-            end_connection(sock)
+            stream = open_stream(sock, listener)
+        except OSError:
             sock.close()
-            self.ended(owner)
-
-    def _make_room(self) -> None:
-        """Have a connection end that is idle, if there is one."""
-        with self._lock:
-            connections = [owner.connection for owner in self._owners]
-        for connection in idle_first(filter(None, connections), monotonic()):
-            connection.stream.end_input()
             return
+        base = self._bases[descriptor]
+        connection = BlockingConnection(self, stream, *name_and_port(address), base)
+        self._connections.add(connection)
+        try:
+            threading.Thread(target=connection.run, daemon=True).start()
+        except RuntimeError:  # the system has no thread left: this client is turned away
+            connection.close()
 
-    @property
-    def stop_descriptor(self) -> int:
-        """Readable from `stop` on."""
-        return self._wake
+    def forget(self, connection: "BlockingConnection") -> None:
+        """Drop a connection that is about to be closed."""
+        with self._one_ended:
+            self._connections.discard(connection)
+            self._one_ended.notify()
 
-    def ended(self, owner: "OwnThread") -> None:
-        with self._lock:
-            self._owners.discard(owner)
-        self._places.release()
-
-
-class OwnThread:
-    """The runner of one connection: the thread that waits for it."""
-
-    def __init__(
-        self,
-        server: ThreadPerConnection,
-        sock: socket.socket,
-        address: object,
-        listener: Listener,
-        base: Environ,
-    ) -> None:
-        self.gateway = server.gateway
-        self.options = server.options
-        self.access_log = server.access_log
-        self.thread = threading.Thread(
-            target=self._serve, args=(sock, address, listener, base), daemon=True
-        )
-        self.connection: Connection | None = None
-        self._server = server
+    # What channels ask (channel.CallRunner)
 
     @property
     def now(self) -> float:
         return monotonic()
 
-    @property
-    def stopping(self) -> bool:
-        return self._server.stopping
-
-    @property
-    def crowded(self) -> bool:
-        return self._server.crowded
-
-    def _serve(
-        self, sock: socket.socket, address: object, listener: Listener, base: Environ
-    ) -> None:
-        try:
-            self.connection = connection = admit(self, sock, address, listener, base)
-            connection.stream.readable = True
-            poll = select.poll()
-            poll.register(connection.stream.descriptor, select.POLLIN)
-            while True:
-                connection.advance()
-                if connection.phase is Phase.CLOSED or not self._wait(connection, poll):
-                    break
-        except OSError:
-            end_connection(sock)  # gone before it was admitted
-        finally:
-            sock.close()
-            self._server.ended(self)
-
-    def _wait(self, connection: Connection, poll: select.poll) -> bool:
-        """Wait until the connection can go on; False when the server ends."""
-        events = select.POLLOUT if connection.phase is Phase.ANSWER else select.POLLIN
-        if connection.phase is Phase.ANSWER and connection.channel.takes_unread:
-            events |= select.POLLIN
-        poll.modify(connection.stream.descriptor, events)
-        due, connection.due = connection.due, False
-        descriptor, stopped = connection.stream.descriptor, self._server.stop_descriptor
-        if not self.stopping:
-            poll.register(stopped, select.POLLIN)
-        while True:
-            seconds = 0.0 if due else max(0.0, connection.deadline - self.now)
-            if self.stopping:
-                seconds = min(seconds, _TICK)
-            ready = any(number == descriptor for number, _ in poll.poll(seconds * 1000))
-            if self.stopping:
-                with suppress(KeyError):
-                    poll.unregister(stopped)
-            over = self.stopping and self.now >= self._server.close_at
-            if self._server.cut or (over and connection.phase in UNASKED):
-                connection.close()
-                return False
-            if ready:
-                connection.stream.readable = True
-            if ready or due:
-                return True
-            if connection.deadline <= self.now:
-                connection.expire()
-                return True  # what it waits for may be another thing now
-
-    # What connections ask (runner.Runner)
-
-    def run_call(self, connection: Connection) -> bool:
-        connection.perform()
-        return True
-
-    @contextmanager
-    def aside(self, call: Call | None) -> Iterator[None]:  # noqa: ARG002 - the thread is the connection's own
-        yield
+    def aside(self, call: Call | None) -> AbstractContextManager[None]:  # noqa: ARG002 - the thread is the call's own
+        return nullcontext()
 
     def may_upload(self) -> bool:
         return True
 
-    def uploading(self, change: int) -> None:
-        pass
 
-    def again(self, connection: Connection) -> None:
-        connection.due = True
+class BlockingConnection:
+    """One client's connection. `run` is for its own thread; `interrupt` is for any other."""
 
-    def forget(self, connection: Connection) -> None:
-        pass
+    def __init__(
+        self, server: ThreadPerConnection, stream: Stream, address: str, port: str, base: Environ
+    ) -> None:
+        self.idle_since = monotonic()  # infinite from the first byte of a request on
+        self._server = server
+        self.stream = stream
+        self.channel = CallChannel(server, stream)
+        self._receiver = self.channel.receiver
+        self._address = address
+        self._port = port
+        self._base = base  # the listener's part of each environ
+
+    def interrupt(self) -> None:
+        """End the connection under its thread."""
+        self.stream.interrupt(reset=self._is_until_close())
+
+    def run(self) -> None:
+        """Serve the client until one of the two ends the connection."""
+        try:
+            self._serve()
+        except (CutShortError, StreamChangedError):
+            pass  # the access log shows it
+        except OSError as error:
+            # Those of this file have no number: the client ends the connection, or is too slow.
+            if error.errno is not None and error.errno not in GONE:
+                log.error("a connection of %s failed", self._address, exc_info=error)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._server.forget(self)
+        self.stream.shut(reset=self._is_until_close())
+
+    def _is_until_close(self) -> bool:
+        """Return whether a clean end would be read as that of the body under way."""
+        call = self.channel.call
+        return call is not None and call.framing is Framing.UNTIL_CLOSE
+
+    def _serve(self) -> None:
+        options = self._server.options
+        try:
+            self._shake_hands()
+            request = self._next_request(options.header_timeout)
+            while self._answer(request) and not self._server.stopping:
+                request = self._next_request(options.keep_alive)
+        except ProtocolError as error:
+            self._refuse(error)
+        else:
+            if request.keep_alive or request.has_body or self._receiver.buffered:
+                self._linger(channels.LINGER_TIME)
+
+    def _shake_hands(self) -> None:
+        deadline = monotonic() + self._server.options.header_timeout
+        try:
+            while not self.stream.handshake():
+                self._wait_for_input(deadline)
+        except PlainTextError as error:
+            self.stream = self.channel.stream = error.stream
+            raise error_page.without_tls(self._address) from None
+        except OSError:
+            # A scanner, a client that trusts nobody: nothing that the operator could mend.
+            raise ConnectionError from None
+
+    def _next_request(self, patience: float) -> Request:
+        """Wait *patience* seconds for the first byte, and then for the whole head."""
+        receiver = self._receiver
+        try:
+            if not receiver.buffered:
+                self.idle_since = monotonic()
+                receiver.feed(self._receive(self.idle_since + patience))
+            self.idle_since = math.inf
+            deadline = monotonic() + self._server.options.header_timeout
+            while (event := receiver.next_event()) is None:
+                receiver.feed(self._receive(deadline))
+        except TimeoutError:
+            if not receiver.buffered:
+                raise
+            raise ProtocolError(408, "The request's head took too long.") from None
+        assert isinstance(event, Request)
+        return event
+
+    def _receive(self, deadline: float) -> bytes:
+        """Return what arrives. Raises TimeoutError, ConnectionError at the end, other OSErrors."""
+        data = self.stream.receive() if self.stream.readable else None
+        while data is None:
+            self._wait_for_input(deadline)
+            data = self.stream.receive()
+        if not data:
+            raise ConnectionError
+        return data
+
+    def _wait_for_input(self, deadline: float) -> None:
+        if not self.stream.wait(select.POLLIN, max(0.0, deadline - monotonic())):
+            raise TimeoutError
+
+    def _answer(self, request: Request) -> bool:
+        """Run the application and send its answer; return whether another request may follow.
+
+        Raises CutShortError, StreamChangedError and OSError for an answer that is not complete.
+        """
+        environ = make_environ(self._base, request, self._address, self._port)
+        if request.chunked:
+            # Decoded as it is read, the body has this coding no more (RFC 9112 section 7.1.3).
+            del environ["HTTP_TRANSFER_ENCODING"]
+        upload = self.channel.upload = Upload(monotonic()) if request.has_body else None
+        call = self.channel.call = Call(self._server.gateway, request, environ, self.channel)
+        began = monotonic()
+        is_complete = False
+        try:
+            while not call.complete and (output := call.next_output()) is not None:
+                self.channel.send(output)
+            is_complete = call.close()
+        finally:
+            call.close()
+            if self._server.access_log is not None:
+                exchange = call.exchange(monotonic() - began, aborted=not is_complete)
+                self._server.access_log.write(exchange)
+        if not is_complete:
+            raise CutShortError
+        goes_on = call.keep_alive and (upload is None or self._drain(upload))
+        self.channel.call = None
+        return goes_on
+
+    def _drain(self, upload: Upload) -> bool:
+        """Read what the application left of a body; return whether its end came."""
+        upload.size = 0
+        with suppress(ClientError):
+            while upload.size <= DRAINED and self.channel.receive_body():
+                pass
+        return upload.ended
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """Answer what is not a request, and close."""
+        head, page = error_page.refusal(error, to_head=self._receiver.refused_head)
+        with suppress(OSError):
+            self.stream.send(head + page)  # into an empty send buffer: it fits
+        if self._server.access_log is not None:
+            self._server.access_log.write(refused(self._address, error.status, len(page)))
+        self._linger(channels.LINGER_PAUSE)
+
+    def _linger(self, seconds: float) -> None:
+        """Read on until the client closes: what it still sends could destroy the last answer."""
+        self.stream.end_output()
+        deadline = monotonic() + seconds
+        while monotonic() < deadline:
+            self._receive(min(deadline, monotonic() + channels.LINGER_PAUSE))

@@ -1,6 +1,4 @@
-"""A stream whose bytes are encrypted: the handshake, and reads and writes that may each want the
-other direction.
-"""
+"""A stream whose bytes are encrypted: TLS may have to write in order to read, or the reverse."""
 
 import errno
 import socket
@@ -83,8 +81,6 @@ class TLSStream(Stream):
         super().shut(reset=reset)
 
     def _notify_end(self) -> None:
-        """Say that the stream ends here on purpose (RFC 8446 section 6.1); the client's own word is
-        not waited for.
-        """
+        """Send close_notify (RFC 8446 section 6.1), without waiting for the client's."""
         with suppress(OSError, ValueError):
             self._tls.unwrap()

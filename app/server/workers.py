@@ -1,14 +1,13 @@
-"""Several processes on the same sockets: a supervisor that forks workers, and replaces those that
-die.
+"""Several processes on the same sockets: a supervisor forks workers, and replaces those that die.
 
 The supervisor opens the listening sockets and never accepts; each worker inherits them, loads the
 application and serves. Connections that wait belong to the sockets, so a worker that dies takes
 only those it had accepted.
 
 The supervisor is one loop over a selector: signals arrive through a wake-up descriptor, and each
-worker is at the other end of a socket pair, on which it says once that it is ready (or why it never
-will be), and is told to stop. When the supervisor dies, the pair ends, and the worker stops by
-itself.
+worker is at the other end of a socket pair. There the worker reports once that it is ready, or why
+it never will be, and the supervisor commands it to stop. When the supervisor dies, the pair ends,
+and the worker stops by itself.
 
 A reload (SIGHUP) starts a new generation: a new worker is started, and only when it is ready an old
 one is told to retire; then the next. When the new one cannot start, the old ones stay.
@@ -42,6 +41,7 @@ from .serving import (
     parse_report,
     work,
 )
+from .worker import Worker, described
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
@@ -53,33 +53,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _SILENT_DEATHS = 3
 #: Seconds beyond the graceful timeout, which workers keep by themselves, until they are killed.
 _KILL_MARGIN = 2.0
-
-
-class _Worker:
-    __slots__ = (
-        "channel",
-        "generation",
-        "kill_at",
-        "pid",
-        "ready",
-        "report",
-        "retiring",
-        "started",
-    )
-
-    def __init__(self, pid: int, channel: socket.socket, generation: int) -> None:
-        self.pid = pid
-        self.channel = channel
-        self.generation = generation
-        self.started = monotonic()
-        self.report = b""
-        self.ready = False
-        self.retiring = False
-        self.kill_at: float | None = None
-
-    def tell(self, command: bytes) -> None:
-        with suppress(OSError):  # it is dead, which SIGCHLD tells
-            self.channel.send(command)
 
 
 class Supervisor:
@@ -94,10 +67,10 @@ class Supervisor:
         self._terminal = Terminal()
         self._selector = selectors.PollSelector()
         self._wake_up, self._woken = socket.socketpair()
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, Worker] = {}
         # Reload
         self._generation = 0
-        self._replacement: _Worker | None = None
+        self._replacement: Worker | None = None
         self._reloading = False
         self._reload_again = False
         # Starting
@@ -178,7 +151,7 @@ class Supervisor:
 
     # Starting workers
 
-    def _active(self) -> list[_Worker]:
+    def _active(self) -> list[Worker]:
         return [
             one
             for one in self._workers.values()
@@ -191,7 +164,7 @@ class Supervisor:
         for _ in range(self._count - len(self._active())):
             self._start()
 
-    def _start(self) -> _Worker | None:
+    def _start(self) -> Worker | None:
         ours, theirs = socket.socketpair()
         # Nothing buffered may be written twice, and no signal may meet the child while it still has
         # our handlers.
@@ -215,7 +188,7 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             theirs.close()
         ours.setblocking(False)
-        worker = self._workers[pid] = _Worker(pid, ours, self._generation)
+        worker = self._workers[pid] = Worker(pid, ours, self._generation)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_report(worker))
         return worker
 
@@ -236,27 +209,21 @@ class Supervisor:
         for worker in self._workers.values():
             worker.channel.close()
 
-    def _on_report(self, worker: _Worker) -> None:
+    def _on_report(self, worker: Worker) -> None:
         self._read_report(worker)
         if worker.report == READY and not worker.ready:
             worker.ready = True
             self._on_worker_ready(worker)
 
-    def _read_report(self, worker: _Worker) -> None:
-        if worker.channel.fileno() < 0:
-            return  # its end was seen in the same round
-        try:
-            received = worker.channel.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            received = b""
-        worker.report += received
-        if not received:
-            self._selector.unregister(worker.channel)
-            worker.channel.close()
+    def _read_report(self, worker: Worker) -> None:
+        if not worker.channel_is_closed and not worker.receive():
+            self._close_channel(worker)
 
-    def _on_worker_ready(self, worker: _Worker) -> None:
+    def _close_channel(self, worker: Worker) -> None:
+        self._selector.unregister(worker.channel)
+        worker.channel.close()
+
+    def _on_worker_ready(self, worker: Worker) -> None:
         if not self._has_been_ready:
             self._has_been_ready = True
             self._on_ready()
@@ -282,14 +249,13 @@ class Supervisor:
             if worker is not None:
                 self._on_end(worker, wait_status)
 
-    def _on_end(self, worker: _Worker, wait_status: int) -> None:
+    def _on_end(self, worker: Worker, wait_status: int) -> None:
         # What it has said is there by now. The end need not be: a child of its own may hold the
         # channel, too.
         self._read_report(worker)
         worker.ready = worker.ready or worker.report == READY
-        if worker.channel.fileno() >= 0:
-            self._selector.unregister(worker.channel)
-            worker.channel.close()
+        if not worker.channel_is_closed:
+            self._close_channel(worker)
         was_replacement = worker is self._replacement
         if was_replacement:
             self._replacement = None
@@ -299,33 +265,31 @@ class Supervisor:
         if not worker.ready:
             self._on_failed_start(worker, wait_status, was_replacement)
         elif wait_status != 0:
-            tell(f"worker {worker.pid} {_described(wait_status)}; another takes its place")
+            tell(f"worker {worker.pid} {described(wait_status)}; another takes its place")
         if monotonic() - worker.started < _SHORT_LIFE:
             self._pause()
         else:
             self._early_deaths = 0
         self._continue_reload()
 
-    def _on_failed_start(self, worker: _Worker, wait_status: int, was_replacement: bool) -> None:
+    def _on_failed_start(self, worker: Worker, wait_status: int, was_replacement: bool) -> None:
         status, text = parse_report(worker.report)
         if was_replacement:
             tell(
-                f"{text or f'the new worker {_described(wait_status)}'}\nthe reload is off: the"
+                f"{text or f'the new worker {described(wait_status)}'}\nthe reload is off: the"
                 " old workers go on"
             )
             self._abandon_reload()
         elif self._has_been_ready:
-            tell(text or f"worker {worker.pid} {_described(wait_status)} while it started")
+            tell(text or f"worker {worker.pid} {described(wait_status)} while it started")
         elif text or self._early_deaths + 1 >= _SILENT_DEATHS:
             # It would end the same way again and again.
-            tell(text or f"no worker could start: the last one {_described(wait_status)}")
+            tell(text or f"no worker could start: the last one {described(wait_status)}")
             self._stop(status or LOAD_FAILED)
             self._stop_all(STOP_NOW, monotonic() + 1)
 
     def _pause(self) -> None:
-        """After an early death: start the next worker at once, but after several in a row later and
-        later.
-        """
+        """Note an early death: the next worker starts at once, but after several in a row later."""
         self._early_deaths += 1
         if self._early_deaths > 1:
             pause = min(_FIRST_PAUSE * 2 ** min(self._early_deaths - 2, 10), _LONGEST_PAUSE)
@@ -410,10 +374,3 @@ class Supervisor:
             if self._service.end_status is not None:
                 moments.append(self._watch_at)
         return max(0.0, min(moments) - monotonic()) if moments else None
-
-
-def _described(wait_status: int) -> str:
-    code = os.waitstatus_to_exitcode(wait_status)
-    return (
-        f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-    )

@@ -54,6 +54,11 @@ class LiveServer:
         assert self.process.poll() is None, f"the server ended early:\n{self.printed()}"
         return 0
 
+    def refusal(self) -> str:
+        """Return the one line with which the server refused to start, gunicorn's progress apart."""
+        [line] = [line for line in self.err if " [INFO] " not in line]
+        return line
+
     def counted(self, at_least: int = 0) -> list[tuple[str, str, str, str]]:
         """Return the count lines as (path, client address, client port, number), once there are
         *at_least* so many.

@@ -91,17 +91,6 @@ def test_they_count_in_a_directory_of_theirs(place: Path) -> None:
     assert owners(place / "own") == {USER}
 
 
-def test_what_is_not_there_yet_is_made_for_them(place: Path) -> None:
-    counts = {
-        "TALLY_COUNTS": f"lmdb:{place / 'new' / 'counts'}",
-        "TALLY_COUNT_LOG": str(place / "log"),
-    }
-    assert numbers(place, **counts) == ["1", "2", "3", "4", "5", "6"]
-    assert owners(place / "new" / "counts") == {USER}
-    assert [(place / name).owner() for name in ("new", "new/counts", "log")] == ["root", USER, USER]
-    assert len((place / "log").read_text().splitlines()) == 6
-
-
 def test_they_keep_a_journal(place: Path) -> None:
     counts = {
         "TALLY_COUNTS": f"unix://{place / 'nobody-listens'}",
@@ -115,13 +104,15 @@ def test_they_keep_a_journal(place: Path) -> None:
     assert owners(place / "own") == {USER}
 
 
-def test_what_they_could_not_use_is_known_at_the_start(place: Path) -> None:
-    (place / "roots").mkdir(mode=0o700)
-    counts = {
-        "TALLY_COUNTS": f"lmdb:{place / 'roots' / 'counts'}",
-        "TALLY_ROOT": str(place / "root"),
-    }
-    with started(command_of(GUNICORN, *OPTIONS), **counts) as server:
+@pytest.mark.parametrize(
+    ("variable", "value"), [("TALLY_COUNTS", "lmdb:{}/counts"), ("TALLY_COUNT_LOG", "{}/log")]
+)
+def test_what_they_could_not_use_is_known_at_the_start(
+    place: Path, variable: str, value: str
+) -> None:
+    (place / "roots").mkdir(mode=0o755)
+    environ = {variable: value.format(place / "roots"), "TALLY_ROOT": str(place / "root")}
+    with started(command_of(GUNICORN, *OPTIONS), **environ) as server:
         assert server.wait() == 2
-    [line] = server.err
-    assert "Permission denied" in line
+    assert "Permission denied" in server.refusal()
+    assert list((place / "roots").iterdir()) == []

@@ -49,7 +49,7 @@ def _limits(random: Random) -> Limits:
     if random.random() < 0.4:
         return Limits()
     return Limits(
-        request_line=random.choice((20, 40, 8190)),
+        line=random.choice((20, 40, 8190)),
         fields=random.randrange(1, 8),
         field_size=random.choice((16, 32, 60, 8190)),
         head=random.choice((16, 40, 64, 65536)) + random.randrange(40),
@@ -95,7 +95,7 @@ def _check_request(request: Request, limits: Limits) -> None:
     assert _VISIBLE.fullmatch(request.method)
     assert _VISIBLE.fullmatch(request.target)
     assert "#" not in request.target
-    assert len(request.target) <= limits.request_line
+    assert len(request.target) <= limits.line
     assert request.path == "*" or request.path.startswith("/")
     assert request.path != "*" or request.method == "OPTIONS"
     assert request.version in ("HTTP/1.0", "HTTP/1.1")

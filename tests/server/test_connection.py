@@ -225,7 +225,8 @@ def test_a_refused_head_is_answered_without_content(threads: int, sent: bytes) -
 
 @MODELS
 def test_a_dribbled_head_has_one_deadline(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_LINGER_PAUSE", 0.2)
+    for module in (connection, channel):
+        monkeypatch.setattr(module, "LINGER_PAUSE", 0.2)
     with (
         serving(plain, threads=threads, header_timeout=0.5) as running,
         running.connect() as client,
@@ -717,7 +718,11 @@ def test_who_never_sends_an_unread_body_is_not_reset(
 ) -> None:
     monkeypatch.setattr(connection, "_DRAIN_TIME", 0.05)
     monkeypatch.setattr(connection, "_PATIENCE", 0.05)
-    with serving(plain, threads=threads) as running, running.connect() as client:
+    seconds = 30.0 if threads else 0.1
+    with (
+        serving(plain, threads=threads, body_timeout=seconds) as running,
+        running.connect() as client,
+    ):
         client.sendall(b"POST /1 HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nx")
         assert read_answer(client)[2] == b"/1"
         assert client.recv(1) == b""

@@ -14,6 +14,9 @@ from wsgiref.validate import validator
 
 import pytest
 
+from app.http11.response import Framing, ResponseHead, encode_head
+from app.server.call import ClientError
+from app.server.request_body import RequestBody
 from tests.server.serving import Application, get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
 
@@ -617,3 +620,29 @@ def test_options_for_the_server_as_a_whole_has_no_path(threads: int) -> None:
     with serving(application, threads=threads) as running:
         answer = running.exchange(b"OPTIONS * HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
     assert b"'' *" in answer
+
+
+def test_encoding_a_head_leaves_it_as_it_was() -> None:
+    head = ResponseHead("200 OK", [("Content-Type", "text/plain")])
+    first, second = (
+        encode_head(head, Framing.LENGTH, 5, "now", "HTTP/1.1", False, "S") for _ in range(2)
+    )
+    assert first == second
+    assert first.count(b"Date: now\r\n") == 1
+
+
+def test_what_arrived_before_the_body_broke_off_can_still_be_read() -> None:
+    pieces = iter([b"one\nt", b"wo"])
+
+    def receive() -> bytes:
+        for piece in pieces:
+            return piece
+        raise ClientError(400, "broken off")
+
+    body = RequestBody(receive)
+    with pytest.raises(ClientError):
+        body.read()
+    assert body.read(5) == b"one\nt"
+    assert body.readline(2) == b"wo"
+    with pytest.raises(ClientError):
+        body.read(1)

@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from app.server.call import Call
 from app.server.connection import Connection, Phase
 from app.server.crew import Crew, Term
-from app.server.gateway import Call, Gateway
+from app.server.gateway import Gateway
 from app.server.loop import Loop
 from app.server.options import ServerOptions
 from app.server.stream import Stream

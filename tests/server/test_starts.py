@@ -183,7 +183,7 @@ def test_plain_http_for_tls_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr("app.server.connection._repeats", Repeats(said.append))
+    monkeypatch.setattr("app.server.error_page._repeats", Repeats(said.append))
     certificate = make_certificate(tmp_path / "tls")
     context = load_context(str(certificate.certfile), str(certificate.keyfile))
     with serving(hello, threads=threads, tls=context) as server:

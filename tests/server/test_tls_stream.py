@@ -129,7 +129,7 @@ def test_a_stop_does_not_wait_for_handshakes(threads: int, contexts: Any) -> Non
         wait_until(lambda: threading.active_count() >= 3)
         running.server.stop(linger=0.0)
         with suppress(ConnectionResetError):
-            assert hanging.recv(1) == b""
+            assert read_all(hanging)[:1] in (b"", b"\x15")  # at most an alert
         running.thread.join(5)
         assert running.status == 0
 

@@ -105,11 +105,7 @@ CASES = [
     # Section 3: 414
     refused(b"GET /" + b"a" * 8190, 414, "request line is longer"),
     refused(b"A" * 8193, 414, "request line is longer"),
-    refused(
-        head(line=b"GET /aaaaaaaa HTTP/1.1"), 414, "request line is longer", Limits(request_line=20)
-    ),
-    refused(head(line=b"GET /\naaaaaaaa HTTP/1.1"), 400, "bare LF", Limits(request_line=20)),
-    refused(
-        b"GET /aaaaaaaaaaaaaaaaaaa\r\r\n", 414, "request line is longer", Limits(request_line=20)
-    ),
+    refused(head(line=b"GET /aaaaaaaa HTTP/1.1"), 414, "request line is longer", Limits(line=20)),
+    refused(head(line=b"GET /\naaaaaaaa HTTP/1.1"), 400, "bare LF", Limits(line=20)),
+    refused(b"GET /aaaaaaaaaaaaaaaaaaa\r\r\n", 414, "request line is longer", Limits(line=20)),
 ]

@@ -1,0 +1,346 @@
+"""PEP 3333's answer side: an application's answer becomes bytes to send, piece by piece.
+
+A `Call` runs the application once and hands its answer out by `next_output`, so that whoever owns
+the socket may stop between two pieces for as long as the client takes to read. Nothing here sends,
+waits or knows of sockets, but for the two moments when the application itself asks for it:
+`write()` and `wsgi.input`, which go through the `Channel`.
+"""
+
+import io
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from time import time
+from typing import Protocol
+
+from ..clock import date_header
+from ..http11 import Request
+from ..http11.response import (
+    LAST_CHUNK,
+    Framing,
+    ResponseHead,
+    choose_framing,
+    encode_chunk,
+    encode_head,
+)
+from .access_log import Exchange
+from .error_page import SERVER, error_answer
+from .gateway import Environ, ExcInfo, Gateway
+from .request_body import RequestBody
+from .sendfile import FileSpan, FileWrapper, note_sent, span_of
+
+#: A body up to this size goes out together with its head, in one send.
+_JOINED = 1 << 17
+
+log = logging.getLogger("tally.server")
+
+# Looked up for every answer; a member of an enumeration is ten times as far away.
+_NO_BODY, _LENGTH = Framing.NO_BODY, Framing.LENGTH
+_CHUNKED, _UNTIL_CLOSE = Framing.CHUNKED, Framing.UNTIL_CLOSE
+
+
+class ClientError(OSError):
+    """A request body that cannot be read to its end.
+
+    `status` is the answer's, or 0 when nobody is left to take one.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class CutShortError(Exception):
+    """The answer cannot be completed: the connection has to be cut, so that the client notices."""
+
+
+class Channel(Protocol):
+    """What a call may ask of its connection."""
+
+    sends_files: bool  # False where the kernel cannot, as the bytes have to be encrypted first
+
+    def transmit(self, data: bytes) -> None:
+        """Send all of *data*, waiting as long as the client makes progress, and count it.
+
+        Raises ClientError.
+        """
+
+    def receive_body(self) -> bytes:
+        """Return the next piece of the request's body, b"" at its end. Raises ClientError."""
+
+    def may_persist(self) -> bool:
+        """Tell whether the connection can go on after the answer that is about to begin."""
+
+
+class Call:
+    """One run of the application, from the environ to the last byte of the answer.
+
+    Used by one thread at a time. Call `next_output` until it returns None or raises CutShortError,
+    then `close`.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_cut_short",
+        "_gateway",
+        "_iterable",
+        "_output",
+        "_remaining",
+        "complete",
+        "environ",
+        "framing",
+        "head",
+        "keep_alive",
+        "overhead",
+        "request",
+        "span",
+        "wire",
+    )
+
+    def __init__(
+        self, gateway: Gateway, request: Request, environ: Environ, channel: Channel
+    ) -> None:
+        self._gateway = gateway
+        self._channel = channel
+        self.request = request
+        self.environ = environ
+        environ["wsgi.input"] = (
+            RequestBody(channel.receive_body) if request.has_body else io.BytesIO()
+        )
+        # The answer, as it comes to be
+        self.head: ResponseHead | None = None
+        self.framing: Framing | None = None  # until the head has been encoded
+        self.keep_alive = False
+        self.complete = False  # nothing comes after what next_output returned last
+        self.span: FileSpan | None = None  # comes next, after its head
+        self.wire = 0  # bytes that were handed to the kernel; counted by the connection
+        self.overhead = 0  # how many bytes of the answer so far are not its body's
+        self._cut_short = False  # a write() failed in the middle
+        self._iterable: Iterable[bytes] | None = None
+        self._output: Iterator[bytes | FileSpan] | None = None
+        self._remaining: int | None = None  # of the declared length
+
+    def next_output(self) -> bytes | FileSpan | None:
+        """Return what is to be sent next, None when the answer is complete. Raises CutShortError.
+
+        A failure of the application is logged, and answered with 500 as long as the head has not
+        been given out.
+        """
+        try:
+            if self._output is not None:
+                return next(self._output, None)
+            return None if self.complete else self._begin()
+        except CutShortError:
+            raise
+        except ClientError as fault:
+            if fault.status and self.framing is None:
+                return self._error_page(fault.status, fault.reason)
+            raise CutShortError from fault
+        except BaseException as error:  # noqa: BLE001 - logged just below
+            # Also sys.exit() and what asyncio and others raise beside Exception: it ends the
+            # application's own answer, not the thread that serves the others.
+            self._log_failure("the application failed at %s %r", error)
+            if self.framing is not None:
+                raise CutShortError from None
+            return self._error_page(500, "The application failed.")
+
+    def close(self) -> bool:
+        """Close what the application returned, whether it was sent in full or not.
+
+        Returns False when the application's `close` fails. Calls after the first do nothing.
+        """
+        iterable, self._iterable, self._output = self._iterable, None, None
+        self.complete = True
+        if type(iterable) is FileWrapper:
+            note_sent(iterable.filelike, self.body_sent)
+        close = None if type(iterable) is list else getattr(iterable, "close", None)
+        if close is not None:
+            try:
+                close()
+            except BaseException as error:  # noqa: BLE001 - logged just below
+                self._log_failure("the application failed at close(), %s %r", error)
+                return False
+        return True
+
+    def exchange(self, duration: float, *, aborted: bool) -> Exchange:
+        """Return what the access log has to know. *duration* is in seconds, up to now."""
+        environ, request = self.environ, self.request
+        return Exchange(
+            remote_addr=environ.get("REMOTE_ADDR", ""),
+            remote_user=environ.get("REMOTE_USER", ""),
+            received=time() - duration,
+            request_line=f"{request.method} {request.target} {request.version}",
+            status=self.head.code if self.head is not None else 0,
+            sent=max(0, self.wire - self.overhead),
+            duration=duration,
+            referer=environ.get("HTTP_REFERER", ""),
+            user_agent=environ.get("HTTP_USER_AGENT", ""),
+            aborted=aborted,
+            host=environ.get("HTTP_HOST", ""),
+        )
+
+    def _log_failure(self, message: str, error: BaseException) -> None:
+        """Log *error*, unless its attribute `is_logged` says that the application has done so."""
+        if getattr(error, "is_logged", False) is not True:
+            log.error(message, self.request.method, self.request.target, exc_info=error)
+
+    # What the application calls
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        if exc_info:
+            try:
+                if self.framing is not None and exc_info[1] is not None:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # a traceback that holds its own frame would live on
+        elif self.head is not None:
+            raise AssertionError("start_response was called a second time without exc_info")
+        self.head = ResponseHead(status, headers)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        if self.complete:
+            # From a thread that the application left behind, it would come in the middle of a later
+            # answer.
+            raise RuntimeError("write() was called after the end of the answer")
+        data = _checked(data)
+        out = self._encode_head(None) if self.framing is None else b""
+        out += self._framed(data)
+        if out:
+            # Whatever the application makes of a failure, nothing may come after a part of this.
+            self._cut_short = True
+            self._channel.transmit(out)
+            self._cut_short = False
+
+    # How the answer is cut into pieces
+
+    def _begin(self) -> bytes | FileSpan | None:
+        """Call the application, and return the first output."""
+        result = self._iterable = self._gateway.application(self.environ, self.start_response)
+        if self._cut_short:
+            raise CutShortError
+        if self.framing is None:
+            if type(result) is list and len(result) == 1:
+                whole = self._whole(result[0])
+                if whole is not None:
+                    return whole
+            elif type(result) is FileWrapper and self._channel.sends_files:
+                span = span_of(result, None if self.head is None else self.head.content_length)
+                if span is not None:
+                    self._output = self._file(span)
+                    return next(self._output)
+        self._output = self._pieces(result)
+        return next(self._output, None)
+
+    def _whole(self, body: bytes) -> bytes | None:
+        """Return head and body together; None for a body that has to go the long way."""
+        length = len(_checked(body))
+        if self.head is None or self.head.content_length not in (None, length) or length > _JOINED:
+            return None
+        self.complete = True
+        head = self._encode_head(length)
+        return head if self.framing is _NO_BODY else head + body
+
+    def _file(self, span: FileSpan) -> Iterator[bytes | FileSpan]:
+        head = self._encode_head(span.remaining)
+        if self.framing is not _NO_BODY and span.remaining:
+            self.span = span
+            yield head
+            self.span = None
+            self.complete = True
+            yield span
+        else:
+            self.complete = True
+            yield head
+
+    def _pieces(self, result: Iterable[bytes]) -> Iterator[bytes]:
+        head = b""
+        for data in result:
+            if self._cut_short:
+                raise CutShortError
+            if not _checked(data):
+                continue
+            if self.framing is None:
+                is_alone = isinstance(result, list | tuple) and len(result) == 1
+                head = self._encode_head(len(data) if is_alone else None)
+            if self.framing is _NO_BODY or self._remaining == 0:
+                break  # what comes may be endless, and goes nowhere
+            yield head + self._framed(data)
+            head = b""
+        if self._cut_short:
+            raise CutShortError
+        if self.framing is None:
+            head = self._encode_head(0)
+        if rest := head + self._ending():
+            yield rest
+
+    def _ending(self) -> bytes:
+        """Return what ends the body. Raises CutShortError for a body that is too short."""
+        self.complete = True
+        if self.framing is _CHUNKED:
+            self.overhead += len(LAST_CHUNK)
+            return LAST_CHUNK
+        if self._remaining:
+            log.error(
+                "the body was shorter than its Content-Length at %s %r",
+                self.request.method,
+                self.request.target,
+            )
+            raise CutShortError
+        return b""
+
+    def _framed(self, data: bytes) -> bytes:
+        if self.framing is _CHUNKED:
+            if not data:
+                return b""
+            chunk = encode_chunk(data)
+            self.overhead += len(chunk) - len(data)
+            return chunk
+        if self.framing is _NO_BODY:
+            return b""
+        if self._remaining is not None:
+            # More than was declared would be read as the next answer's head.
+            data = data[: self._remaining]
+            self._remaining -= len(data)
+        return data
+
+    def _encode_head(self, length: int | None) -> bytes:
+        """Settle the framing, and return the head's bytes.
+
+        *length* is that of the whole body, None where the server does not know it.
+        """
+        head = self.head
+        if head is None:
+            raise AssertionError("the application did not call start_response")
+        request = self.request
+        if head.content_length is not None:
+            length = head.content_length
+        elif head.code == 304 or (length == 0 and request.method == "HEAD"):
+            length = None  # an application that leaves the body out says nothing of its length
+        framing = choose_framing(request.method, request.version, head.code, length)
+        self._remaining = length if framing is _LENGTH else None
+        self.keep_alive = (
+            framing is not _UNTIL_CLOSE and not head.closes and self._channel.may_persist()
+        )
+        encoded = encode_head(
+            head, framing, length, date_header(), request.version, self.keep_alive, SERVER
+        )
+        self.overhead += len(encoded)
+        self.framing = framing
+        return encoded
+
+    def _error_page(self, status: int, reason: str) -> bytes:
+        self.close()
+        self.complete = True
+        self.head, page = error_answer(status, reason)
+        self.head.closes = True
+        head = self._encode_head(len(page))
+        return head if self.framing is _NO_BODY else head + page
+
+
+def _checked(data: bytes) -> bytes:
+    if not isinstance(data, bytes):
+        raise TypeError(f"an application's body is made of bytes, not of {type(data).__name__}")
+    return data
