@@ -21,7 +21,7 @@ from typing import NamedTuple
 from ..clock import date_header
 from .codings import IDENTITY, SUFFIXES
 from .compression import is_compressible
-from .directory import Directory, read_directory
+from .directory import Directory, open_directory
 from .document_root import RootDirectory, RootLostError, RootWatch
 from .file_slice import FileSlice
 from .held import HeldStore
@@ -149,10 +149,10 @@ class Catalog:
         return name + self._indexes[-1]
 
     def directory(self, url_path: str) -> Directory:
-        """Return the directory at *url_path*, to be listed. Raises OSError."""
+        """Open the directory at *url_path*, to be listed. Raises OSError."""
         name = file_name(url_path, dotfiles=self._visible.dotfiles)
         with RootDirectory(self._root) as root:
-            return read_directory(root, name.rstrip(b"/"), self._visible)
+            return open_directory(root, name.rstrip(b"/"), self._visible)
 
     def nearest(self, base: str, url_path: str) -> str | None:
         """Return the URL path of the file *base* in the directory of *url_path*, or the nearest
