@@ -31,6 +31,21 @@ http {{
     }}
 }}
 """
+FILES = """
+daemon off; worker_processes 1; pid {home}/pid; error_log {home}/error.log;
+events {{ worker_connections 64; }}
+http {{
+    access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
+    client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
+    types {{ text/html html; text/css css; text/javascript js; }}
+    server {{ listen 127.0.0.1:{plain}; root {root}; }}
+    server {{
+        listen 127.0.0.1:{packed}; root {root};
+        gzip on; gzip_comp_level 6; gzip_min_length 256; gzip_types text/css text/javascript;
+    }}
+}}
+"""
 #: nginx fetches and keeps large files in pieces. Pieces of two codings do not fit together, so none is
 #: asked for (as nginx's own documentation of `slice` has it for any coding).
 SLICES = """
@@ -53,22 +68,41 @@ Proxy = Callable[[int, Path], AbstractContextManager[int]]
 
 @contextmanager
 def nginx(origin: int, home: Path, more: str = "") -> Iterator[int]:
-    # It takes over a socket that listens already, as at an upgrade of its own binary.
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port, number = listener.getsockname()[1], listener.fileno()
-        configuration = home / "nginx.conf"
-        configuration.write_text(NGINX.format(home=home, origin=origin, port=port, more=more))
-        command = [program("nginx", "/usr/sbin/nginx"), "-p", str(home), "-c", str(configuration)]
-        command += ["-e", "stderr", *(["-g", "user root;"] if os.geteuid() == 0 else [])]
-        server = subprocess.Popen(
-            command, env={**os.environ, "NGINX": f"{number};"}, pass_fds=[number]
-        )
-        try:
-            wait_until((home / "pid").exists, message="nginx")
+        port = listener.getsockname()[1]
+        text = NGINX.format(home=home, origin=origin, port=port, more=more)
+        with _nginx(text, home, [listener]):
             yield port
-        finally:
-            server.terminate()
-            server.wait(20)
+
+
+@contextmanager
+def nginx_of_files(root: Path, home: Path) -> Iterator[tuple[int, int, int]]:
+    """Serve *root* by nginx alone: its ports without coding and with `gzip on`, and its process."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as plain,
+        socket.create_server(("127.0.0.1", 0)) as packed,
+    ):
+        ports = plain.getsockname()[1], packed.getsockname()[1]
+        text = FILES.format(home=home, root=root, plain=ports[0], packed=ports[1])
+        with _nginx(text, home, [plain, packed]) as pid:
+            yield *ports, pid
+
+
+@contextmanager
+def _nginx(configuration: str, home: Path, listeners: list[socket.socket]) -> Iterator[int]:
+    (home / "nginx.conf").write_text(configuration)
+    command = [program("nginx", "/usr/sbin/nginx"), "-p", str(home), "-c", str(home / "nginx.conf")]
+    command += ["-e", "stderr", *(["-g", "user root;"] if os.geteuid() == 0 else [])]
+    # It takes over sockets that listen already, as at an upgrade of its own binary.
+    numbers = [listener.fileno() for listener in listeners]
+    inherited = "".join(f"{number};" for number in numbers)
+    server = subprocess.Popen(command, env={**os.environ, "NGINX": inherited}, pass_fds=numbers)
+    try:
+        wait_until((home / "pid").exists, message="nginx")
+        yield server.pid
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 def nginx_in_slices(origin: int, home: Path) -> AbstractContextManager[int]:
