@@ -274,13 +274,14 @@ class FileApplication:
         except OSError as problem:
             missing = _status_of(problem) == 404
             return None if missing else self._failure(environ, url_path, problem)
-        if not url_path.endswith("/"):
-            return self._redirect(environ, url_path)
         # Few sites list anything, so this is loaded with the first listing.
         from .listing import Query, listing
 
-        query = Query.of(environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", ""))
-        fields, body = listing(directory, query, self._counter.accesses)
+        with directory:
+            if not url_path.endswith("/"):
+                return self._redirect(environ, url_path)
+            query = Query.of(environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", ""))
+            fields, body = listing(directory, query, self._counter.accesses)
         outcome = evaluate(environ, dict(fields)["ETag"], None, time())
         if outcome is Outcome.FAILED:
             return error(412)

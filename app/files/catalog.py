@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from ..clock import date_header
 from .codings import IDENTITY, SUFFIXES
-from .compression import is_compressible
-from .directory import Directory, read_directory
+from .compression import MOST_BYTES, is_compressible, is_packed, unpack
+from .directory import Directory, open_directory
 from .document_root import RootDirectory, RootLostError, RootWatch
 from .file_slice import FileSlice
 from .held import HeldStore
@@ -149,10 +149,10 @@ class Catalog:
         return name + self._indexes[-1]
 
     def directory(self, url_path: str) -> Directory:
-        """Return the directory at *url_path*, to be listed. Raises OSError."""
+        """Open the directory at *url_path*, to be listed. Raises OSError."""
         name = file_name(url_path, dotfiles=self._visible.dotfiles)
         with RootDirectory(self._root) as root:
-            return read_directory(root, name.rstrip(b"/"), self._visible)
+            return open_directory(root, name.rstrip(b"/"), self._visible)
 
     def nearest(self, base: str, url_path: str) -> str | None:
         """Return the URL path of the file *base* in the directory of *url_path*, or the nearest
@@ -239,6 +239,7 @@ class Catalog:
                 canonical_path(name),
                 media_type,
                 coded,
+                is_packed(name, media_type),
                 IDENTITY,
                 self._held.get(held_as),
             )
@@ -251,9 +252,11 @@ class Catalog:
                     raise
                 except FileReplacedError:
                     continue
-                if coded:
+                if coded and not place.is_packed:
                     file, may_hold = self._with_siblings(root, place, file, may_hold)
-            if may_hold and self._held.get(held_as) is not file:
+            if self._held.get(held_as) is file:
+                file.asked = True
+            elif may_hold:
                 self._held.put(held_as, file)
             return file
         # It was written to at each attempt.
@@ -311,7 +314,7 @@ class Catalog:
     ) -> StaticFile:
         size, known = status.st_size, place.known
         content, sampled, salt = None, b"", 0
-        if size <= HELD_FILE_SIZE:
+        if size <= (MOST_BYTES if place.is_packed else HELD_FILE_SIZE):
             content = read_whole(descriptor, size)
             digest = digest_of(content)
         else:
@@ -326,7 +329,11 @@ class Catalog:
         # What is appended to a larger file meanwhile lies behind what was read.
         if not is_same and (content is not None or after.st_size <= size):
             raise FileReplacedError
-        return StaticFile(
+        unpacked = unpack(content) if place.is_packed and content is not None else None
+        if place.is_packed and unpacked is None:
+            # Too large to be unpacked for a client that wants it so: what it is, to be saved.
+            place = place._replace(media_type="application/gzip", is_compressible=False)
+        file = StaticFile(
             version_of(status),
             path=self._prefix + place.name,
             key=place.key,
@@ -344,6 +351,7 @@ class Catalog:
             attributes=attributes_of(status),
             salt=salt,
         )
+        return file if unpacked is None or unpacked is content else file.unpacked(unpacked)
 
 
 class _Place(NamedTuple):
@@ -355,5 +363,6 @@ class _Place(NamedTuple):
     key: str
     media_type: str
     is_compressible: bool
+    is_packed: bool  # in gzip, by its name
     coding: str
     known: StaticFile | None

@@ -96,6 +96,35 @@ def _zstd() -> Callable[[bytes, int], bytes]:
     return lambda content, level: zstandard.ZstdCompressor(level=level).compress(content)
 
 
+def is_packed(name: bytes, media_type: str) -> bool:
+    """Tell whether the file *name* holds what *media_type* says in gzip, by its name: `.svgz`.
+
+    SVG alone has a name for that (SVG 2, appendix on the media type), and no viewer unpacks what
+    does not come with Content-Encoding.
+    """
+    return name.lower().endswith(b".svgz") and media_type == "image/svg+xml"
+
+
+def unpack(content: bytes) -> bytes | None:
+    """Return what *content* holds in gzip, or *content* itself if it is not gzip.
+
+    None if it holds more than MOST_BYTES.
+    """
+    unpacked, rest = b"", content
+    while rest:
+        decoder = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            unpacked += decoder.decompress(rest, MOST_BYTES + 1 - len(unpacked))
+        except zlib.error:
+            return content
+        if len(unpacked) > MOST_BYTES:
+            return None
+        if not decoder.eof:
+            return content
+        rest = decoder.unused_data
+    return unpacked
+
+
 class Compressor:
     """Runs jobs, one after the other, in a thread of low priority.
 

@@ -1,14 +1,18 @@
 """A directory as a page, as JSON, or as an Atom feed of its newest files.
 
 Only what the query says is looked at: `q` (a part of the name), `sort` (name, size, modified),
-`order` (asc, desc), `page`, `format`. The page needs no script, and loads nothing.
+`order` (asc, desc), `page`, `format`. The page loads nothing; its script filters while somebody
+types, and is not needed for anything.
 """
 
 import json
+import os
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from heapq import nlargest
 from html import escape
 from pkgutil import get_data
 from string import Template
@@ -23,11 +27,13 @@ PAGE_SIZE = 500
 _FEED_ENTRIES = 50
 _LONGEST_FILTER = 200
 
-_KEYS = {
-    "name": lambda entry: entry.name.lower(),
-    "size": lambda entry: entry.size,
-    "modified": lambda entry: entry.modified,
-}
+# What no HTML document may have in it: control characters, halves of pairs, and noncharacters.
+_NOT_IN_HTML = re.compile(
+    "[^\t\n\f\r\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]"
+    "|[\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0010fffe\U0010ffff]"
+)
+
+_ORDERS = ("name", "size", "modified")
 _HEADINGS = (("name", "Name", ""), ("size", "Size", "number"), ("modified", "Modified", "date"))
 _MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -59,7 +65,7 @@ class Query(NamedTuple):
         chosen = given.get("format", "")
         return cls(
             filter=given.get("q", "")[:_LONGEST_FILTER],
-            sort=sort if sort in _KEYS else "name",
+            sort=sort if sort in _ORDERS else "name",
             descending=given.get("order") == "desc",
             page=int(page) if page.isascii() and page.isdigit() and 0 < len(page) < 7 else 1,
             format=chosen if chosen in _MEDIA_TYPES else _preferred(accept),
@@ -124,14 +130,42 @@ def listing(directory: Directory, query: Query, accesses: Accesses) -> tuple[Fie
 
 def select(directory: Directory, query: Query) -> Selection:
     """Return the page that is asked for, or the last one: directories first, then in order."""
-    wanted = query.filter.casefold()
-    found = [entry for entry in directory.entries if wanted in _text(entry.name).casefold()]
-    found.sort(key=_KEYS["name"])
-    found.sort(key=_KEYS[query.sort], reverse=query.descending)
-    found.sort(key=lambda entry: not entry.is_directory)
-    pages = max(1, -(-len(found) // PAGE_SIZE))
+    # In the form that names have here, in a locale other than UTF-8, too.
+    wanted = os.fsdecode(query.filter.encode("utf-8", "replace")).casefold()
+    directories = _matching(directory.directories, wanted)
+    files = _matching(directory.files, wanted)
+    matching = len(directories) + len(files)
+    pages = max(1, -(-matching // PAGE_SIZE))
     page = max(1, min(query.page, pages))
-    return Selection(found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], len(found), pages, page)
+    first, end = (page - 1) * PAGE_SIZE, page * PAGE_SIZE
+    entries = [
+        *_part(directory, query, directories, slice(first, end), are_directories=True),
+        *_part(
+            directory,
+            query,
+            files,
+            slice(max(0, first - len(directories)), max(0, end - len(directories))),
+            are_directories=False,
+        ),
+    ]
+    return Selection(entries, matching, pages, page)
+
+
+def _matching(names: list[str], wanted: str) -> list[str]:
+    return [name for name in names if wanted in name.casefold()] if wanted else names
+
+
+def _part(
+    directory: Directory, query: Query, names: list[str], part: slice, *, are_directories: bool
+) -> list[Entry]:
+    """Return *part* of *names* in the order that is asked for."""
+    ordered = sorted(names)  # so that names that differ in case alone are in one order, too
+    ordered.sort(key=str.lower, reverse=query.descending and query.sort == "name")
+    # A directory's own size says nothing.
+    if query.sort == "modified" or (query.sort == "size" and not are_directories):
+        values = directory.values(ordered, query.sort)
+        ordered.sort(key=values.__getitem__, reverse=query.descending)
+    return directory.entries(ordered[part], are_directories=are_directories)
 
 
 def _preferred(accept: str) -> str:
@@ -184,11 +218,17 @@ def _load(name: str) -> str:
     return data.decode()
 
 
+def _source(code: str) -> str:
+    """Return the source by which a policy (CSP) lets *code* through, and nothing else."""
+    return f"'sha256-{b64encode(sha256(code.encode()).digest()).decode()}'"
+
+
 _STYLE = _load("listing.css")
+_SCRIPT = _load("listing.js")
 _PAGE = Template(_load("listing.html"))
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self';"
-    f" style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
+    f" style-src {_source(_STYLE)}; script-src {_source(_SCRIPT)}"
 )
 
 
@@ -199,6 +239,7 @@ def _page(
     return _PAGE.substitute(
         title=escape(f"/{path}/" if path else "/"),
         style=_STYLE,
+        script=_SCRIPT,
         breadcrumbs=_breadcrumbs(directory.name),
         filter=escape(query.filter),
         sort=query.sort,
@@ -226,19 +267,18 @@ def _heading(query: Query, key: str, title: str, style: str) -> str:
     is_current = query.sort == key
     turned = is_current and not query.descending
     link = escape(query.link(sort=key, descending=turned, page=1))
-    arrow = (" ↓" if query.descending else " ↑") if is_current else ""
     state = (
         f' aria-sort="{"descending" if query.descending else "ascending"}"' if is_current else ""
     )
-    return f'<th scope="col" class="{style}"{state}><a href="{link}">{title}</a>{arrow}</th>'
+    return f'<th scope="col" class="{style}"{state}><a href="{link}">{title}</a></th>'
 
 
 def _rows(directory: Directory, entries: Iterable[Entry], counts: Mapping[bytes, int]) -> str:
     rows = []
     if directory.name:
         rows.append(
-            '<tr><td><a href="../">../</a></td><td class="number"></td><td class="date"></td>'
-            "<td></td></tr>\n"
+            '<tr class="up"><td><a href="../">../</a></td>'
+            '<td class="number"></td><td class="date"></td><td></td></tr>\n'
         )
     for entry in entries:
         slash = "/" if entry.is_directory else ""
@@ -274,13 +314,12 @@ def _pages(query: Query, selection: Selection) -> str:
 
 
 def _readme(directory: Directory) -> str:
-    if not directory.readme:
-        return ""
-    return f"<h2>README</h2>\n<pre>{escape(directory.readme)}</pre>"
+    text = _NOT_IN_HTML.sub("\ufffd", directory.readme())
+    return f"<h2>README</h2>\n<pre>{escape(text)}</pre>" if text else ""
 
 
 def _summary(directory: Directory, selection: Selection) -> str:
-    total = len(directory.entries)
+    total = len(directory)
     if selection.matching != total:
         return f"{selection.matching:,} of {total:,} entries"
     return "1 entry" if total == 1 else f"{total:,} entries"
@@ -305,7 +344,7 @@ def _json(
             }
             for entry in selection.entries
         ],
-        "total": len(directory.entries),
+        "total": len(directory),
         "matching": selection.matching,
         "page": selection.page,
         "pages": selection.pages,
@@ -315,8 +354,10 @@ def _json(
 
 def _atom(directory: Directory) -> bytes:
     """Return the newest files as a feed (RFC 4287). What a file is about is its address alone."""
-    files = [entry for entry in directory.entries if not entry.is_directory]
-    newest = sorted(files, key=lambda entry: entry.modified, reverse=True)[:_FEED_ENTRIES]
+    modified = directory.values(sorted(directory.files), "modified")
+    newest = directory.entries(
+        nlargest(_FEED_ENTRIES, modified, key=modified.__getitem__), are_directories=False
+    )
     path = "/" + quote_from_bytes(directory.name)
     name = escape(_text(directory.name) or "/")
     parts = [

@@ -10,8 +10,8 @@ DEFAULT = "application/octet-stream"
 _TEXT, _JSON = "text/plain", "application/json"
 
 # A compressed archive is what it is (application/gzip), not a coding of something else: clients
-# must store it as it is. text/javascript: RFC 9239. ".ts" is a film's stream: as a source it is
-# built before it is served.
+# must store it as it is. The exception is .svgz (compression.is_packed). text/javascript: RFC 9239.
+# ".ts" is a film's stream: as a source it is built before it is served.
 _TABLE = """
 text/html                    html htm
 text/css                     css
@@ -110,7 +110,7 @@ application/vnd.apple.pages  pages
 application/vnd.apple.numbers  numbers
 application/vnd.apple.keynote  key
 
-image/svg+xml                svg
+image/svg+xml                svg svgz
 image/png                    png
 image/apng                   apng
 image/jpeg                   jpg jpeg jpe jfif

@@ -31,6 +31,11 @@ _EXPLANATIONS = {
     503: "The files cannot be reached at the moment. Please try again in a few seconds.",
 }
 
+_STYLE = (
+    "body{margin:15vh auto;max-width:36rem;padding:0 1rem;background:Canvas;color:CanvasText;"
+    "font:1rem/1.5 system-ui,sans-serif}h1{font-size:1.5rem}"
+)
+
 
 @cache
 def page(status: int) -> bytes:
@@ -40,6 +45,7 @@ def page(status: int) -> bytes:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        f"<p>{_EXPLANATIONS[status]}</p>\n</body>\n</html>\n"
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n<main>\n<h1>{title}</h1>\n"
+        f"<p>{_EXPLANATIONS[status]}</p>\n</main>\n</body>\n</html>\n"
     ).encode()

@@ -101,7 +101,10 @@ def _compressible(root: str, ours: Mapping[str, list[int]]) -> Iterator[str]:
         below[:] = sorted(name for name in below if not name.startswith("."))
         for file in sorted(files):
             name = os.path.relpath(os.path.join(directory, file), root)
-            is_text = compression.is_compressible(policy.content_type(os.fsencode(file)))
+            media_type = policy.content_type(os.fsencode(file))
+            is_text = compression.is_compressible(media_type) and not compression.is_packed(
+                os.fsencode(file), media_type
+            )
             if is_text and not file.startswith(".") and name not in ours:
                 yield name
 

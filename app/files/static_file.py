@@ -131,6 +131,15 @@ class StaticFile:
         other.weight = alone + sum(form.weight for form in forms)
         return other
 
+    def unpacked(self, content: bytes) -> "StaticFile":
+        """Return the file whose gzip form is this one: *content* is what this one holds."""
+        whole = copy(self)
+        whole.content, whole.size = content, len(content)
+        whole.etag = _tag(digest_of(content), IDENTITY)
+        whole.weight += len(content) - self.size
+        whole._make_fields()
+        return whole.with_forms([whole.coded("gzip", self.content or b"")])
+
     def coded(self, coding: str, content: bytes) -> "StaticFile":
         """Return the form of the file in *coding*, made from this very version of it."""
         form = copy(self)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.options import DEFAULT_ROOT
+from tests.end_to_end.browser import chromium
 from tests.end_to_end.servers import BUILTIN, LiveServer, running
-from tests.programs import program
 from tests.waiting import wait_until
 
 # Where the player has arrived, it says by asking for a page.
@@ -23,12 +23,6 @@ player.onseeked = () => fetch("player.html?at=" + Math.round(player.currentTime)
 player.onerror = () => fetch("player.html?error=" + player.error.code);
 </script>"""
 SECONDS = 120
-
-
-def chromium(profile: Path) -> list[str]:
-    path = program("chromium", "chromium-browser", "google-chrome")
-    options = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-extensions --no-first-run"
-    return [path, *options.split(), "--disable-background-networking", f"--user-data-dir={profile}"]
 
 
 @contextmanager

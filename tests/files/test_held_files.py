@@ -1,5 +1,6 @@
 """What is held in memory: bounded, only what exists, and never a mixture of two versions."""
 
+import itertools
 import os
 import threading
 import tracemalloc
@@ -9,7 +10,7 @@ import pytest
 from app.files import FileApplication
 from tests.programs import is_thorough
 
-from .conftest import RecordingCounter, Site
+from .conftest import RecordingCounter, Site, wait_until
 
 
 def ask(app: FileApplication, path: str) -> bytes:
@@ -173,3 +174,22 @@ def test_reads_that_return_less_than_asked(site: Site, monkeypatch: pytest.Monke
         os, "pread", lambda descriptor, size, offset: real_read(descriptor, min(size, 3), offset)
     )
     assert site.get("/a.txt").body == b"0123456789"
+
+
+def test_a_file_that_is_asked_for_once_in_a_while_is_compressed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = (f"moment {number}" for number in itertools.count())
+    now = [next(moments)]
+    for module in ("application", "catalog"):
+        monkeypatch.setattr(f"app.files.{module}.date_header", lambda: now[0])
+    site.put("page.html", b"text " * 200)
+    site.settle()
+
+    def is_coded() -> bool:
+        now[0] = next(moments)
+        reply = site.get("/page.html", HTTP_ACCEPT_ENCODING="gzip")
+        return "Content-Encoding" in reply.fields
+
+    assert not is_coded()
+    wait_until(is_coded)

@@ -1,6 +1,8 @@
 """Directories without an index (`--listing`)."""
 
+import base64
 import errno
+import hashlib
 import json
 import os
 import re
@@ -13,9 +15,10 @@ from xml.etree import ElementTree
 import pytest
 
 from app.files import FileApplication
-from app.files.directory import Directory, Entry
+from app.files.directory import Directory, open_directory
+from app.files.document_root import RootDirectory
 from app.files.listing import PAGE_SIZE, Query, select
-from app.files.names import Visibility
+from app.files.names import DEFAULT_VISIBILITY, Visibility
 from tests.files.conftest import EARLIER, Site, call
 
 
@@ -126,7 +129,7 @@ def test_a_directory_that_cannot_be_read(
     def fail(*_: object) -> Directory:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("app.files.catalog.read_directory", fail)
+    monkeypatch.setattr("app.files.catalog.open_directory", fail)
     assert site.get("/d/", app=app).status == status
 
 
@@ -153,6 +156,43 @@ def test_formats(site: Site, app: FileApplication) -> None:
     page = site.get("/d/", app=app, HTTP_ACCEPT="text/html,application/json")
     assert page.fields["Content-Type"] == "text/html; charset=utf-8"
     assert page.fields["Vary"] == "Accept"
+
+
+def test_a_readme_that_no_document_may_contain_or_that_cannot_be_read(
+    site: Site, app: FileApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put(
+        "d/README",
+        b"a\x00\x01\x7f\tb\xc2\x85\xef\xbf\xbf\xffc\n\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x94\xac",
+    )
+    replaced = "\ufffd"
+    wanted = f"<pre>a{replaced * 3}\tb{replaced * 3}c\n\U0001f469\u200d\U0001f52c</pre>"
+    assert wanted in site.get("/d/", app=app).body.decode()
+
+    def fail(*_: object) -> bytes:
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr("app.files.directory.read_whole", fail)
+    reply = site.get("/d/", app=app)
+    assert (reply.status, b"README</h2>" in reply.body) == (200, False)
+
+
+def test_an_entry_that_goes_meanwhile_is_left_out(
+    site: Site, app: FileApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put("d/a.txt")
+    site.put("d/b.txt")
+    stat = os.stat
+
+    def gone(path: Any, **more: Any) -> os.stat_result:
+        if path == "a.txt":
+            raise FileNotFoundError(path)
+        return stat(path, **more)
+
+    monkeypatch.setattr("app.files.directory.os.stat", gone)
+    for query in ("", "sort=size", "sort=modified&order=desc", "format=atom"):
+        body = site.get("/d/", app=app, QUERY_STRING=query).body
+        assert (b"a.txt" in body, b"b.txt" in body) == (False, True)
 
 
 def test_accesses_are_shown(site: Site, app: FileApplication) -> None:
@@ -188,12 +228,17 @@ def test_a_readme_is_shown_as_text(site: Site, app: FileApplication) -> None:
     assert "<pre># A &lt;title&gt; ä</pre>".encode() in site.get("/d/", app=app).body
 
 
-def entries(count: int) -> Directory:
-    files = [
-        Entry(b"f%05d" % number, False, count - number, EARLIER + number % 7)
-        for number in range(count)
-    ]
-    return Directory(b"d", [*files, Entry(b"zz-below", True, 0, EARLIER)], "")
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of 1,200 files whose sizes fall as their names rise."""
+    directory = tmp_path_factory.mktemp("crowded")
+    for number in range(1200):
+        path = directory / f"f{number:05}"
+        path.touch()
+        os.truncate(path, 1200 - number)
+        os.utime(path, (EARLIER, EARLIER + number % 7))
+    (directory / "zz-below").mkdir()
+    return directory
 
 
 QUERIES: list[tuple[str, list[str], int]] = [
@@ -217,8 +262,12 @@ QUERIES: list[tuple[str, list[str], int]] = [
 
 
 @pytest.mark.parametrize(("query", "first", "matching"), QUERIES)
-def test_order_filter_and_pages(query: str, first: list[str], matching: int) -> None:
-    selection = select(entries(1200), Query.of(query, ""))
+def test_order_filter_and_pages(crowded: Path, query: str, first: list[str], matching: int) -> None:
+    with (
+        RootDirectory(os.fsencode(crowded)) as root,
+        open_directory(root, b"", DEFAULT_VISIBILITY) as directory,
+    ):
+        selection = select(directory, Query.of(query, ""))
     assert [entry.name.decode() for entry in selection.entries[: len(first)]] == first
     assert selection.matching == matching
     assert len(selection.entries) <= PAGE_SIZE
@@ -239,9 +288,14 @@ def test_pages_are_linked(site: Site, app: FileApplication) -> None:
     assert query == ""
 
 
-def test_the_page_allows_nothing_but_its_own_style(site: Site, app: FileApplication) -> None:
+def test_the_page_allows_nothing_but_its_own_style_and_script(
+    site: Site, app: FileApplication
+) -> None:
     site.put("d/a.txt")
     reply = site.get("/d/", app=app)
     policy = reply.fields["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'")
-    assert b"<script" not in reply.body
+    for element in ("style", "script"):
+        (content,) = re.findall(rf"<{element}>(.*?)</{element}>", reply.body.decode(), re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"; {element}-src 'sha256-{digest}'" in policy

@@ -18,6 +18,7 @@ TABLE = [
     ("notes.txt", "text/plain; charset=utf-8"),
     ("table.csv", "text/csv; charset=utf-8"),
     ("logo.svg", "image/svg+xml"),
+    ("logo.svgz", "image/svg+xml"),
     ("logo.png", "image/png"),
     ("photo.JPG", "image/jpeg"),
     ("photo.webp", "image/webp"),

@@ -1,0 +1,35 @@
+"""Checkers of web pages, from the npm registry: `npm install --no-save axe-core vnu-jar` here."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.programs import program
+
+MODULES = Path(__file__).resolve().parent.parent / "node_modules"
+
+
+def axe() -> str:
+    """Return the script of axe-core, which finds faults of accessibility."""
+    return _from_npm("axe-core/axe.min.js").read_text("utf-8")
+
+
+def faults_of_html(paths: list[Path]) -> str:
+    """Return what the Nu HTML checker finds in the documents *paths*, style included."""
+    jar = _from_npm("vnu-jar/build/dist/vnu.jar")
+    command = [program("java"), "-jar", str(jar), "--also-check-css", *map(str, paths)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=50, check=False
+    ).stderr.strip()
+
+
+def _from_npm(name: str) -> Path:
+    path = MODULES / name
+    if not path.exists():
+        reason = f"{path.relative_to(MODULES)} is not there: npm install --no-save"
+        if os.environ.get("TALLY_CI") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
