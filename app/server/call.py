@@ -120,6 +120,11 @@ class Call:
         self._output: Iterator[bytes | FileSpan] | None = None
         self._remaining: int | None = None  # of the declared length
 
+    @property
+    def _body_sent(self) -> int:
+        """How many bytes of the body were handed to the kernel."""
+        return max(0, self.wire - self.overhead)
+
     def next_output(self) -> bytes | FileSpan | None:
         """Return what is to be sent next, None when the answer is complete. Raises CutShortError.
 
@@ -152,7 +157,7 @@ class Call:
         iterable, self._iterable, self._output = self._iterable, None, None
         self.complete = True
         if type(iterable) is FileWrapper:
-            note_sent(iterable.filelike, self.body_sent)
+            note_sent(iterable.filelike, self._body_sent)
         close = None if type(iterable) is list else getattr(iterable, "close", None)
         if close is not None:
             try:
@@ -171,7 +176,7 @@ class Call:
             received=time() - duration,
             request_line=f"{request.method} {request.target} {request.version}",
             status=self.head.code if self.head is not None else 0,
-            sent=max(0, self.wire - self.overhead),
+            sent=self._body_sent,
             duration=duration,
             referer=environ.get("HTTP_REFERER", ""),
             user_agent=environ.get("HTTP_USER_AGENT", ""),
