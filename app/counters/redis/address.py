@@ -84,11 +84,10 @@ class Address:
             socket_connect_timeout=SENTINEL_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-        sentinel = Sentinel(list(self.sentinels), sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
-        return cast(
-            "redis.Redis",
-            sentinel.master_for(self.service, **own, **limits),  # type: ignore[no-untyped-call]
-        )
+        places = list(self.sentinels)
+        sentinel = Sentinel(places, sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
+        master = sentinel.master_for(self.service, **own, **limits)  # type: ignore[no-untyped-call]
+        return cast("redis.Redis", master)
 
 
 def parse(url: str) -> Address:
@@ -166,5 +165,6 @@ def _unknown_option(known: frozenset[str]) -> CounterError:
     names = ", ".join(sorted(known))
     beside = "" if known is _SENTINEL_OPTIONS else " and, with rediss://, ssl_..."
     return CounterError(
-        f"counts: the Redis URL has an option that is none of {names}{beside}, or one that cannot be"
+        f"counts: the Redis URL has an option that is none of {names}{beside}, or a value that"
+        " cannot be"
     )
