@@ -71,7 +71,7 @@ ARROWS: dict[str, set[str]] = {
 # Third-party packages, and the only modules that may import them.
 PACKAGES: dict[str, set[str]] = {
     "lmdb": {"app.counters.lmdb.environment", "app.counters.lmdb.file_check"},
-    "redis": {"app.counters.redis.address", "app.counters.redis.server"},
+    "redis": {"app.counters.redis.address", "app.counters.redis.cluster", "app.counters.redis.server"},
     "gunicorn": {"gunicorn.conf"},
     "brotli": {"app.files.compression"},
     "zstandard": {"app.files.compression"},
