@@ -275,3 +275,19 @@ def test_reading_does_not_disturb_what_is_kept(
     assert everything() == before
     assert len(before) > 8
     client.close()
+
+
+def test_days_that_are_not_kept_are_deleted(redis_server: RedisServer) -> None:
+    store = RedisStore(redis_server.url, keep_days=40, kept_seconds=0)
+    days = [20_000, 20_030, 20_100, 20_101, 20_130]
+    store.apply("w", 1, [("full", "/f", "people", str(day * DAY)) for day in days])
+    shown = store.contents()[0].days, files_of(store)
+    assert sorted(shown[0]) == days[2:]
+    store.forget_old_days()
+    assert (store.contents()[0].days, files_of(store)) == shown
+    all_of_it = RedisStore(redis_server.url)
+    assert sorted(all_of_it.contents()[0].days) == days[2:]
+    assert sorted(files_of(all_of_it)["/f"].days) == days[2:]
+    assert store.totals().tally.accesses == 5
+    for one in (store, all_of_it):
+        one.close()
