@@ -101,7 +101,11 @@ ARROWS: dict[str, set[str]] = {
 PACKAGES: dict[str, set[str]] = {
     "lmdb": {"app.counters.lmdb.environment", "app.counters.lmdb.file_check"},
     "counter_robots": {"app.clients.agents"},
-    "redis": {"app.counters.redis.address", "app.counters.redis.server"},
+    "redis": {
+        "app.counters.redis.address",
+        "app.counters.redis.cluster",
+        "app.counters.redis.server",
+    },
     "brotli": {"app.files.compression"},
     "zstandard": {"app.files.compression"},
     "compression": {"app.files.compression"},  # the standard library's, from Python 3.14 on
@@ -277,7 +281,7 @@ EXAMPLES = [
     ("app.counters.lmdb.environment", "import lmdb", True),
     ("app.counters.lmdb.counter", "import lmdb", False),
     ("app.counters.memory", "import lmdb", False),
-    ("app.counters.redis.store", "import redis", True),
+    ("app.counters.redis.server", "import redis", True),
     ("app.counters.lmdb.counter", "import redis", False),
     ("app.counters.lmdb.counter", "from app.clock import date_header", False),
     ("app.comparison.report", "from rich.table import Table", True),

@@ -98,10 +98,16 @@ _ROBOTS: Final = re.compile(
 )
 
 
+def load() -> None:
+    """Read the lists, at the first use: it takes 20 ms, which a start does not have."""
+    import counter_robots
+
+    counter_robots.is_robot("")
+
+
 def class_of(agent: str, more_robots: Iterable[re.Pattern[str]] = ()) -> Class:
     """Return the class of a User-Agent; *more_robots* are asked first. Takes about 0.1 ms."""
-    # 20 ms that a start does not have.
-    import counter_robots
+    import counter_robots  # see `load`
 
     if any(pattern.search(agent) for pattern in more_robots):
         return "robots"

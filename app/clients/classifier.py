@@ -12,13 +12,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from threading import Lock
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any, Final
 
 from ..client_address import client_address
 from ..counters.contract import Class
 from .addresses import Networks
-from .agents import class_of
+from .agents import class_of, load
 
 MOST_NEW_A_SECOND: Final = 200
 MOST_SECONDS_A_SECOND: Final = 0.05
@@ -53,10 +53,12 @@ class Classifier:
         own: Networks | None = None,
         more_robots: Iterable[re.Pattern[str]] = (),
         clock: Callable[[], float] = monotonic,
+        spent_by_thread: Callable[[], float] = thread_time,
     ) -> None:
         self._own = own or None
         self._more_robots = list(more_robots)
         self._clock = clock
+        self._spent_by_thread = spent_by_thread
         self._class_of = lru_cache(REMEMBERED)(self._look_up)
         self._lock = Lock()
         # Of the second under way.
@@ -90,10 +92,10 @@ class Classifier:
         )
 
     def _look_up(self, agent: str) -> Class:
-        begun = self._clock()
+        second = int(self._clock())
         with self._lock:
-            if int(begun) != self._second:
-                self._second, self._looked_up, self._spent = int(begun), 0, 0.0
+            if second != self._second:
+                self._second, self._looked_up, self._spent = second, 0, 0.0
             self._looked_up += 1
             if (
                 self._looked_up > MOST_NEW_A_SECOND
@@ -101,7 +103,10 @@ class Classifier:
                 or self._is_broken
             ):
                 raise _TooManyError
+        begun = 0.0
         try:
+            load()
+            begun = self._spent_by_thread()
             return class_of(agent, self._more_robots)
         except (ImportError, OSError) as error:
             # A server that gave up its rights may be unable to read the package. It serves on.
@@ -110,7 +115,7 @@ class Classifier:
             raise _TooManyError from None
         finally:
             with self._lock:
-                self._spent += self._clock() - begun
+                self._spent += self._spent_by_thread() - begun if begun else 0.0
 
 
 def _is_prefetch(environ: Mapping[str, Any]) -> bool:

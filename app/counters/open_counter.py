@@ -10,7 +10,7 @@ from .reading import CountingStore, Store
 if TYPE_CHECKING:
     from .redis.store import RedisStore
 
-_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
+_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 
 
 def open_counter(url: str, *, journal: str = "", keep_days: int | None = None) -> CountingStore:

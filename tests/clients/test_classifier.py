@@ -96,7 +96,7 @@ def test_agents_that_take_long_are_fewer(monkeypatch: pytest.MonkeyPatch) -> Non
         return "people"
 
     monkeypatch.setattr("app.clients.classifier.class_of", slow)
-    classifier = Classifier(clock=lambda: now[0])
+    classifier = Classifier(clock=lambda: now[0], spent_by_thread=lambda: now[0])
     classes = [classifier.classify(environ(f"flood/{number}")) for number in range(50)]
     assert classes.count("people") == 4, "3 take 45 ms"
     now[0] += 1

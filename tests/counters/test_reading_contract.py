@@ -27,6 +27,7 @@ from app.counters.reading import (
 from app.counters.redis.counter import JournaledCounter
 from app.counters.redis.store import RedisStore
 from app.counters.tally import LIMIT, Tally
+from tests.counters.redis_batches import run_in_batches
 from tests.counters.traffic import BEGIN, DAY, HOUR, Answered, Clock, answers, expected, run
 
 TODAY = BEGIN // DAY
@@ -102,7 +103,10 @@ def store(open_store: Callable[..., CountingStore]) -> CountingStore:
 def busy(store: CountingStore, clock: Clock) -> list[Answered]:
     """The answers that the store has counted: 600, over three days, the last of which is not over."""
     given = list(answers(7, 600))
-    run(store, given, clock)
+    if isinstance(store, JournaledCounter):
+        run_in_batches(store, given, clock)
+    else:
+        run(store, given, clock)
     return given
 
 

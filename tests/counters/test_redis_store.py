@@ -1,5 +1,6 @@
 """Reading and moving counts in Redis while others count, and when it breaks off."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -10,7 +11,7 @@ import pytest
 import redis
 
 from app.counters import CounterError
-from app.counters.periods import Period
+from app.counters.periods import Period, first_day_of, month_of
 from app.counters.reading import FileRecord, SiteRecord, Totals
 from app.counters.redis import scripts as script
 from app.counters.redis.entries import Entry
@@ -274,4 +275,37 @@ def test_reading_does_not_disturb_what_is_kept(
     assert accesses(redis_server.url)["/1"] == 465
     assert everything() == before
     assert len(before) > 8
+    client.close()
+
+
+def test_days_that_are_not_kept_are_deleted(redis_server: RedisServer) -> None:
+    store = RedisStore(redis_server.url, keep_days=40, kept_seconds=0)
+    days = [20_000, 20_030, 20_100, 20_101, 20_130]
+    store.apply("w", 1, [("full", "/f", "people", str(day * DAY)) for day in days])
+    shown = store.contents()[0].days, files_of(store)
+    assert sorted(shown[0]) == days[2:]
+    store.forget_old_days()
+    assert (store.contents()[0].days, files_of(store)) == shown
+    all_of_it = RedisStore(redis_server.url)
+    assert sorted(all_of_it.contents()[0].days) == days[2:]
+    assert sorted(files_of(all_of_it)["/f"].days) == days[2:]
+    assert store.totals().tally.accesses == 5
+    for one in (store, all_of_it):
+        one.close()
+
+
+def test_each_day_is_in_its_month(redis_server: RedisServer, store: RedisStore) -> None:
+    """The script has a calendar of its own."""
+    firsts = [first_day_of(1970 * 12 + month) for month in range(1, 12 * 140)]
+    days = sorted({*firsts, *(day - 1 for day in firsts)})
+    one = Tally.of(accesses=1)
+    record = FileRecord(sum([one] * len(days), Tally()), 1, 1, dict.fromkeys(days, one))
+    store.add([("/f", record)])
+    assert files_of(store)["/f"] == record
+    client = redis.Redis(unix_socket_path=redis_server.path)
+    months = [int(month) for month in client.hkeys(script.MONTHS)]
+    assert sorted(months) == sorted({month_of(day) for day in days})
+    for month in months:
+        kept = json.loads(client.hget(f"{script.MONTH}{month}", "/f") or "")
+        assert {month_of(day) for day, _ in kept} == {month}
     client.close()

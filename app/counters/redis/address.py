@@ -11,12 +11,13 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from ..contract import CounterError
+from .cluster import SlotConnection
 
 CONNECT_SECONDS = 1.0
 #: One of several sentinels that takes longer is passed over.
 SENTINEL_SECONDS = 0.25
-SENTINEL_SCHEME = "redis+sentinel"
-_SENTINEL_PORT = 26379
+SENTINEL_SCHEME, CLUSTER_SCHEME = "redis+sentinel", "redis+cluster"
+_SENTINEL_PORT, _CLUSTER_PORT = 26379, 6379
 #: What a URL may say beside the place. Other options of redis-py would change what is asked, or how
 #: long it may take.
 _OPTIONS = frozenset(
@@ -30,7 +31,8 @@ _OPTIONS = frozenset(
         "protocol",
     }
 )
-_SENTINEL_OPTIONS = _OPTIONS - {"db"} | {"sentinel_username", "sentinel_password"}
+_CLUSTER_OPTIONS = _OPTIONS - {"db"}
+_SENTINEL_OPTIONS = _CLUSTER_OPTIONS | {"sentinel_username", "sentinel_password"}
 _SECRET = ("password", "username", "ssl_password", "sentinel_username", "sentinel_password")
 
 
@@ -45,6 +47,8 @@ class Address:
     #: With sentinels: where they are, and what the master is called.
     sentinels: tuple[tuple[str, int], ...] = ()
     service: str = ""
+    #: Of a cluster, some of its nodes.
+    nodes: tuple[tuple[str, int], ...] = ()
 
     @property
     def secrets(self) -> list[str]:
@@ -60,14 +64,22 @@ class Address:
             "retry": Retry(NoBackoff(), 0),
         }
         try:
-            if not self.sentinels:
-                client = redis.Redis.from_url(self.url, **limits)
-                # redis-py looks at the options only here
-                client.connection_pool.make_connection()
-                return client
-            return self._master(limits)
+            if self.sentinels:
+                return self._master(limits)
+            if self.nodes:
+                return self._in_cluster(limits)
+            client = redis.Redis.from_url(self.url, **limits)
+            # redis-py looks at the options only here
+            client.connection_pool.make_connection()
+            return client
         except (TypeError, ValueError, redis.exceptions.RedisError):
             raise _unknown_option(_SENTINEL_OPTIONS if self.sentinels else _OPTIONS) from None
+
+    def _in_cluster(self, limits: dict[str, Any]) -> "redis.Redis":
+        pool = redis.ConnectionPool(
+            connection_class=SlotConnection, nodes=self.nodes, **self.options, **limits
+        )
+        return redis.Redis(connection_pool=pool)
 
     def _master(self, limits: dict[str, Any]) -> "redis.Redis":
         """Each new connection asks the sentinels who is master."""
@@ -84,17 +96,18 @@ class Address:
             socket_connect_timeout=SENTINEL_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-        sentinel = Sentinel(list(self.sentinels), sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
-        return cast(
-            "redis.Redis",
-            sentinel.master_for(self.service, **own, **limits),  # type: ignore[no-untyped-call]
-        )
+        places = list(self.sentinels)
+        sentinel = Sentinel(places, sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
+        master = sentinel.master_for(self.service, **own, **limits)  # type: ignore[no-untyped-call]
+        return cast("redis.Redis", master)
 
 
 def parse(url: str) -> Address:
     """Return what *url* says. Raises CounterError, with nothing of the URL in it."""
     if url.startswith(f"{SENTINEL_SCHEME}:"):
         return _with_sentinels(url)
+    if url.startswith(f"{CLUSTER_SCHEME}:"):
+        return _of_cluster(url)
     try:
         options = cast(dict[str, Any], parse_url(url))  # type: ignore[no-untyped-call]
         parts = urlsplit(url)
@@ -113,40 +126,63 @@ def parse(url: str) -> Address:
 
 def _with_sentinels(url: str) -> Address:
     try:
-        parts = urlsplit(url)
-        credentials, _, hosts = parts.netloc.rpartition("@")
-        sentinels = tuple(_host_and_port(text) for text in hosts.split(","))
-        service, _, database = parts.path.removeprefix("/").partition("/")
+        sentinels, path, options = _places(url, _SENTINEL_PORT, _SENTINEL_OPTIONS)
+        service, _, database = path.partition("/")
         if not service or not (database or "0").isdecimal():
             raise ValueError
-        given = dict(
-            parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        )
     except ValueError:
         raise CounterError(
             f"counts: not a Redis URL; try {SENTINEL_SCHEME}://HOST:26379,HOST:26379/SERVICE/0"
         ) from None
-    if not set(given) <= _SENTINEL_OPTIONS:
-        raise _unknown_option(_SENTINEL_OPTIONS)
-    options = {**_typed(given), "db": int(database or "0")}
+    service, options["db"] = unquote(service), int(database or "0")
+    name = f"redis {service}/{options['db']} of {_text(sentinels)}"
+    return Address(url, name, options, sentinels, service)
+
+
+def _of_cluster(url: str) -> Address:
+    try:
+        nodes, path, options = _places(url, _CLUSTER_PORT, _CLUSTER_OPTIONS)
+        if path not in ("", "0"):
+            raise ValueError  # a cluster has one database
+    except ValueError:
+        raise CounterError(
+            f"counts: not a Redis URL; try {CLUSTER_SCHEME}://HOST:6379,HOST:6379"
+        ) from None
+    return Address(url, f"redis cluster of {_text(nodes)}", options, nodes=nodes)
+
+
+def _places(
+    url: str, port: int, known: frozenset[str]
+) -> tuple[tuple[tuple[str, int], ...], str, dict[str, Any]]:
+    """Return the places that *url* lists, its path, and its options as redis-py wants them.
+
+    Raises ValueError, and CounterError for options that are not *known*.
+    """
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    places = tuple(_host_and_port(text, port) for text in hosts.split(","))
+    given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    if not set(given) <= known:
+        raise _unknown_option(known)
+    options = _typed(given, known)
     username, colon, password = credentials.partition(":")
     if username:
         options["username"] = unquote(username)
     if colon:
         options["password"] = unquote(password)
-    service = unquote(service)
-    places = ",".join(f"{host}:{port}" for host, port in sentinels)
-    name = f"redis {service}/{options['db']} of {places}"
-    return Address(url, name, options, sentinels, service)
+    return places, parts.path.removeprefix("/"), options
 
 
-def _typed(given: dict[str, str]) -> dict[str, Any]:
-    """Return the options of a URL with sentinels, as redis-py wants them. Raises CounterError."""
+def _text(places: tuple[tuple[str, int], ...]) -> str:
+    return ",".join(f"{host}:{port}" for host, port in places)
+
+
+def _typed(given: dict[str, str], known: frozenset[str]) -> dict[str, Any]:
     options: dict[str, Any] = dict(given)
     if not given.get("health_check_interval", "0").isdecimal() or given.get(
         "protocol", "2"
     ) not in ("2", "3"):
-        raise _unknown_option(_SENTINEL_OPTIONS)
+        raise _unknown_option(known)
     for name in ("health_check_interval", "protocol"):
         if name in given:
             options[name] = int(given[name])
@@ -155,16 +191,17 @@ def _typed(given: dict[str, str]) -> dict[str, Any]:
     return options
 
 
-def _host_and_port(text: str) -> tuple[str, int]:
+def _host_and_port(text: str, port: int) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname or parts.username is not None:
         raise ValueError
-    return parts.hostname, parts.port or _SENTINEL_PORT
+    return parts.hostname, parts.port or port
 
 
 def _unknown_option(known: frozenset[str]) -> CounterError:
     names = ", ".join(sorted(known))
-    beside = "" if known is _SENTINEL_OPTIONS else " and, with rediss://, ssl_..."
+    beside = " and, with rediss://, ssl_..." if known is _OPTIONS else ""
     return CounterError(
-        f"counts: the Redis URL has an option that is none of {names}{beside}, or one that cannot be"
+        f"counts: the Redis URL has an option that is none of {names}{beside}, or a value that"
+        " cannot be"
     )

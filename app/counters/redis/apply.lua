@@ -4,7 +4,8 @@
 -- amount, time. `entries.py` says what they are. Without entries the script only tries what a batch
 -- does, and leaves nothing behind. It changes nothing or everything, whatever Redis refuses.
 
--- A writer that was never finished (its host vanished with its journal) is forgotten after this time.
+-- A writer that was never finished (its host vanished with its journal) is forgotten after this
+-- time.
 local FORGET_AFTER = 30 * 86400
 local MOST_CLIENTS = 100000
 local DOUBLE_CLICK = 30
@@ -184,11 +185,8 @@ local function add_record(path, amount)
   add(file.total, added[3])
   add(of_site, added[3])
   note_times(file, added[1], added[2])
+  for _, pair in ipairs(added[4]) do add(of_day(path, file, pair[1]), pair[2]) end
   return not is_too_much(file.total)
-end
-local function add_day(path, amount)
-  local added, file = cjson.decode(amount), load_or_new(path)
-  add(of_day(path, file, added[1]), added[2])
 end
 local function add_site_day(day, amount)
   local added = cjson.decode(amount)
@@ -229,8 +227,6 @@ for i = 1, entries do
       if not add_record(name, amount) then
         return redis.error_reply('ERR these are too many to be added')
       end
-    elseif operation == 'day' then
-      add_day(name, amount)
     elseif operation == 'site_hour' then
       add(in_table(of_hours, tonumber(name)), cjson.decode(amount))
     elseif operation == 'site_day' then

@@ -1,10 +1,11 @@
--- Makes the store one of this format, and returns its format and whether files of the one before are
+-- Makes the store one of this format. Returns its format, and whether anything of the one before is
 -- still to be converted.
 --
 -- ARGV: today.
 --
 -- What format 1 kept is put aside under other names. Texts stand in its place, so that a program
--- that knows only format 1, and runs already, is refused whatever it counts: it waits in its journal.
+-- that knows only format 1 and runs already is refused, whatever it counts: that waits in its
+-- journal.
 
 local site, marked_files, marked_days, old_files, old_days, format_key =
   KEYS[4], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]

@@ -2,7 +2,7 @@
 --
 -- Everything is read and worked out first, in these tables. Redis refuses a command, not a script:
 -- for want of memory, or of rights to a command or a key. So `probe` does what may be refused in a
--- way that changes nothing, and only then `write` writes, with commands that were just seen to work.
+-- way that changes nothing. Only then `write` writes, with commands that were just seen to work.
 
 local records, top, months, site, hours, days, statuses, writers, seen, replies, marked_files,
   marked_days, old_files, old_days, format_key = unpack(KEYS)
@@ -337,8 +337,10 @@ local function write()
     if file then
       local at, accesses = #by_path, file.total[PLACE.accesses] or 0
       by_path[at + 1] = path
-      by_path[at + 2] = concat({'[', format('%.0f', file.first), ',', format('%.0f', file.last), ',',
-        format('%d', file.day), ',', encode(file.total), ',', encode(file.today), ']'})
+      local numbers = format('%.0f,%.0f,%d', file.first, file.last, file.day)
+      by_path[at + 2] = concat({
+        '[', numbers, ',', encode(file.total), ',', encode(file.today), ']',
+      })
       by_accesses[at + 1] = accesses == 0 and 0 or format('%.0f', -accesses)
       by_accesses[at + 2] = path
     end

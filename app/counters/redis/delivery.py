@@ -16,8 +16,8 @@ from ..outage import tell
 from .journal import Journal, Writer
 from .store import RedisStore
 
-#: Entries that are sent at once. Redis takes some ten microseconds for each, in which nobody else is
-#: served.
+#: Entries that are sent at once. Redis takes some ten microseconds for each, in which it serves
+#: nobody else.
 _MOST_AT_ONCE = 500
 _STORE = "store"
 #: An LMDB file was the journal once.

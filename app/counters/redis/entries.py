@@ -12,26 +12,29 @@ the class is: it is not known then. Imports have more:
 
 | operation | name | amount | time |
 | --- | --- | --- | --- |
-| record | path | [first, last, total] | 0 |
-| day | path | [day, tally] | 0 |
+| record | path | [first, last, total, [[day, tally], ...]] | 0 |
 | site_day, site_hour | day, hour | tally | 0 |
 | detailed | | day | 0 |
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ..contract import Class, Kind
 from ..reading import FileRecord, SiteRecord, add_to
-from ..tally import WIDTH, Tally
+from ..tally import NAMES, WIDTH, Tally
 
 Entry = tuple[str, str, str, str]
 
+_PLACES: Final = [struct.Struct(f"<{places}Q") for places in range(len(NAMES) + 1)]
+_PACKED: Final = [place.pack for place in _PLACES]
+
 SENT: Final = "sent"
 UNCOUNTED: Final = "uncounted"
-#: A batch of an import has so many entries or, with its last file, some more.
-_BATCH: Final = 500
+#: A batch of an import has so many files and days or, with its last file, some more.
+_BATCH: Final = 1000
 
 
 def count_entry(
@@ -66,9 +69,9 @@ def uncounted_entry(accesses: int, transfers: int, at: int) -> Entry:
     return UNCOUNTED, "", f"{accesses} {transfers}", str(at)
 
 
-def lanes(numbers: Iterable[int]) -> int:
+def lanes(numbers: Sequence[int]) -> int:
     """Return a tally's integer."""
-    return sum(number << WIDTH * place for place, number in enumerate(numbers))
+    return int.from_bytes(_PACKED[len(numbers)](*numbers), "little")
 
 
 def read_tally(text: bytes | None) -> int:
@@ -77,10 +80,10 @@ def read_tally(text: bytes | None) -> int:
 
 
 def write_tally(tally: Tally) -> str:
-    numbers = list(tally)
-    while numbers and not numbers[-1]:
-        numbers.pop()
-    return json.dumps(numbers, separators=(",", ":"))
+    lanes = tally.lanes
+    places = -(-lanes.bit_length() // WIDTH)
+    numbers = _PLACES[places].unpack(lanes.to_bytes(places * WIDTH // 8, "little"))
+    return f"[{','.join(map(str, numbers))}]"
 
 
 def import_batches(
@@ -88,14 +91,16 @@ def import_batches(
 ) -> Iterator[list[Entry]]:
     """Yield what adds them; no file is divided, so that none is seen half added."""
     batch: list[Entry] = []
+    size = 0
     days: dict[int, Tally] = {}
     for path, record in records:
-        batch += _entries_of(path, record)
+        batch.append(_entry_of(path, record))
+        size += 1 + len(record.days)
         if site is None:
             add_to(days, record.days)
-        if len(batch) >= _BATCH:
+        if size >= _BATCH:
             yield batch + _site_days(days)
-            batch, days = [], {}
+            batch, size, days = [], 0, {}
     batch += _site_days(days)
     if site is not None:
         batch += _site_days(site.days)
@@ -109,10 +114,10 @@ def import_batches(
         yield batch
 
 
-def _entries_of(path: str, record: FileRecord) -> Iterator[Entry]:
-    yield "record", path, f"[{record.first},{record.last},{write_tally(record.total)}]", "0"
-    for day, tally in sorted(record.days.items()):
-        yield "day", path, f"[{day},{write_tally(tally)}]", "0"
+def _entry_of(path: str, record: FileRecord) -> Entry:
+    days = ",".join(f"[{day},{write_tally(tally)}]" for day, tally in sorted(record.days.items()))
+    numbers = f"{record.first},{record.last},{write_tally(record.total)}"
+    return "record", path, f"[{numbers},[{days}]]", "0"
 
 
 def _site_days(days: dict[int, Tally]) -> list[Entry]:

@@ -79,9 +79,11 @@ class _Files:
 
     def _add_month(self, month: int, period: Period) -> None:
         seen: set[bytes] = set()
+        # What does not have this in it need not be taken apart.
+        mark = b"[%d," % period.first if period.days == 1 else b""
         for part in self._server.scan(f"{scripts.MONTH}{month}"):
             for path, text in part:
-                if path in seen or path not in self.records:
+                if path in seen or mark not in text or path not in self.records:
                     continue
                 seen.add(path)
                 last, today, total = self.records[path]

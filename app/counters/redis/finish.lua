@@ -10,7 +10,9 @@ local KEEP_FINISHED = 3600
 local writers, seen, replies = KEYS[8], KEYS[9], KEYS[10]
 local forget_at = tonumber(redis.call('TIME')[1]) - FORGET_AFTER + KEEP_FINISHED
 for _, writer in ipairs(ARGV) do
-  if redis.call('HEXISTS', writers, writer) == 1 then redis.call('ZADD', seen, forget_at, writer) end
+  if redis.call('HEXISTS', writers, writer) == 1 then
+    redis.call('ZADD', seen, forget_at, writer)
+  end
   redis.call('HDEL', replies, writer)
 end
 return 0

@@ -295,6 +295,10 @@ class RedisReader:
                     if file is not None:  # else it was reset in between
                         yield file.path, file.record(oldest_day)
 
+    def oldest_day(self) -> int:
+        """Return the first day that is shown."""
+        return self._oldest_day(self.read().site)
+
     # Asking
 
     def read(
@@ -315,7 +319,6 @@ class RedisReader:
         return Moment(_Site.read(site), replies, found)
 
     def _oldest_day(self, site: _Site) -> int:
-        """Return the first day that is shown."""
         if self._keep_days is None:
             return 0
         return max(0, site.newest_hour // 24 - self._keep_days + 1)

@@ -77,6 +77,6 @@ def _load(*names: str) -> Script:
 # Those that change counts.
 APPLY, CONVERT, RESET = (_load("common", name) for name in ("apply", "convert", "reset"))
 BEGIN = _load("begin")
-FINISH, FORGET, READ, TOP_PAGE, ACCESSES, SALT_OF = map(
-    _load, ("finish", "forget", "read", "top", "accesses", "salt")
+FINISH, FORGET, FORGET_DAYS, READ, TOP_PAGE, ACCESSES, SALT_OF = map(
+    _load, ("finish", "forget", "forget_days", "read", "top", "accesses", "salt")
 )

@@ -267,7 +267,7 @@ class Sender:
             else:
                 reached = True
             if reached and monotonic() >= adopt_at:
-                self._convert()
+                self._tidy()
                 self._delivery.deliver_all(self._end)
                 adopt_at = monotonic() + _ADOPT_SECONDS
             self.submit_held()
@@ -278,9 +278,10 @@ class Sender:
                 self._end.wait(_STATUS_SECONDS)
             self._wake.clear()
 
-    def _convert(self) -> None:
+    def _tidy(self) -> None:
         with suppress(CounterError):  # the next count finds out
             self._remote.convert()
+            self._remote.forget_old_days()
 
     def _return(self) -> bool:
         """See whether the remote store is back; if it is, what waits is up for delivery.

@@ -11,7 +11,7 @@ from time import monotonic, time
 from typing import cast
 
 from ..contract import Class, CounterError
-from ..periods import SECONDS_PER_DAY, Period, Unit
+from ..periods import SECONDS_PER_DAY, Period, Unit, month_of
 from ..ranking import Query
 from ..reading import (
     Contents,
@@ -62,6 +62,8 @@ class RedisStore:
         self._server = Server(place, timeout)
         self._reader = RedisReader(self._server, clock, keep_days, kept_seconds)
         self.salts = RedisSalts(self._server, clock)
+        self._keeps_all = keep_days is None
+        self._forgotten_before = 0
         self._is_converted = False
 
     @property
@@ -131,6 +133,19 @@ class RedisStore:
                             scripts.CONVERT,
                             [what, *names[begin : begin + _AT_ONCE]],
                         )
+
+    def forget_old_days(self) -> None:
+        """Delete days that are not shown any more. To be called now and then.
+
+        Raises RemoteAwayError or RemoteRefusedError.
+        """
+        if self._keeps_all:
+            return
+        oldest = self._reader.oldest_day()
+        if oldest > self._forgotten_before:
+            arguments = [str(oldest), str(month_of(oldest))]
+            self._server.run(self._server.patient, scripts.FORGET_DAYS, arguments)
+            self._forgotten_before = oldest
 
     def apply(
         self, writer: str, first: int, entries: Sequence[Entry], *, patient: bool = False

@@ -1,0 +1,59 @@
+"""A connection to the node of a Redis cluster that has our keys.
+
+All of them share a hash tag and so a slot, which one master serves at a time. So a client of one
+server is enough, if each new connection asks the cluster who that is. A node that has it no longer
+answers with an error, after which all connections are made anew.
+"""
+
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.retry import Retry
+
+from . import scripts
+
+#: A node that takes longer to say where the slot is, is passed over.
+NODE_SECONDS = 0.25
+_SLOT = key_slot(scripts.PREFIX.encode())
+
+
+class SlotConnection(redis.Connection):
+    """*nodes* are some of the cluster, of which one must answer."""
+
+    def __init__(self, *, nodes: tuple[tuple[str, int], ...], **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._nodes = nodes
+        self._credentials = {
+            name: options[name] for name in ("username", "password") if name in options
+        }
+
+    def connect(self) -> None:
+        if not self._sock:
+            self.host, self.port = self._master()
+        super().connect()  # type: ignore[no-untyped-call]
+
+    def _master(self) -> tuple[str, int]:
+        reason: Exception | None = None
+        for host, port in self._nodes:
+            node = redis.Redis(
+                host,
+                port,
+                socket_timeout=NODE_SECONDS,
+                socket_connect_timeout=NODE_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+                **self._credentials,
+            )
+            try:
+                for first, last, master, *_ in node.execute_command("CLUSTER", "SLOTS"):  # type: ignore[no-untyped-call]
+                    if first <= _SLOT <= last:
+                        # A node that does not know its own name means the one that was asked for.
+                        return bytes(master[0] or b"").decode() or host, int(master[1])
+            except (redis.exceptions.RedisError, OSError) as error:
+                reason = error
+            finally:
+                node.close()
+        raise redis.exceptions.ConnectionError(
+            f"no node of the cluster says where the counts are: {reason or 'nobody has their slot'}"
+        )
