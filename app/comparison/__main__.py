@@ -11,7 +11,6 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 
 from . import machine
 from .bench import Bench
@@ -22,7 +21,7 @@ from .options import Options, read_options
 from .processes import Guard
 from .report_html import write_html
 from .report_json import write_json
-from .report_terminal import Progress, print_report
+from .report_terminal import print_report, progress
 from .results import Comparison
 from .servers import PROJECT
 
@@ -30,7 +29,7 @@ from .servers import PROJECT
 def main(arguments: list[str]) -> int:
     options = read_options(arguments)
     machine.raise_descriptor_limit()
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     comparison = _empty(options, arguments)
     try:
         _measure(options, comparison)
@@ -84,26 +83,19 @@ def _measure(options: Options, comparison: Comparison) -> None:
     with (
         Guard() as guard,
         guard.temporary_directory() as scratch,
-        Progress(options.plan.steps()) as progress,
+        progress(options.plan.steps()) as step,
     ):
         documents = write_documents(os.path.join(scratch, "site"))
         bench = Bench(guard, scratch, documents, options.wrk, *machine.cores_apart())
-        measure(options.plan, comparison, bench, progress.step)
+        measure(options.plan, comparison, bench, step)
 
 
 def _empty(options: Options, arguments: list[str]) -> Comparison:
     plan = options.plan
-    server_cores, generator_cores = machine.cores_apart()
-    described = machine.describe()
-    described["pinned"] = (
-        f"servers to core {min(server_cores)}, generator to core {min(generator_cores)}"
-        if server_cores
-        else "nothing"
-    )
     return Comparison(
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         command="python -m app.comparison " + _shown(shlex.join(arguments)),
-        machine=described,
+        machine=machine.describe(),
         baseline=options.baseline,
         rounds=plan.rounds,
         seconds=plan.seconds,
@@ -112,10 +104,6 @@ def _empty(options: Options, arguments: list[str]) -> Comparison:
         workloads=[(workload.name, workload.title) for workload in plan.workloads],
         commit=machine.commit(PROJECT),
     )
-
-
-def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(143)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ class Contestant:
         beside = bool(workload.crowd)
         order = LoadOrder(
             port=self.running.port,
-            connections=4 if beside else workload.connections or self._plan.connections,
+            connections=workload.connections or self._plan.connections,
             seconds=seconds,
             asks=[(ask.head.decode("latin-1"), ask.status, ask.length) for ask in wanted.asks],
             order=list(wanted.order),

@@ -6,10 +6,10 @@ import select
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-_STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) ([1-9]\d\d)(?: (.*))?\Z", re.DOTALL)
-_FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*\Z", re.DOTALL)
+_STATUS_LINE = re.compile(rb"HTTP/\d\.\d ([1-9]\d\d)(?: .*)?\Z", re.DOTALL)
+_FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*\Z")
 _LONGEST_HEAD = 65536
 
 
@@ -21,7 +21,6 @@ class Answer:
     """
 
     status: int
-    version: str
     fields: tuple[tuple[str, str], ...]
     body: bytes
     ends_connection: bool = False  # framed by the end of the connection
@@ -59,6 +58,10 @@ class NotHttpError(Exception):
     """The bytes are no HTTP/1.1 response."""
 
 
+CLOSED = "the connection was closed without an answer"
+NOT_HTTP = "the answer is not HTTP/1.1"
+
+
 def exchange(
     port: int,
     parts: Sequence[bytes],
@@ -81,84 +84,68 @@ def exchange(
         return seen
     with connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        reader = _Reader(connection, seen)
+        rest = bytearray()
         with contextlib.suppress(OSError):
             for number, part in enumerate(parts):
                 if number:
-                    reader.wait_for_bytes(0.1)
+                    select.select([connection], [], [], 0.1)
                 connection.settimeout(patience)
                 connection.sendall(part)
-        reader.read_answers(methods, patience)
+        seen.failure = _read_answers(connection, rest, seen, methods, patience)
         if follow_up and not seen.failure and not seen.closed:
-            reader.wait_for_bytes(0.02)
+            select.select([connection], [], [], 0.02)
             with contextlib.suppress(OSError):
                 connection.sendall(follow_up)
-            reader.read_answers([*methods, "GET"], patience / 2)
-            if seen.failure == CLOSED:
-                seen.failure = ""
+            failure = _read_answers(connection, rest, seen, [*methods, "GET"], patience / 2)
+            seen.failure = failure if failure != CLOSED else ""
     return seen
 
 
-CLOSED = "the connection was closed without an answer"
-NOT_HTTP = "the answer is not HTTP/1.1"
+def _read_answers(
+    connection: socket.socket,
+    data: bytearray,
+    seen: Exchange,
+    methods: Sequence[str],
+    patience: float,
+) -> str:
+    """Read until *seen* has a final answer for each of *methods*; return what failed, if anything.
 
-
-class _Reader:
-    def __init__(self, connection: socket.socket, seen: Exchange) -> None:
-        self._connection = connection
-        self._seen = seen
-        self._data = bytearray()
-        self._wanted = 1  # bytes in all before another look is worth while
-
-    def wait_for_bytes(self, patience: float) -> None:
-        select.select([self._connection], [], [], patience)
-
-    def read_answers(self, methods: Sequence[str], patience: float) -> None:
-        """Read until there is a final answer for each of *methods*, counted from the connection's
-        start.
-        """
-        deadline = time.monotonic() + patience
-        seen = self._seen
-        while len(seen.answers) < len(methods):
+    *data* is what was received and belongs to no answer yet.
+    """
+    deadline = time.monotonic() + patience
+    wanted = 1  # bytes in all before another look is worth while
+    while len(seen.answers) < len(methods):
+        if len(data) >= wanted or seen.closed:
             try:
-                if len(self._data) >= self._wanted or seen.closed:
-                    self._take(methods[len(seen.answers)])
-                    continue
+                method = methods[len(seen.answers)]
+                answer, data[:] = read_answer(bytes(data), method, seen.closed)
             except IncompleteError as error:
-                self._wanted = len(self._data) + error.missing
+                wanted = len(data) + error.missing
+                if seen.closed:
+                    # What is left must be nothing, else an answer was cut short.
+                    return "the answer was cut short" if data else CLOSED
             except NotHttpError as error:
-                seen.failure = f"{NOT_HTTP}: {error}"
-                return
-            if seen.closed:
-                # What is left must be nothing, else an answer was cut short.
-                seen.failure = "the answer was cut short" if self._data else CLOSED
-                return
-            left = deadline - time.monotonic()
-            if left <= 0:
-                seen.failure = f"no {'whole ' * bool(self._data)}answer within {patience:g} s"
-                return
-            self._receive(left)
-
-    def _receive(self, patience: float) -> None:
-        self._connection.settimeout(patience)
+                return f"{NOT_HTTP}: {error}"
+            else:
+                wanted = 1
+                if answer.status < 200 and answer.status != 101:
+                    seen.interim.append(answer.status)
+                else:
+                    seen.answers.append(answer)
+                continue
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return f"no {'whole ' * bool(data)}answer within {patience:g} s"
+        connection.settimeout(left)
         try:
-            data = self._connection.recv(262144)
+            received = connection.recv(262144)
         except TimeoutError:
-            return
+            continue
         except OSError:
-            data = b""
-        if not data:
-            self._seen.closed = True
-        self._data += data
-
-    def _take(self, method: str) -> None:
-        answer, rest = read_answer(bytes(self._data), method, self._seen.closed)
-        self._data = bytearray(rest)
-        self._wanted = 1
-        if answer.status < 200 and answer.status != 101:
-            self._seen.interim.append(answer.status)
-            return
-        self._seen.answers.append(answer)
+            received = b""
+        seen.closed = not received
+        data += received
+    return ""
 
 
 def read_answer(data: bytes, method: str, at_end: bool) -> tuple[Answer, bytes]:
@@ -177,27 +164,24 @@ def read_answer(data: bytes, method: str, at_end: bool) -> tuple[Answer, bytes]:
     found = _STATUS_LINE.match(lines[0])
     if not found:
         raise NotHttpError(repr(lines[0][:40]))
-    answer = Answer(int(found[2]), found[1].decode(), tuple(map(_read_field, lines[1:])), b"")
+    answer = Answer(int(found[1]), tuple(map(_read_field, lines[1:])), b"")
     if method == "HEAD" or answer.status < 200 or answer.status in (204, 304):
         return answer, rest
     body, rest, ends = _read_body(answer, rest, at_end)
-    return Answer(answer.status, answer.version, answer.fields, body, ends), rest
+    return replace(answer, body=body, ends_connection=ends), rest
 
 
 def _read_field(line: bytes) -> tuple[str, str]:
     found = _FIELD_LINE.match(line)
-    if not found or b"\n" in line or b"\r" in line or b"\0" in line:
+    if not found:
         raise NotHttpError(f"the field line {line[:40]!r}")
     return found[1].decode().lower(), found[2].decode("latin-1")
 
 
 def _read_body(answer: Answer, rest: bytes, at_end: bool) -> tuple[bytes, bytes, bool]:
-    codings = answer.value("transfer-encoding").lower()
-    lengths = set(answer.values("content-length"))
-    if codings:
-        body, rest = _read_chunks(rest)
-        return body, rest, False
-    if lengths:
+    if answer.values("transfer-encoding"):
+        return *_read_chunks(rest), False
+    if lengths := set(answer.values("content-length")):
         text = lengths.pop()
         if lengths or not text.isdigit():
             raise NotHttpError(f"Content-Length {answer.value('content-length')!r}")
@@ -210,23 +194,26 @@ def _read_body(answer: Answer, rest: bytes, at_end: bool) -> tuple[bytes, bytes,
 
 
 def _read_chunks(data: bytes) -> tuple[bytes, bytes]:
-    chunks: list[bytes] = []
+    body = b""
     while True:
-        line, separator, data = data.partition(b"\r\n")
-        if not separator:
-            raise IncompleteError
+        line, data = _read_line(data)
         try:
             length = int(line.split(b";")[0].strip(), 16)
         except ValueError:
             raise NotHttpError(f"the chunk size {line[:40]!r}") from None
         if length == 0:
-            while True:
-                trailer, separator, data = data.partition(b"\r\n")
-                if not separator:
-                    raise IncompleteError
-                if not trailer:
-                    return b"".join(chunks), data
+            break
         if len(data) < length + 2:
             raise IncompleteError
-        chunks.append(data[:length])
+        body += data[:length]
         data = data[length + 2 :]
+    while line:  # trailers
+        line, data = _read_line(data)
+    return body, data
+
+
+def _read_line(data: bytes) -> tuple[bytes, bytes]:
+    line, separator, rest = data.partition(b"\r\n")
+    if not separator:
+        raise IncompleteError
+    return line, rest

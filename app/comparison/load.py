@@ -78,8 +78,8 @@ class Load:
         start, cpu = time.perf_counter(), time.process_time()
         for number in range(order.connections):
             client = _Client()
-            client.steps = self._live(client)
-            client.wakes = start + (number / order.rate if order.rate else 0)
+            client.wakes = start + (number / order.rate if order.rate else 0.0)
+            client.steps = self._live(client, client.wakes)
             self._clients.add(client)
         self._loop(start)
         now = time.perf_counter()
@@ -129,10 +129,9 @@ class Load:
             client.events = wanted
             self._epoll.modify(client.socket.fileno(), wanted)
 
-    def _live(self, client: _Client) -> Steps[None]:
-        """Ask one request after another."""
+    def _live(self, client: _Client, due: float) -> Steps[None]:
+        """Ask one request after another, the first when it is *due*."""
         order = self._order
-        due = client.wakes
         while not self._stopping:
             index = order.order[self._sent % len(order.order)]
             try:

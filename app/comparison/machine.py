@@ -12,6 +12,8 @@ def describe() -> dict[str, str]:
     release = _first_match("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)') or platform.system()
     memory = int(_first_match("/proc/meminfo", r"^MemTotal:\s+(\d+)") or 0)
     virtual = " (virtual)" if _first_match("/proc/cpuinfo", r"^flags\s*:.*\b(hypervisor)\b") else ""
+    server, generator = (min(cores, default=None) for cores in cores_apart())
+    pinned = f"servers to core {server}, generator to core {generator}"
     return {
         "processor": (
             _first_match("/proc/cpuinfo", r"^model name\s*:\s*(.*)") or platform.machine()
@@ -22,6 +24,7 @@ def describe() -> dict[str, str]:
         "system": f"{release}, Linux {re.split(r'[^0-9.]', platform.release())[0]}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "load when it began": f"{os.getloadavg()[0]:.2f}",
+        "pinned": "nothing" if server is None else pinned,
     }
 
 

@@ -44,38 +44,31 @@ def read_options(arguments: Sequence[str]) -> Options:
     given = parser.parse_args(arguments)
     if given.only and given.servers:
         parser.error("--only and --servers exclude each other")
-    servers = _numbered(given.only or _with_defaults(given.servers))
+    servers = _numbered(given.only or list(dict.fromkeys([*DEFAULT_SERVERS, *given.servers])))
     names = [server.name for server in servers]
     baseline = given.baseline or names[0]
     if baseline not in names:
-        parser.error(
-            f"argument --baseline: {baseline!r} is not among the compared servers"
-            f" ({', '.join(names)})"
-        )
+        among = f"is not among the compared servers ({', '.join(names)})"
+        parser.error(f"argument --baseline: {baseline!r} {among}")
     wrk = find_program("wrk") if given.generator != "bundled" else ""
     if given.generator == "wrk" and not wrk:
         parser.error("argument --generator: wrk is not installed")
     if not given.workloads and not given.behaviour:
         parser.error("nothing to do: neither workloads nor behaviour")
-    _check_reports(parser, given.json, given.html)
-    return Options(_plan(given, tuple(servers)), baseline, wrk, given.json, given.html)
-
-
-def _check_reports(parser: _Parser, json: str, html: str) -> None:
-    """A run takes minutes: what would keep its report from being written is told before it, where
-    it can be known.
-    """
-    for flag, path in (("--json", json), ("--html", html)):
+    # A run takes minutes: what would keep its report from being written is told before it, where
+    # it can be known.
+    for flag, path in (("--json", given.json), ("--html", given.html)):
         if path and (problem := problem_with(path)):
             parser.error(f"argument {flag}: {path!r}: {problem}")
-    if json and html and are_one_file(json, html):
-        parser.error(f"--json and --html are the same file: {html!r}")
+    if given.json and given.html and are_one_file(given.json, given.html):
+        parser.error(f"--json and --html are the same file: {given.html!r}")
+    return Options(_plan(given, servers), baseline, wrk, given.json, given.html)
 
 
-def _plan(given: argparse.Namespace, servers: tuple[Server, ...]) -> Plan:
+def _plan(given: argparse.Namespace, servers: Sequence[Server]) -> Plan:
     quick = given.quick
     return Plan(
-        servers=servers,
+        servers=tuple(servers),
         workloads=tuple(chosen(given.workloads)),
         rounds=given.rounds or (2 if quick else 10),
         seconds=given.seconds or (0.3 if quick else 1.0),
@@ -87,115 +80,66 @@ def _plan(given: argparse.Namespace, servers: tuple[Server, ...]) -> Plan:
     )
 
 
-def _with_defaults(more: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys([*DEFAULT_SERVERS, *more]))
-
-
 def _numbered(names: Sequence[str]) -> list[Server]:
     """Return the servers; one that is named twice becomes two, so that it can be compared with
     itself.
     """
     servers: list[Server] = []
-    for name in names:
-        count = sum(server.name.partition(" ")[0] == name for server in servers) + 1
+    for index, name in enumerate(names):
+        mark = f" ({count + 1})" if (count := names[:index].count(name)) else ""
         server = SERVERS[name]
-        servers.append(
-            replace(server, name=f"{name} ({count})", title=f"{server.title} ({count})")
-            if count > 1
-            else server
-        )
+        servers.append(replace(server, name=name + mark, title=server.title + mark))
     return servers
 
 
 def _parser() -> _Parser:
+    lists = {"Servers": ", ".join(SERVERS), "Workloads": ", ".join(CHOICES)}
+    # argparse would break the names at their hyphens.
+    lines = [
+        textwrap.fill(f"{title}: {names}.", 78, break_on_hyphens=False)
+        for title, names in lists.items()
+    ]
     parser = _Parser(
         prog="python -m app.comparison",
         description="Compare servers in speed and in behaviour: each runs as a process of its own"
         " on the loopback.",
-        epilog=_wrapped(f"Servers: {', '.join(SERVERS)}.")
-        + "\n"
-        + _wrapped(f"Workloads: {', '.join(CHOICES)}."),
+        epilog="\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add(
-        "--quick",
-        action="store_true",
-        help="short rounds and small crowds: under a minute, for a first look",
-    )
-    add("--servers", type=_names(tuple(SERVERS)), default=[], metavar="NAME,...|all",
-        help=f"compare these too, beside {', '.join(DEFAULT_SERVERS)}; what is not installed is"
-             " named")  # fmt: skip
-    add("--only", type=_names(tuple(SERVERS)), default=[], metavar="NAME,...|all",
-        help="compare just these; a name given twice is compared with itself")  # fmt: skip
-    add(
-        "--baseline",
-        default="",
-        metavar="NAME",
-        help="the server that ratios refer to (default: the first)",
-    )
-    add(
-        "--workloads",
-        type=_workloads,
-        default=CHOICES,
-        metavar="NAME,...|none",
-        help="which loads (default: all)",
-    )
-    add(
-        "--behaviour",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="send the list of behaviour requests",
-    )
-    add(
-        "--rounds",
-        type=_number(int, 1, 100),
-        metavar="N",
-        help="how often each server is loaded (10; quick: 2)",
-    )
-    add(
-        "--seconds",
-        type=_number(float, 0.2, 60),
-        metavar="S",
-        help="how long each time (1; quick: 0.3)",
-    )
-    add(
-        "--connections",
-        type=_number(int, 1, 1000),
-        default=64,
-        metavar="N",
-        help="at the same time (64)",
-    )
+    add, names = parser.add_argument, _names(tuple(SERVERS))
+    # fmt: off
+    add("--quick", action="store_true", help="short rounds and small crowds: under a minute, for a first look")
+    add("--servers", type=names, default=[], metavar="NAME,...|all",
+        help=f"compare these too, beside {', '.join(DEFAULT_SERVERS)}; what is not installed is named")
+    add("--only", type=names, default=[], metavar="NAME,...|all",
+        help="compare just these; a name given twice is compared with itself")
+    add("--baseline", default="", metavar="NAME", help="the server that ratios refer to (default: the first)")
+    add("--workloads", type=lambda text: [] if text == "none" else _names(CHOICES)(text), default=CHOICES,
+        metavar="NAME,...|none", help="which loads (default: all)")
+    add("--behaviour", action=argparse.BooleanOptionalAction, default=True, help="send the list of behaviour requests")
+    add("--rounds", type=_number(int, 1, 100), metavar="N", help="how often each server is loaded (10; quick: 2)")
+    add("--seconds", type=_number(float, 0.2, 60), metavar="S", help="how long each time (1; quick: 0.3)")
+    add("--connections", type=_number(int, 1, 1000), default=64, metavar="N", help="at the same time (64)")
     add("--generator", choices=("auto", "wrk", "bundled"), default="auto",
-        help="what loads: wrk where it is installed (auto), or the bundled one")  # fmt: skip
+        help="what loads: wrk where it is installed (auto), or the bundled one")
     add("--json", default="", metavar="FILE", help="write everything that was measured there")
     add("--html", default="", metavar="FILE", help="write the report there, as one page")
+    # fmt: on
     return parser
-
-
-def _wrapped(text: str) -> str:
-    # argparse would break the names at their hyphens.
-    return textwrap.fill(text, 78, break_on_hyphens=False)
 
 
 def _names(known: tuple[str, ...]) -> Callable[[str], list[str]]:
     def convert(text: str) -> list[str]:
-        if text == "all":
-            return list(known)
         names = [part.strip() for part in text.split(",") if part.strip()]
         for name in names:
-            if name not in known:
+            if name not in (*known, "all"):
                 raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(known)}, all")
         if not names:
             raise argparse.ArgumentTypeError("no name is given")
-        return names
+        return list(known) if "all" in names else names
 
     return convert
-
-
-def _workloads(text: str) -> tuple[str, ...]:
-    return () if text == "none" else tuple(_names(CHOICES)(text))
 
 
 def _number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:

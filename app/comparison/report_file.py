@@ -18,7 +18,14 @@ def problem_with(path: str) -> str | None:
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         return "there is no such directory to write into"
     try:
-        _try(path)
+        if not os.path.exists(path):
+            target = os.path.realpath(path) if os.path.islink(path) else path
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            os.unlink(target)
+        elif os.path.isfile(path) or os.path.isdir(path):
+            os.close(os.open(path, os.O_WRONLY))
+        elif not (_is_standard_output(path) or os.access(path, os.W_OK)):
+            return "it cannot be written: Permission denied"
     except OSError as error:
         return f"it cannot be written: {error.strerror}"
     return None
@@ -43,26 +50,6 @@ def write_report(path: str, text: str) -> None:
         return
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-
-
-def _try(path: str) -> None:
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        _make_and_remove(os.path.realpath(path) if os.path.islink(path) else path)
-        return
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        os.close(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
-    elif not (_is_standard_output(path) or os.access(path, os.W_OK)):
-        raise PermissionError(0, "Permission denied", path)
-
-
-def _make_and_remove(path: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        os.close(descriptor)
-    finally:
-        os.unlink(path)
 
 
 def _is_standard_output(path: str) -> bool:

@@ -2,9 +2,10 @@
 piped.
 """
 
+import contextlib
+import itertools
 import sys
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Iterator, Sequence
 
 import rich.progress
 from rich.box import SIMPLE_HEAD
@@ -26,56 +27,33 @@ from .wording import (
 )
 
 
-class Progress:
+@contextlib.contextmanager
+def progress(steps: int) -> Iterator[Callable[[str], None]]:
     """A bar on standard error while it is a terminal; else a line for each step there.
 
-    Use as a context.
+    The context's value is to be called with what comes next.
     """
-
-    def __init__(self, steps: int) -> None:
-        console = Console(stderr=True)
-        self._bar = (
-            rich.progress.Progress(
-                rich.progress.TextColumn("{task.description:60}"),
-                rich.progress.BarColumn(),
-                rich.progress.MofNCompleteColumn(),
-                rich.progress.TimeElapsedColumn(),
-                rich.progress.TimeRemainingColumn(),
-                console=console,
-                transient=True,
-                # The generator's core draws this too: seldom is enough.
-                refresh_per_second=2,
-            )
-            if console.is_terminal
-            else None
-        )
-        self._task = self._bar.add_task("preparing", total=steps) if self._bar else None
-        self._begun = False
-
-    def step(self, what: str) -> None:
-        if self._bar is None or self._task is None:
-            print(what, file=sys.stderr, flush=True)
-            return
-        self._bar.update(self._task, description=what, advance=1 if self._begun else 0)
-        self._begun = True
-
-    def __enter__(self) -> "Progress":
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda what: print(what, file=sys.stderr, flush=True)
+        return
+    columns: list[rich.progress.ProgressColumn] = [
+        rich.progress.TextColumn("{task.description:60}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeElapsedColumn(),
+        rich.progress.TimeRemainingColumn(),
+    ]
+    # The generator's core draws this too: seldom is enough.
+    with rich.progress.Progress(
+        *columns, console=console, transient=True, refresh_per_second=2
+    ) as bar:
+        task, done = bar.add_task("preparing", total=steps), itertools.count()
+        yield lambda what: bar.update(task, description=what, completed=next(done))
 
 
 def print_report(comparison: Comparison) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     console.print(f"\n[bold]{escape(comparison.command)}[/bold], {comparison.date}")
     console.print(
         ", ".join(f"{name}: {value}" for name, value in comparison.machine.items()), markup=False
@@ -97,50 +75,55 @@ def print_report(comparison: Comparison) -> None:
 
 
 def _crowd_table(comparison: Comparison, name: str, title: str) -> Table:
-    headings = ("server", "held", "KiB each", "p50 ms", "p99 ms", "PSS MiB")
-    table = _table(f"[bold]{name}[/bold]: {title}", *headings)
-    table.add_column("answers")
-    for subject in comparison.measured:
-        cell = comparison.cell(subject.name, name)
-        if cell:
-            each = f"{cell.connection_bytes / 1024:.1f}" if cell.connection_bytes else ""
-            table.add_row(
-                subject.title,
-                f"{cell.held} of {cell.crowd_size}",
-                each,
-                *(_median(cell, figure, duration) for figure in ("p50", "p99")),
-                _median(cell, "pss", mebibytes),
-                _answers(cell),
-            )
-    return table
+    headings = ("held", "KiB each", "p50 ms", "p99 ms", "PSS MiB")
+
+    def columns(cell: Cell) -> list[str]:
+        each = f"{cell.connection_bytes / 1024:.1f}" if cell.connection_bytes else ""
+        latency = [_median(cell, figure, duration) for figure in ("p50", "p99")]
+        held = f"{cell.held} of {cell.crowd_size}"
+        return [held, each, *latency, _median(cell, "pss", mebibytes)]
+
+    return _cells_table(comparison, name, title, headings, columns)
 
 
 def _workload_table(comparison: Comparison, name: str, title: str) -> Table:
-    headings = ("server", "requests/s", "±", "p50 ms", "p99 ms", "CPU µs/request", "±", "ratio")
-    table = _table(f"[bold]{name}[/bold]: {title}", *headings, "PSS MiB")
+    headings = ("requests/s", "±", "p50 ms", "p99 ms", "CPU µs/request", "±", "ratio", "PSS MiB")
+
+    def columns(cell: Cell) -> list[str]:
+        return [
+            ">" * cell.generator_bound + _median(cell, "rate", count),
+            spread(cell.figures.get("rate")),
+            *(_median(cell, figure, duration) for figure in ("p50", "p99")),
+            _median(cell, "cpu", microseconds),
+            spread(cell.figures.get("cpu")),
+            _median(cell, "cpu_ratio", ratio),
+            _median(cell, "pss", mebibytes),
+        ]
+
+    return _cells_table(comparison, name, title, headings, columns)
+
+
+def _cells_table(
+    comparison: Comparison,
+    name: str,
+    title: str,
+    headings: Sequence[str],
+    columns: Callable[[Cell], list[str]],
+) -> Table:
+    table = _table(f"[bold]{name}[/bold]: {title}", *headings)
     table.add_column("answers")
     for subject in comparison.measured:
-        cell = comparison.cell(subject.name, name)
-        if cell:
-            table.add_row(
-                subject.title,
-                ">" * cell.generator_bound + _median(cell, "rate", count),
-                spread(cell.figures.get("rate")),
-                *(_median(cell, figure, duration) for figure in ("p50", "p99")),
-                _median(cell, "cpu", microseconds),
-                spread(cell.figures.get("cpu")),
-                _median(cell, "cpu_ratio", ratio),
-                _median(cell, "pss", mebibytes),
-                _answers(cell),
-            )
+        if cell := comparison.cell(subject.name, name):
+            table.add_row(subject.title, *columns(cell), _answers(cell))
     return table
 
 
 def _table(title: str, *headings: str) -> Table:
-    """A table whose columns are numbers, the first apart."""
+    """A table of servers, with columns of numbers."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, title_style="")
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left")
+    table.add_column("server", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right")
     return table
 
 
@@ -156,7 +139,7 @@ def _answers(cell: Cell) -> str:
 
 
 def _servers_table(comparison: Comparison) -> Table:
-    table = _table("[bold]servers[/bold]", "server", "first 200, ms", "±", "behaviour")
+    table = _table("[bold]servers[/bold]", "first 200, ms", "±", "behaviour")
     table.add_column("version")
     table.add_column("state")
     for subject in comparison.subjects:
@@ -176,7 +159,7 @@ def _print_behaviour(comparison: Comparison, console: Console) -> None:
     names = [subject.name for subject in comparison.subjects if subject.name in comparison.verdicts]
     topics = list(dict.fromkeys(verdict.topic for verdict in comparison.verdicts[names[0]]))
     title = "[bold]behaviour[/bold]: passed of those that apply"
-    table = _table(title, "server", "MUST", "SHOULD", *topics)
+    table = _table(title, "MUST", "SHOULD", *topics)
     for name in names:
         verdicts = comparison.verdicts[name]
         groups = [[v for v in verdicts if v.level == level] for level in ("MUST", "SHOULD")]
