@@ -25,16 +25,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import failure_log
 from .line_log import replace_standard_streams, tell
 from .server.access_log import AccessLog
+from .server.addresses import Address, AddressError, Descriptor, parse_bind
 from .server.first_process import stand_in_front
-from .server.listeners import (
-    Address,
-    AddressError,
-    BindError,
-    Descriptor,
-    Listener,
-    open_listeners,
-    parse_bind,
-)
+from .server.listeners import BindError, Listener, open_listeners
 from .server.options import ServerOptions
 from .server.serving import Service, StartError, end_process, serve
 from .server.systemd import take_listen_fds
@@ -89,17 +82,25 @@ def _serve(program: str, arguments: Sequence[str]) -> int:
     replace_standard_streams()
     failure_log.install()
     try:
-        addresses = _addresses(settings)
-        site = _with_proxies(_site(program, settings), settings)
-        context = _tls_context(settings)
-        access_log = _access_log(settings)
-        listeners = open_listeners(
-            addresses, backlog=settings.backlog, unix_mode=settings.unix_mode, tls=context
-        )
+        return _run(program, settings)
     except (AddressError, StartError) as error:
         return _refuse(program, 2, error)
     except BindError as error:
         return _refuse(program, 1, error)
+    except SystemExit as end:  # a signal, or the application itself, ends it while it is loaded
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        return _refuse(program, 1, end)
+
+
+def _run(program: str, settings: Settings) -> int:
+    addresses = _addresses(settings)
+    site = _with_proxies(_site(program, settings), settings)
+    context = _tls_context(settings)
+    access_log = _access_log(settings)
+    listeners = open_listeners(
+        addresses, backlog=settings.backlog, unix_mode=settings.unix_mode, tls=context
+    )
     service = Service(
         listeners=listeners,
         load_application=site.load,
@@ -109,24 +110,18 @@ def _serve(program: str, arguments: Sequence[str]) -> int:
         reopen_logs=lambda: _reopen_logs(site, access_log),
         end_status=site.end_status,
     )
+
+    def ready() -> None:
+        if not settings.quiet:
+            _print_banner(site.name, listeners)
+
     try:
-        return _run(
-            service,
-            settings,
-            lambda: None if settings.quiet else _print_banner(site.name, listeners),
-        )
-    except StartError as error:
-        return _refuse(program, 2, error)
-    except (
-        SystemExit
-    ) as end:  # told to stop while the application was being loaded, or so decided by that
-        return (
-            end.code
-            if isinstance(end.code, int)
-            else 0
-            if end.code is None
-            else _refuse(program, 1, end)
-        )
+        if settings.workers == 1:
+            stand_in_front()
+            return serve(service, ready)
+        from .server.workers import Supervisor
+
+        return Supervisor(service, settings.workers, ready).run()
     finally:
         for listener in listeners:
             listener.close()
@@ -146,15 +141,6 @@ def _open_standard_streams() -> None:
         if getattr(sys, name) is None:
             stream = open(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
-
-
-def _run(service: Service, settings: Settings, ready: Callable[[], object]) -> int:
-    if settings.workers == 1:
-        stand_in_front()
-        return serve(service, ready)
-    from .server.workers import Supervisor
-
-    return Supervisor(service, settings.workers, ready).run()
 
 
 def _refuse(program: str, status: int, error: BaseException) -> int:

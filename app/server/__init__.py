@@ -11,7 +11,8 @@ the rest to the caller: `run` may be called in any thread, and `stop` from any o
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .listeners import AddressError, BindError, Listener, open_listeners, parse_bind
+from .addresses import AddressError, parse_bind
+from .listeners import BindError, Listener, open_listeners
 from .options import Limits, ServerOptions
 from .server import Server
 from .serving import Service

@@ -112,12 +112,12 @@ class Call:
         self.framing: Framing | None = None  # until the head has been encoded
         self.keep_alive = False
         self.complete = False  # nothing comes after what next_output returned last
-        self.span: FileSpan | None = None  # comes next, after its head
+        self.span: FileSpan | None = None  # comes next, its head was given out
         self.wire = 0  # bytes that were handed to the kernel; counted by the connection
         self.overhead = 0  # how many bytes of the answer so far are not its body's
         self._cut_short = False  # a write() failed in the middle
         self._iterable: Iterable[bytes] | None = None
-        self._output: Iterator[bytes | FileSpan] | None = None
+        self._output: Iterator[bytes] | None = None
         self._remaining: int | None = None  # of the declared length
 
     @property
@@ -134,6 +134,8 @@ class Call:
         try:
             if self._output is not None:
                 return next(self._output, None)
+            if self.span is not None:
+                return self._take_span()
             return None if self.complete else self._begin()
         except CutShortError:
             raise
@@ -234,8 +236,7 @@ class Call:
             elif type(result) is FileWrapper and self._channel.sends_files:
                 span = span_of(result, None if self.head is None else self.head.content_length)
                 if span is not None:
-                    self._output = self._file(span)
-                    return next(self._output)
+                    return self._before(span)
         self._output = self._pieces(result)
         return next(self._output, None)
 
@@ -248,17 +249,19 @@ class Call:
         head = self._encode_head(length)
         return head if self.framing is _NO_BODY else head + body
 
-    def _file(self, span: FileSpan) -> Iterator[bytes | FileSpan]:
+    def _before(self, span: FileSpan) -> bytes:
+        """Return the head, and keep *span* to come next."""
         head = self._encode_head(span.remaining)
-        if self.framing is not _NO_BODY and span.remaining:
-            self.span = span
-            yield head
-            self.span = None
+        if self.framing is _NO_BODY or not span.remaining:
             self.complete = True
-            yield span
         else:
-            self.complete = True
-            yield head
+            self.span = span
+        return head
+
+    def _take_span(self) -> FileSpan | None:
+        span, self.span = self.span, None
+        self.complete = True
+        return span
 
     def _pieces(self, result: Iterable[bytes]) -> Iterator[bytes]:
         head = b""

@@ -1,26 +1,24 @@
-"""Listening sockets: from what `--bind` says to sockets that accept.
+"""Listening sockets: from bind addresses to sockets that accept.
 
-`parse_bind` reads one address and does no I/O. `open_listeners` opens all of them or none. An
-address that means several sockets (`:PORT` is IPv4 and IPv6, a name may have several addresses)
-gets one port number for all of them; with port 0 the system picks it for the first, and another is
-tried when it is taken for the next. Everything is bound before anything listens, so that a failing
-start has refused nobody.
+`open_listeners` opens all of them or none. An address that means several sockets (`:PORT` is IPv4
+and IPv6, a name may have several addresses) gets one port number for all of them; with port 0 the
+system picks it for the first, and another is tried when it is taken for the next. Everything is
+bound before anything listens, so that a failing start has refused nobody.
 
 Not known here: what is spoken on the sockets. A TLS context is only carried along.
 """
 
 import errno
 import os
-import re
 import select
 import socket
 import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import after_fork
+from .addresses import Address, Descriptor, TcpAddress, UnixAddress
 
 if TYPE_CHECKING:
     import ssl
@@ -33,31 +31,8 @@ _PORT_TRIES = 64
 _NO_SUCH_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL})
 
 
-class AddressError(ValueError):
-    """A bind address that means nothing; the text is one line."""
-
-
 class BindError(Exception):
     """An address that cannot be listened on; the text is one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class TcpAddress:
-    host: str  # "": all interfaces, IPv4 and IPv6
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
-    path: str  # "@name" for Linux's abstract namespace
-
-
-@dataclass(frozen=True, slots=True)
-class Descriptor:
-    number: int
-
-
-Address = TcpAddress | UnixAddress | Descriptor
 
 
 class Listener:
@@ -129,58 +104,6 @@ class Listener:
             with suppress(OSError):  # closed already
                 self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
-
-
-def parse_bind(text: str) -> Address:
-    """Read one bind address. Raises AddressError."""
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if path in ("", "@") or "\0" in path:
-            raise AddressError(f"bind address {text!r}: no path after unix:")
-        return UnixAddress(path)
-    if text.startswith("fd://"):
-        number = text.removeprefix("fd://")
-        if not (number.isascii() and number.isdigit() and len(number) < 8):
-            raise AddressError(f"bind address {text!r}: no descriptor number after fd://")
-        return Descriptor(int(number))
-    if text.isascii() and text.isdigit():
-        return TcpAddress("", _port(text, text))
-    return _parse_host_and_port(text)
-
-
-_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[\w.~-]+)?)\](?::(.*))?", re.ASCII)
-_NAMED = re.compile(r"([\w.-]*|\*)(?::(.*))?", re.ASCII)
-
-
-def _parse_host_and_port(text: str) -> TcpAddress:
-    if text.count(":") > 1 and not text.startswith("["):
-        raise AddressError(
-            f"bind address {text!r}: an IPv6 address goes in brackets, as in [::1]:8000"
-        )
-    bracketed = _BRACKETED.fullmatch(text)
-    found = bracketed or _NAMED.fullmatch(text)
-    if not found or not text:
-        raise AddressError(
-            f"bind address {text!r} is not HOST:PORT, :PORT, [IPV6]:PORT, unix:PATH or fd://N"
-        )
-    host, port = found[1], found[2]
-    if bracketed and not _is_ipv6(host):
-        raise AddressError(f"bind address {text!r}: {host!r} is not an IPv6 address")
-    return TcpAddress("" if host == "*" else host, 0 if port is None else _port(port, text))
-
-
-def _port(text: str, bind: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
-        raise AddressError(f"bind address {bind!r}: {text!r} is not a port from 0 to 65535")
-    return int(text)
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-    except OSError:
-        return False
-    return True
 
 
 def open_listeners(

@@ -78,9 +78,8 @@ class Loop:
         self.crowded = False
         self._max_connections = max_connections
         self._crew = crew = Crew(options.threads, self._lead, self._give_back)
-        # What connections ask of the threads
+        # What connections ask of the threads, for every call
         self.run_call, self.aside = crew.run_call, crew.aside
-        self.may_upload, self.uploading = crew.may_upload, crew.uploading
         # The leader's
         self._epoll = select.epoll()
         self._doors = Doors(listeners, gateway, self._epoll, shared=options.multiprocess)
@@ -117,6 +116,12 @@ class Loop:
         os.eventfd_write(self._wake, 1)
 
     # What connections ask (runner.Runner), beside what the threads do for them
+
+    def may_upload(self) -> bool:
+        return self._crew.may_upload()
+
+    def uploading(self, change: int) -> None:
+        self._crew.uploading(change)
 
     def again(self, connection: Connection) -> None:
         if connection.due:

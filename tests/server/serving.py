@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from app.server.listeners import open_listeners, parse_bind
+from app.server.addresses import parse_bind
+from app.server.listeners import open_listeners
 from app.server.options import ServerOptions
 from app.server.server import Server
 

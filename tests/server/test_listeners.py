@@ -13,17 +13,15 @@ from typing import Any
 
 import pytest
 
-from app.server.listeners import (
+from app.server.addresses import (
     Address,
     AddressError,
-    BindError,
     Descriptor,
-    Listener,
     TcpAddress,
     UnixAddress,
-    open_listeners,
     parse_bind,
 )
+from app.server.listeners import BindError, Listener, open_listeners
 
 PARSED: list[tuple[str, Address]] = [
     ("127.0.0.1:8000", TcpAddress("127.0.0.1", 8000)),
@@ -240,7 +238,8 @@ def test_a_path_that_another_server_has_taken_over_is_left_to_it(tmp_path: Path)
 
 FORKED = """
 import os, sys
-from app.server.listeners import UnixAddress, open_listeners
+from app.server.addresses import UnixAddress
+from app.server.listeners import open_listeners
 [listener] = open_listeners([UnixAddress(sys.argv[1])], backlog=1)
 if pid := os.fork():
     os.waitpid(pid, 0)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.server.listeners import open_listeners, parse_bind
+from app.server.addresses import parse_bind
+from app.server.listeners import open_listeners
 from app.server.tls import TlsError, load_context, reload
 from tests.end_to_end.servers import LiveServer, started
 from tests.server.certificates import Certificate, make_certificate
