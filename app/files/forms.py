@@ -33,7 +33,8 @@ class Forms:
             self._want(file)
         coding = choose(accept_encoding, file.order)
         if coding == IDENTITY:
-            return file
+            is_final = file.has_all_forms or choose(accept_encoding, _ALL) == IDENTITY
+            return file if is_final or not _may_be_compressed(file) else file.interim()
         if coding is None:
             return self._made_now(file, accept_encoding)
         form = file.forms[coding]
