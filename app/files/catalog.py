@@ -217,6 +217,7 @@ class Catalog:
     def add_forms(self, file: StaticFile, forms: list[StaticFile]) -> StaticFile:
         """Return *file* with more forms, and hold it so, unless another version is held by now."""
         other = file.with_forms([*file.forms.values(), *forms])
+        other.has_all_forms = True
         if self._held.get(file.held_as) is file:
             self._held.put(file.held_as, other)
         return other
@@ -283,7 +284,7 @@ class Catalog:
         if forms == dict(file.forms):
             return file, may_hold
         file = file.with_forms(list(forms.values()))
-        file.wanted = False
+        file.wanted = file.has_all_forms = False
         return file, may_hold
 
     def _describe(self, root: RootDirectory, place: "_Place") -> tuple[StaticFile, bool]:

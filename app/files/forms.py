@@ -33,7 +33,8 @@ class Forms:
             self._want(file)
         coding = choose(accept_encoding, file.order)
         if coding == IDENTITY:
-            return file
+            is_final = file.has_all_forms or choose(accept_encoding, _ALL) == IDENTITY
+            return file if is_final or not _may_be_compressed(file) else file.interim()
         if coding is None:
             return self._made_now(file, accept_encoding)
         form = file.forms[coding]
@@ -44,33 +45,39 @@ class Forms:
 
     def _want(self, file: StaticFile) -> None:
         file.wanted = True
-        if _may_be_compressed(file) and not self._compressor.submit(partial(self._make, file)):
+        if _may_be_compressed(file) and not self._compressor.submit(
+            partial(self._make_later, file)
+        ):
             file.wanted = False
 
+    def _make_later(self, file: StaticFile) -> None:
+        with suppress(OSError, FileReplacedError):
+            self._make(file)
+
     def _made_now(self, file: StaticFile, accept_encoding: str) -> StaticFile | None:
-        """For a client that does not take the file as it is, and so cannot wait."""
+        """For a client that does not take the file as it is, and so cannot wait.
+
+        Raises FileReplacedError and OSError.
+        """
         if not _may_be_compressed(file) or choose(accept_encoding, _ALL) is None:
             return None
-        made = self._make(file) or file
+        made = self._make(file)
         coding = choose(accept_encoding, made.order)
         return made.forms[coding] if coding else None
 
-    def _make(self, file: StaticFile) -> StaticFile | None:
-        """Compress *file* in all codings that it does not have yet; None when it has changed
-        meanwhile.
+    def _make(self, file: StaticFile) -> StaticFile:
+        """Return *file* in all codings that it does not have yet.
+
+        Raises FileReplacedError and OSError.
         """
-        with suppress(OSError, FileReplacedError):
-            content = self._catalog.read(file)
-            levels = {
-                coding: level
-                for coding, level in compression.QUICK.items()
-                if coding not in file.forms
-            }
-            made = compression.forms(content, levels)
-            return self._catalog.add_forms(
-                file, [file.coded(coding, form) for coding, form in made.items()]
-            )
-        return None
+        content = self._catalog.read(file)
+        levels = {
+            coding: level for coding, level in compression.QUICK.items() if coding not in file.forms
+        }
+        made = compression.forms(content, levels)
+        return self._catalog.add_forms(
+            file, [file.coded(coding, form) for coding, form in made.items()]
+        )
 
 
 def _may_be_compressed(file: StaticFile) -> bool:

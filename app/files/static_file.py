@@ -15,11 +15,13 @@ from .version import Version, digest_of
 #: in several forms.
 _OVERHEAD = 2048
 _PATHS = 6
+#: Seconds for which a shared cache keeps a file as it is when a coded form is about to be made.
+_INTERIM_AGE = 10
 
 
 class StaticFile:
-    """A regular file below the root, or a coded form of it; never changed, `verified`, `asked` and
-    `wanted` apart.
+    """A regular file below the root, or a coded form of it; never changed but for what the store
+    and the forms note in it.
 
     `content` has the bytes of a small file; a larger one is opened for each body. `forms` are the
     file's other forms by coding, and `order` all codings, the shortest form first. Shared between
@@ -27,6 +29,7 @@ class StaticFile:
     """
 
     __slots__ = (
+        "_is_interim",
         "_name",
         "_policy",
         "asked",
@@ -36,6 +39,7 @@ class StaticFile:
         "etag",
         "fields",
         "forms",
+        "has_all_forms",
         "held_as",
         "is_compressible",
         "key",
@@ -98,12 +102,17 @@ class StaticFile:
         self.verified = ""  # the Date at which the file was last seen to lie inside the root
         self.asked = False  # for the store
         self.wanted = False  # whether its coded forms have been asked for
+        self.has_all_forms = False  # whether all that are worth it have been made
+        self._is_interim = False
         self._make_fields()
 
     def _make_fields(self) -> None:
         policy, name = self._policy, self._name
         self.vary: Fields = [("Vary", "Accept-Encoding")] if self.is_compressible else []
-        common = [("ETag", self.etag), ("Cache-Control", policy.cache_control_of(name)), *self.vary]
+        cache_control = policy.cache_control_of(name)
+        if self._is_interim and "max-age" in cache_control:
+            cache_control += f", s-maxage={_INTERIM_AGE}"
+        common = [("ETag", self.etag), ("Cache-Control", cache_control), *self.vary]
         self.not_modified_fields: Fields = policy.fields_of(name, common)
         fields = [("Content-Type", self.media_type)]
         if self.modified is not None:
@@ -129,6 +138,13 @@ class StaticFile:
         )
         alone = self.weight - sum(form.weight for form in self.forms.values())
         other.weight = alone + sum(form.weight for form in forms)
+        return other
+
+    def interim(self) -> "StaticFile":
+        """Return the file as it is sent until its coded forms are made: not to be kept for long."""
+        other = copy(self)
+        other._is_interim = True
+        other._make_fields()
         return other
 
     def unpacked(self, content: bytes) -> "StaticFile":

@@ -58,7 +58,7 @@ class Connection:
     def close(self) -> None:
         self._socket.close()
 
-    def get(self, target: str, accepted: str) -> tuple[str, int]:
+    def get(self, target: str, accepted: str, status: int = 200) -> tuple[str, int]:
         """Return the coding of the answer, and the bytes of its body."""
         field = f"Accept-Encoding: {accepted}\r\n" if accepted else ""
         self._socket.sendall(f"GET {target} HTTP/1.1\r\nHost: h\r\n{field}\r\n".encode())
@@ -67,7 +67,7 @@ class Connection:
             data += self._socket.recv(1 << 17)
         head, _, body = data.partition(b"\r\n\r\n")
         lines = head.decode("latin-1").lower().split("\r\n")
-        assert " 200 " in lines[0], lines[0]
+        assert f" {status} " in lines[0], lines[0]
         fields = dict(line.split(": ", 1) for line in lines[1:])
         length = int(fields["content-length"]) if "content-length" in fields else -1
         have = len(body)

@@ -150,6 +150,22 @@ def test_no_coding_is_taken_for_another(place: Place) -> None:
     assert codings == CODINGS[place.proxy]
 
 
+def test_what_was_sent_before_its_forms_were_made_is_not_kept(root: Path, tmp_path: Path) -> None:
+    with (
+        running(BUILTIN, root=root, TALLY_MAX_AGE="3600") as server,
+        PROXIES["nginx"](server.port, tmp_path) as port,
+    ):
+        answer = fetch(port, "/page.html", [("Accept-Encoding", "br")])
+        assert (answer.body, answer["cache-status"]) == (PAGE, "MISS")
+        assert fetch(port, "/page.html", [("Accept-Encoding", "br")])["cache-status"] == "HIT"
+
+        def coding() -> str:
+            answer = fetch(port, "/page.html", [("Accept-Encoding", "br")])
+            return dict(answer.fields).get("content-encoding", "")
+
+        wait_until(lambda: coding() == "br", timeout=40, message="the form in br")
+
+
 @pytest.mark.parametrize("accepted", [None, "gzip, br"])
 def test_parts_fit_together(place: Place, accepted: str | None) -> None:
     fields = [] if accepted is None else [("Accept-Encoding", accepted)]

@@ -19,7 +19,11 @@ from tests.waiting import wait_until
 
 HOME = Path(__file__).parent
 PAGE = (HOME.parent.parent / "www" / "guide" / "http.html").read_bytes()
-SCRIPT = PAGE * (70_000 // len(PAGE) + 1)  # longer than what is held as it is
+# Longer than what is held as it is
+SCRIPT = b"".join(
+    b"const value%d = compute(%d, 'item %d');\n" % (n, n * 7919 % 1000, n * 31 % 977)
+    for n in range(2500)
+)
 STYLE = b"body { color: black; }\n" * 200
 PICTURE = os.urandom(5000)
 OLD = 1_700_000_000

@@ -1,5 +1,6 @@
 """What is held in memory: bounded, only what exists, and never a mixture of two versions."""
 
+import gzip
 import itertools
 import os
 import threading
@@ -8,6 +9,8 @@ import tracemalloc
 import pytest
 
 from app.files import FileApplication
+from app.files.policy import Policy
+from app.files.static_file import StaticFile
 from tests.programs import is_thorough
 
 from .conftest import RecordingCounter, Site, wait_until
@@ -193,3 +196,54 @@ def test_a_file_that_is_asked_for_once_in_a_while_is_compressed(
 
     assert not is_coded()
     wait_until(is_coded)
+
+
+def test_a_file_that_is_replaced_while_it_is_compressed_is_looked_up_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put("page.html", b"old text " * 10_000)
+    read = site.app._catalog.read
+
+    def replace_first(file: StaticFile) -> bytes:
+        monkeypatch.undo()
+        site.put("page.html", b"new text " * 10_000)
+        return read(file)
+
+    monkeypatch.setattr(site.app._catalog, "read", replace_first)
+    reply = site.get("/page.html", HTTP_ACCEPT_ENCODING="gzip, identity;q=0")
+    assert (reply.status, gzip.decompress(reply.body)) == (200, b"new text " * 10_000)
+
+
+def test_a_shared_cache_does_not_keep_what_will_soon_be_sent_in_a_coding(site: Site) -> None:
+    site.put("page.html", b"text " * 200)
+    site.put("noise.txt", os.urandom(1000))
+    site.put("short.txt", b"text")
+    site.put("picture.png", b"text " * 200)
+    app = site.application(policy=Policy(max_age=60))
+    site.settle()
+
+    def cache_control(name: str, accepted: str) -> str:
+        reply = site.get(f"/{name}", app=app, HTTP_ACCEPT_ENCODING=accepted)
+        not_modified = site.get(
+            f"/{name}",
+            app=app,
+            HTTP_ACCEPT_ENCODING=accepted,
+            HTTP_IF_NONE_MATCH=reply.fields["ETag"],
+        )
+        assert not_modified.fields["Cache-Control"] == reply.fields["Cache-Control"] or (
+            not_modified.status == 200
+        )
+        return reply.fields["Cache-Control"]
+
+    interim, final = "public, max-age=60, s-maxage=10", "public, max-age=60"
+    assert cache_control("page.html", "identity") == final
+    assert site.get("/page.html", app=app).fields["Cache-Control"] == final
+    assert cache_control("page.html", "gzip") in (interim, final)
+    for name in ("short.txt", "picture.png"):
+        assert cache_control(name, "gzip") == final
+    for name in ("page.html", "noise.txt"):
+        wait_until(lambda name=name: cache_control(name, "gzip") == final)  # type: ignore[misc]
+    fresh = site.application(policy=Policy(max_age=60))
+    first = site.get("/page.html", app=fresh, HTTP_ACCEPT_ENCODING="gzip")
+    assert first.fields["Cache-Control"] == interim
+    assert site.get("/page.html", HTTP_ACCEPT_ENCODING="gzip").fields["Cache-Control"] == "no-cache"

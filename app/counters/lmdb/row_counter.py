@@ -284,7 +284,7 @@ class RowCounter:
     def _site_brought_up(
         self, rows: Rows, value: bytes | None, is_access: bool, in_site: int
     ) -> int:
-        """Return the site's row to which *in_site* may be added, whatever its hour and last access."""
+        """Return the site's row to which *in_site* may be added, whatever its hour."""
         if value is not None and not is_site_row(value):
             set_aside(rows, SITE, value)
             value = None
