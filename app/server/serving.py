@@ -121,7 +121,8 @@ class ServingProcess:
 
     def _load(self) -> "WSGIApplication":
         # The interpreter drops, with a traceback, what is raised while it runs a finalizer or a
-        # weak reference's callback, such as those of imports. SystemExit is then raised here once more.
+        # weak reference's callback, such as those of imports. SystemExit is then raised here once
+        # more.
         former = sys.unraisablehook
 
         def tell_unless_stopped(dropped: "UnraisableHookArgs") -> None:

@@ -166,13 +166,13 @@ def test_processes(
     shared_url: str, open_shared: Open, tmp_path: Path, processes: int, threads: int
 ) -> None:
     command = [sys.executable, "-m", "tests.counters.counting_process", shared_url, str(tmp_path / "journal"),
-               "100", str(threads), "/a", "/b"]  # fmt: skip
+               "60", str(threads), "/a", "/b"]  # fmt: skip
     running = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)
     ]
     lines = [line for process in running for line in process.communicate()[0].splitlines()]
     assert [process.returncode for process in running] == [0] * processes
-    total = processes * threads * 50
+    total = processes * threads * 30
     numbers = numbers_of(lines)
     assert {path: sorted(seen) for path, seen in numbers.items()} == {
         "/a": list(range(1, total + 1)),

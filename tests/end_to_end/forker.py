@@ -17,31 +17,25 @@ import traceback
 from contextlib import suppress
 from typing import Any
 
+HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MOST_DESCRIPTORS = 32
-
-
-#: What gunicorn imports, and of the library what the application imports. Its own modules are left:
-#: each worker imports them for itself.
-FOR_GUNICORN = (
-    "gunicorn.app.wsgiapp",
-    "gunicorn.arbiter",
-    "gunicorn.workers.gthread",
-    "argparse",
-    "dataclasses",
-    "email.utils",
-    "logging",
-    "secrets",
-    "typing",
-)
 
 
 def prepare(program: str) -> None:
     """Import what every server of this kind imports; nothing is begun by that."""
-    if program == "run_builtin.py":
-        runpy.run_path(program, run_name="run_builtin")["load"]("main")
+    load = runpy.run_path(os.path.join(HOME, "run_builtin.py"), run_name="run_builtin")["load"]
+    load("wsgi")
+    if os.path.basename(program) == "run_builtin.py":
+        load("main")
+        # The one module that reads the environment when it is imported.
+        del sys.modules["tally_server.wsgi"], sys.modules["tally_server"].wsgi
         return
-    for name in FOR_GUNICORN:
+    for name in ("gunicorn.app.wsgiapp", "gunicorn.arbiter", "gunicorn.workers.gthread"):
         importlib.import_module(name)
+    # Each worker imports the application's modules for itself; what they import stays, and so do
+    # the patterns that they compile.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tally_server"]:
+        del sys.modules[name]
 
 
 def serve_requests(requests: socket.socket, program: str) -> None:
@@ -81,6 +75,7 @@ def watch(request: dict[str, Any], descriptors: list[int], program: str) -> None
         take_descriptors(places)
         os.environ.clear()
         os.environ.update(request["environ"])
+        os.chdir(request["directory"])
         run(program, request["arguments"])
     for descriptor in (stdout, stderr, *inherited):
         os.close(descriptor)  # their ends are to be seen when the server has ended

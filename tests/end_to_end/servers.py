@@ -12,7 +12,7 @@ from threading import Thread
 from typing import IO
 
 from tests.end_to_end.starts import HOME as HOME
-from tests.end_to_end.starts import start
+from tests.end_to_end.starts import AnyProcess, start
 from tests.waiting import wait_until
 
 BUILTIN = "builtin"
@@ -104,9 +104,9 @@ def _gather(stream: IO[bytes], lines: list[str]) -> None:
         )
 
 
-def workers_of(server: LiveServer, master: int | None = None) -> set[int]:
+def workers_of(server: "LiveServer | AnyProcess", master: int | None = None) -> set[int]:
     """Return the worker processes of *master* (the server's own, unless it is given)."""
-    pid = master or server.process.pid
+    pid = master or (server.process if isinstance(server, LiveServer) else server).pid
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 

@@ -83,7 +83,7 @@ class _Forker:
             self._process = subprocess.Popen(
                 [sys.executable, Path(__file__).with_name("forker.py"), str(theirs.fileno()), program],
                 cwd=HOME,
-                env={name: os.environ[name] for name in os.environ if name != "PYTEST_CURRENT_TEST"},
+                env=_clean_environ(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,  # as the servers' are; their streams are made before the fork
                 stderr=subprocess.PIPE,
@@ -93,12 +93,21 @@ class _Forker:
         atexit.register(self._close)
 
     def start(
-        self, arguments: Sequence[str], environ: Mapping[str, str], inherited: Sequence[int]
+        self,
+        arguments: Sequence[str],
+        environ: Mapping[str, str],
+        inherited: Sequence[int],
+        directory: Path,
     ) -> ForkedProcess:
         pipes = [os.pipe() for _ in range(3)]
         theirs = [writing for _, writing in pipes]
         request = json.dumps(
-            {"arguments": [*arguments], "environ": {**environ}, "inherited": [*inherited]}
+            {
+                "arguments": [*arguments],
+                "environ": {**environ},
+                "inherited": [*inherited],
+                "directory": os.fspath(directory),
+            }
         ).encode()
         with self._lock:
             descriptors = array.array("i", [*theirs, *inherited])
@@ -111,34 +120,41 @@ class _Forker:
 
     def _close(self) -> None:
         self._socket.close()
-        self._process.communicate()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()  # not read to the end: a server that a test left behind may hold it, too
+        self._process.wait(10)
 
+
+AnyProcess = subprocess.Popen[bytes] | ForkedProcess
 
 _forkers: dict[str, _Forker] = {}
 
 
 def start(
     command: Sequence[str], environ: Mapping[str, str], inherited: Sequence[int], directory: Path
-) -> "subprocess.Popen[bytes] | ForkedProcess":
+) -> AnyProcess:
     """Start *command* in a session of its own, with pipes for what it prints; *environ* is added to
     the environment that servers have under test.
     """
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TALLY_", "GUNICORN_", "PYTEST_"))
-    }
-    everything = {**clean, **environ}
     program, arguments = _forkable(command)
-    is_as_here = directory == HOME and all(name.startswith("TALLY_") for name in environ)
+    is_as_here = all(name.startswith("TALLY_") for name in environ)
     if program and is_as_here and "PYTEST_CURRENT_TEST" in os.environ and not is_thorough():
         if program not in _forkers:
             _forkers[program] = _Forker(program)
-        return _forkers[program].start(arguments, everything, inherited)
+        everything = {**_clean_environ(), **environ}
+        return _forkers[program].start(arguments, everything, inherited, directory)
+    return start_anew(command, environ, inherited, directory)
+
+
+def start_anew(
+    command: Sequence[str], environ: Mapping[str, str], inherited: Sequence[int], directory: Path
+) -> "subprocess.Popen[bytes]":
+    """Start *command* as `start` does, but by an interpreter of its own."""
     return subprocess.Popen(
         command,
         cwd=directory,
-        env=everything,
+        env={**_clean_environ(), **environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -147,10 +163,18 @@ def start(
     )
 
 
+def _clean_environ() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TALLY_", "GUNICORN_", "PYTEST_"))
+    }
+
+
 def _forkable(command: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Return the program that *command* runs, "" for one that has no forker, and its arguments."""
-    if [*command[:2]] == [sys.executable, "run_builtin.py"]:
-        return "run_builtin.py", command[2:]
+    if command[0] == sys.executable and command[1] in ("run_builtin.py", f"{HOME}/run_builtin.py"):
+        return command[1], command[2:]
     if command[0] == os.path.join(os.path.dirname(sys.executable), "gunicorn"):
         return command[0], command[1:]
     return "", ()

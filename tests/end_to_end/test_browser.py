@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from app.options import DEFAULT_ROOT
 from tests.end_to_end.browser import chromium
 from tests.end_to_end.servers import BUILTIN, LiveServer, running
@@ -58,6 +60,7 @@ def test_the_first_page_and_all_it_needs(tmp_path: Path) -> None:
     assert [answer for answer in answers if answer[1] >= 400] == []
 
 
+@pytest.mark.slow
 def test_seeking_asks_for_ranges(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()

@@ -106,8 +106,17 @@ def any_left(group: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("closed", ["0<&- 1>&- 2>&-", "1>&-", "2>&-"])
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("closed", "workers"),
+    [
+        ("0<&- 1>&- 2>&-", "1"),
+        ("0<&- 1>&- 2>&-", "2"),
+        ("1>&-", "1"),
+        ("2>&-", "1"),
+        pytest.param("1>&-", "2", marks=pytest.mark.slow),
+        pytest.param("2>&-", "2", marks=pytest.mark.slow),
+    ],
+)
 def test_closed_standard_streams(closed: str, workers: str, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a.txt").write_text("a")
