@@ -239,7 +239,8 @@ def test_a_batch_changes_nothing_or_everything(
 ) -> None:
     redis, entries = refusing_redis, BATCHES[batch]
     refuse, allow = REFUSALS[refusal]
-    store = RedisStore(f"unix://counting:secret@{redis.path}")
+    # A reply that comes late would look like a refusal.
+    store = RedisStore(f"unix://counting:secret@{redis.path}", timeout=5.0)
 
     def begin() -> None:
         redis.ask("FLUSHALL")

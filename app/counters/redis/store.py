@@ -33,7 +33,7 @@ from .server import ANSWER_SECONDS, RemoteAwayError, RemoteRefusedError, Server
 
 #: So many files of the old format are converted in one step; some milliseconds of the server's
 #: time.
-_AT_ONCE = 500
+_AT_ONCE = 200
 
 
 class RedisStore:
