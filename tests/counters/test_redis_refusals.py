@@ -39,15 +39,11 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
         counter.close()
 
 
-def stored(url: str) -> dict[str, object]:
+def contents_of(store: RedisStore) -> dict[str, object]:
     """Return everything that is kept of files and of the site."""
-    store = RedisStore(url, clock=lambda: 200_000.0, kept_seconds=0)
-    try:
-        site, records = store.contents()
-        ranked = [(row.path, row.rank, row.tally) for row in store.ranked().rows]
-        return {"site": site, "files": dict(records), "ranked": ranked, "totals": store.totals()}
-    finally:
-        store.close()
+    site, records = store.contents()
+    ranked = [(row.path, row.rank, row.tally) for row in store.ranked().rows]
+    return {"site": site, "files": dict(records), "ranked": ranked, "totals": store.totals()}
 
 
 class Relay:
@@ -241,18 +237,19 @@ def test_a_batch_changes_nothing_or_everything(
     refuse, allow = REFUSALS[refusal]
     # A reply that comes late would look like a refusal.
     store = RedisStore(f"unix://counting:secret@{redis.path}", timeout=5.0)
+    reader = RedisStore(redis.url, timeout=5.0, clock=lambda: 200_000.0, kept_seconds=0)
 
     def begin() -> None:
         redis.ask("FLUSHALL")
         redis.ask(*ALL_RIGHTS)
-        stored(redis.url)  # makes it a store of this format
+        reader.check()  # makes it a store of this format
         if "a text" not in refusal:
             store.apply("before", 1, [("full", "/f", "1", "86400")])
 
     begin()
-    before = stored(redis.url)
+    before = contents_of(reader)
     store.apply("w", 1, entries)
-    expected = stored(redis.url)
+    expected = contents_of(reader)
     for writer in ("w", "before"):  # one that is new, and one that is known
         begin()
         redis.ask(*refuse)
@@ -262,11 +259,12 @@ def test_a_batch_changes_nothing_or_everything(
                 store.apply(writer, first, entries)
             except (RemoteAwayError, RemoteRefusedError):
                 if "a text" not in refusal:
-                    assert stored(redis.url) == before
+                    assert contents_of(reader) == before
         redis.ask(*allow)
         store.apply(writer, first, entries)  # as the courier will
-        assert stored(redis.url) == expected
+        assert contents_of(reader) == expected
     store.close()
+    reader.close()
 
 
 @pytest.mark.parametrize("rights", [name for name in REFUSALS if name.startswith(("-", "no key"))])
