@@ -1,6 +1,7 @@
 """Brings to the remote store what journals hold.
 
 That is what dead processes left, finished writers, and journals of the same store's other names.
+
 A store may get another name (`localhost` for `127.0.0.1`), and each name has a directory of its
 own. Beside a journal lies the id of its store, once that is known: what waits for the same store is
 delivered, whatever the name.

@@ -16,7 +16,7 @@ class Held:
 
     @property
     def missed(self) -> tuple[int, int]:
-        """Accesses and ends of transfers that were not counted, and that the store does not know."""
+        """Accesses and ends of transfers that went uncounted, unknown to the store so far."""
         return self._missed
 
     def answered(self, status: int) -> None:

@@ -1,7 +1,7 @@
 """Counts of every host behind a load balancer, in Redis or Valkey.
 
-Here is what is asked of the server, and nothing else.
-Who asks is `sender.py`, which keeps what the server does not take.
+Here is what is asked of the server, and nothing else. Who asks is `sender.py`, which keeps what the
+server does not take.
 """
 
 from collections.abc import Callable, Iterable, Sequence
