@@ -24,7 +24,7 @@ NAMES = ("clients", "downloads", "total_requests", "unique_requests")
 
 @pytest.fixture
 def store(redis_server: RedisServer) -> Iterator[RedisStore]:
-    opened = RedisStore(redis_server.url, clock=Clock(), kept_seconds=0)
+    opened = RedisStore(redis_server.url, timeout=5.0, clock=Clock(), kept_seconds=0)
     yield opened
     opened.close()
 

@@ -55,7 +55,9 @@ def program(redis_server: RedisServer) -> Iterator[Format1Program]:
 
 @pytest.fixture
 def store(redis_server: RedisServer) -> Iterator[RedisStore]:
-    opened = RedisStore(redis_server.url, clock=lambda: TODAY * DAY + 5, kept_seconds=0)
+    opened = RedisStore(
+        redis_server.url, timeout=5.0, clock=lambda: TODAY * DAY + 5, kept_seconds=0
+    )
     yield opened
     opened.close()
 

@@ -39,15 +39,11 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
         counter.close()
 
 
-def stored(url: str) -> dict[str, object]:
+def contents_of(store: RedisStore) -> dict[str, object]:
     """Return everything that is kept of files and of the site."""
-    store = RedisStore(url, clock=lambda: 200_000.0, kept_seconds=0)
-    try:
-        site, records = store.contents()
-        ranked = [(row.path, row.rank, row.tally) for row in store.ranked().rows]
-        return {"site": site, "files": dict(records), "ranked": ranked, "totals": store.totals()}
-    finally:
-        store.close()
+    site, records = store.contents()
+    ranked = [(row.path, row.rank, row.tally) for row in store.ranked().rows]
+    return {"site": site, "files": dict(records), "ranked": ranked, "totals": store.totals()}
 
 
 class Relay:
@@ -239,20 +235,21 @@ def test_a_batch_changes_nothing_or_everything(
 ) -> None:
     redis, entries = refusing_redis, BATCHES[batch]
     refuse, allow = REFUSALS[refusal]
-    store = RedisStore(f"unix://counting:secret@{redis.path}")
-    reader = RedisStore(redis.url)
+    # A reply that comes late would look like a refusal.
+    store = RedisStore(f"unix://counting:secret@{redis.path}", timeout=5.0)
+    reader = RedisStore(redis.url, timeout=5.0, clock=lambda: 200_000.0, kept_seconds=0)
 
     def begin() -> None:
         redis.ask("FLUSHALL")
         redis.ask(*ALL_RIGHTS)
-        stored(redis.url)  # makes it a store of this format
+        reader.check()  # makes it a store of this format
         if "a text" not in refusal:
             store.apply("before", 1, [("full", "/f", "1", "86400")])
 
     begin()
-    before = reader.counts()
+    before = contents_of(reader)
     store.apply("w", 1, entries)
-    expected = reader.counts()
+    expected = contents_of(reader)
     for writer in ("w", "before"):  # one that is new, and one that is known
         begin()
         redis.ask(*refuse)
@@ -262,10 +259,10 @@ def test_a_batch_changes_nothing_or_everything(
                 store.apply(writer, first, entries)
             except (RemoteAwayError, RemoteRefusedError):
                 if "a text" not in refusal:
-                    assert reader.counts() == before
+                    assert contents_of(reader) == before
         redis.ask(*allow)
         store.apply(writer, first, entries)  # as the courier will
-        assert reader.counts() == expected
+        assert contents_of(reader) == expected
     store.close()
     reader.close()
 

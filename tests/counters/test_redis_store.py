@@ -39,7 +39,7 @@ class BreakingStore(RedisStore):
 
 @pytest.fixture
 def store(redis_server: RedisServer) -> Iterator[RedisStore]:
-    opened = RedisStore(redis_server.url, kept_seconds=0)
+    opened = RedisStore(redis_server.url, timeout=5.0, kept_seconds=0)
     yield opened
     opened.close()
 
@@ -176,8 +176,8 @@ def test_large_numbers_stay_exact(store: RedisStore) -> None:
     large = LIMIT - 10
     tally = Tally.of(accesses=large, own=large - 1, sent_bytes=large)
     store.add([("/f", FileRecord(tally, 1, DAY, {1: tally})), ("/g", FileRecord())])
-    assert store.apply("w", 1, [("full", "/f", "people 3", str(DAY))]) == [large + 1]
-    assert store.apply("w", 1, [("full", "/f", "people 3", str(DAY))]) == [large + 1]
+    assert store.apply("w", 1, [("full", "/f", "people 3 0", str(DAY))]) == [large + 1]
+    assert store.apply("w", 1, [("full", "/f", "people 3 0", str(DAY))]) == [large + 1]
     record = files_of(store)["/f"]
     assert record.total == record.days[1] == tally + Tally.of(accesses=1, sent_bytes=3)
     assert [row.tally.accesses for row in store.ranked().rows] == [large + 1, 0]
@@ -216,7 +216,7 @@ def test_a_list_is_kept_for_a_while(redis_server: RedisServer) -> None:
     first = store.ranked("bytes")
     directory = store.directory("/")
     now[0] += 1
-    store.apply("w", 2, [("full", "/g", "people 3", str(20_000 * DAY))])
+    store.apply("w", 2, [("full", "/g", "people 3 0", str(20_000 * DAY))])
     again = store.ranked("bytes")
     assert (again, again.as_of) == (first, 20_000 * DAY), "as of the moment that it says"
     assert store.directory("/") == directory

@@ -14,7 +14,6 @@ local DOWNLOADED = 2 ^ 24
 local writer, first = ARGV[1], tonumber(ARGV[2])
 local known = redis.call('HGET', writers, writer)
 local last = tonumber(known or '0')
-local now = tonumber(redis.call('TIME')[1])
 local numbers = {}
 local entries = (#ARGV - 2) / 4
 if entries > 0 and first + entries - 1 <= last then
@@ -47,11 +46,7 @@ local function grow(tally, changes)
   end
 end
 local function book_site(at, changes)
-  local hour = floor(at / 3600)
-  grow(of_site, changes)
-  grow(in_table(of_hours, hour), changes)
-  grow(in_table(of_days, floor(at / 86400)), changes)
-  if not newest_hour or hour > newest_hour then newest_hour = hour end
+  grow(in_table(booked, floor(at / 3600)), changes)
 end
 local function book(path, file, at, changes)
   grow(file.total, changes)
@@ -125,9 +120,10 @@ local function count_client(path, file, kind, at, sent, client, enough, changes)
 end
 
 local function words_of(amount)
-  local words = {}
-  for word in string.gmatch(amount, '%S+') do words[#words + 1] = word end
-  return words[1], tonumber(words[2] or '0'), words[3] == '1', words[4], tonumber(words[5] or '0')
+  local word, sent, complete, client, enough =
+    string.match(amount, '^(%S+) (%d+) ([01]) ?(%x*) ?(%d*)$')
+  if not word then return amount, 0, false end
+  return word, tonumber(sent), complete == '1', client ~= '' and client, tonumber(enough) or 0
 end
 
 local function count(kind, path, amount, at)
@@ -247,6 +243,8 @@ redis.call('HSET', writers, writer, format('%.0f', last))
 probe(entries == 0)
 redis.call('HDEL', replies, '')
 redis.call('ZREM', seen, '')
+local now
+if not known or last % 1000 < 1 or entries > 64 then now = tonumber(redis.call('TIME')[1]) end
 if not known then
   local old = redis.call('ZRANGEBYSCORE', seen, '-inf', now - FORGET_AFTER, 'LIMIT', 0, 100)
   for _, name in ipairs(old) do
@@ -255,7 +253,7 @@ if not known then
     redis.call('ZREM', seen, name)
   end
 end
-if not known or last % 1000 < 1 or entries > 64 then redis.call('ZADD', seen, now, writer) end
+if now then redis.call('ZADD', seen, now, writer) end
 if entries == 0 then
   redis.call('HDEL', writers, writer)
   redis.call('ZREM', seen, writer)

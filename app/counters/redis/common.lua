@@ -24,8 +24,9 @@ local floor, format, concat = math.floor, string.format, table.concat
 local files, opened = {}, {}
 -- By key: rows of clients.
 local clients = {}
--- What the site grows by: in all, by hour, by day; answers by status; its first and last access.
-local of_site, of_hours, of_days, of_statuses = {}, {}, {}, {}
+-- What the site grows by: in all, by hour, by day; what is of an hour and so of its day and of all;
+-- answers by status; its first and last access.
+local of_site, of_hours, of_days, booked, of_statuses = {}, {}, {}, {}, {}
 local first_access, last_access
 local newest_hour, detailed_since
 -- What of the old format was used up.
@@ -33,14 +34,15 @@ local used_files, used_days = {}, {}
 local has_old = redis.call('EXISTS', old_files) == 1
 
 local function encode(tally)
-  local text, last = {}, 0
-  for i = 1, NUMBERS do
+  local last = NUMBERS
+  while last > 0 and (tally[last] or 0) == 0 do last = last - 1 end
+  local text = {}
+  for i = 1, last do
     local number = tally[i] or 0
-    if number ~= 0 then last = i end
     -- Lua writes 14 digits of a number by itself.
     text[i] = number < 1e14 and number or format('%.0f', number)
   end
-  return '[' .. concat(text, ',', 1, last) .. ']'
+  return '[' .. concat(text, ',') .. ']'
 end
 
 local function decode(text)
@@ -225,6 +227,12 @@ end
 local site_texts, hour_texts, day_texts, status_texts, forgotten = {}, {}, {}, {}, {}
 
 local function read_site()
+  for hour, tally in pairs(booked) do
+    add(in_table(of_hours, hour), tally)
+    add(in_table(of_days, floor(hour / 24)), tally)
+    add(of_site, tally)
+    if not newest_hour or hour > newest_hour then newest_hour = hour end
+  end
   local kept = redis.call('HMGET', site, 'total', 'first', 'last', 'newest', 'detailed_since')
   local total = decode(kept[1])
   add(total, of_site)
@@ -277,7 +285,6 @@ local function probe(all)
   try(CLIENTS, false)
   if all or next(files) then
     redis.call('ZADD', top, 'XX', 0, '')
-    redis.call('ZREM', top, '')
   end
   if all or next(clients) then redis.call('EXPIRE', CLIENTS, 1) end
   if all then redis.call('HKEYS', MONTH) end

@@ -162,7 +162,8 @@ class JournaledCounter:
         self._up_to_date().reset(paths)
 
     def close(self) -> None:
-        """Deliver what can be delivered now; the rest waits in the journal for another process or
-        the next start.
+        """Deliver what can be delivered now.
+
+        The rest waits in the journal for another process or the next start.
         """
         self._sender.close()

@@ -1,5 +1,6 @@
-"""Brings what journals hold to the remote store: the entries of dead processes, of finished
-writers, of other names.
+"""Brings to the remote store what journals hold.
+
+That is what dead processes left, finished writers, and journals of the same store's other names.
 
 A store may get another name (`localhost` for `127.0.0.1`), and each name has a directory of its
 own. Beside a journal lies the id of its store, once that is known: what waits for the same store is
@@ -34,8 +35,9 @@ class Delivery:
         self._store_id = ""
 
     def deliver_all(self, end: Event) -> None:
-        """Deliver what nobody holds any more, until *end* is set or something fails; that is left
-        to another time.
+        """Deliver what nobody holds any more, until *end* is set.
+
+        When something fails, the rest is left to another time.
         """
         try:
             for journal in (self._journal, *self._of_other_names()):

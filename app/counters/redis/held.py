@@ -16,9 +16,7 @@ class Held:
 
     @property
     def missed(self) -> tuple[int, int]:
-        """Accesses and ends of transfers that were not counted, which the store does not know
-        yet.
-        """
+        """Accesses and ends of transfers that went uncounted, unknown to the store so far."""
         return self._missed
 
     def answered(self, status: int) -> None:

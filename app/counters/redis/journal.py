@@ -1,5 +1,6 @@
-"""Where a host keeps what it counted while the remote store is away, so that killing the server
-loses nothing.
+"""Where a host keeps what it counted while the remote store is away.
+
+So killing the server loses nothing.
 
 One file for each writer, `TOKEN.journal`, which its process holds locked as long as it lives. A
 file that is not locked is a dead process's or a finished one: whoever gets the lock delivers what
@@ -100,8 +101,9 @@ class Journal:
         self._end = Event()
 
     def begin_in_child(self) -> None:
-        """Let go of the parent's files: held here too, they would seem alive when the parent is
-        dead.
+        """Let go of the parent's files.
+
+        Held here too, they would seem alive when the parent is dead.
         """
         held = self._held
         self._begin()
@@ -185,8 +187,9 @@ class Journal:
         self._let_go(writer)
 
     def abandon(self, writer: Writer) -> None:
-        """Leave a writer's entries, all of them on the disk, to whoever comes next, this process
-        too.
+        """Leave a writer's entries, all of them on the disk, to whoever comes next.
+
+        That may be this process, too.
         """
         try:
             if writer.has_waiting and writer.is_open and not writer.lost_power:
@@ -233,8 +236,9 @@ class Journal:
                 self._start_syncing()
 
     def waiting(self, writer: Writer, most: int) -> tuple[int, list[Entry], int]:
-        """Return the first number of up to *most* consecutive entries that are not delivered,
-        these, and their end.
+        """Return up to *most* consecutive entries that are not delivered.
+
+        Before them comes the number of the first, after them their end in the file.
         """
         entries: list[Entry] = []
         first, end = 0, max(writer.delivered, HEADER_SIZE)
@@ -342,8 +346,9 @@ def _line(number: int, entry: Entry) -> bytes:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """Return the lines of *data* with their ends; one that goes on behind a whole piece is left for
-    the next piece.
+    """Return the lines of *data* with their ends.
+
+    One that goes on behind a whole piece is left for the next piece.
     """
     *whole, rest = data.split(b"\n")
     lines = [line + b"\n" for line in whole]

@@ -75,8 +75,9 @@ class Moment(NamedTuple):
 
 
 class RedisReader:
-    """Reads what *server* keeps. With *keep_days*, days before that are not shown. Safe from any
-    thread.
+    """Reads what *server* keeps. Safe from any thread.
+
+    With *keep_days*, days before that are not shown. Lists are kept for *kept_seconds*.
     """
 
     def __init__(
@@ -307,8 +308,9 @@ class RedisReader:
         paths: Sequence[str] = (),
         period: Period | None = None,
     ) -> Moment:
-        """Return the site, the replies to *commands*, and the files with their days of *period*, as
-        of one moment.
+        """Return the site, the replies to *commands*, and the files, as of one moment.
+
+        The files come with their days in the months of *period*.
         """
         months: list[int] = [] if period is None else [*map(month_of, period)]
         asked = {"commands": [_SITE, *commands], "paths": list(paths), "months": months}

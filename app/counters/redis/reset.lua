@@ -33,6 +33,7 @@ end
 read_site()
 redis.call('HSET', site, 'era', redis.call('HGET', site, 'era') or '0')
 probe(false)
+redis.call('ZREM', top, '')
 for path, file in pairs(forgotten_files) do
   files[path] = false
   redis.call('HDEL', records, path)

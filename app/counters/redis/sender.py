@@ -1,5 +1,6 @@
-"""Sends what is counted to a remote store that may be away: exactly once, and never slower than the
-store's time limit.
+"""Sends what is counted to a remote store that may be away.
+
+Each entry arrives exactly once, and none is waited for longer than the store's time limit.
 
 The threads that count at the same time share a round trip: the first to come leads, and sends a
 batch for all that wait; whoever comes meanwhile waits for the next. An access is answered only when
@@ -125,8 +126,9 @@ class Sender:
     def submit(
         self, entry: Entry, is_access: bool = False, announce: Announce | None = None
     ) -> int | None:
-        """Bring *entry* to the store or into the journal; return an access's number, None when it
-        is not known yet. Never raises.
+        """Bring *entry* to the store or into the journal. Never raises.
+
+        Return an access's number, None when it is not known yet.
         """
         return self._submit(WaitingEntry(entry, is_access, announce))
 
@@ -316,8 +318,9 @@ class Sender:
             tell(line)
 
     def _begin_writer(self, *, is_away: bool) -> None:
-        """If the writer has entries waiting, leave it to whoever delivers, and count with a new one
-        from now on.
+        """Count with a new writer from now on, if this one has entries waiting.
+
+        That one is left to whoever delivers.
         """
         with self._lock:
             used = self._writer
@@ -348,8 +351,9 @@ class Sender:
             self.submit(entry)
 
     def close(self) -> None:
-        """Deliver what can be delivered now; the rest waits in the journal for another process or
-        the next start.
+        """Deliver what can be delivered now.
+
+        The rest waits in the journal for another process or the next start.
         """
         if self._closed:
             return

@@ -39,14 +39,16 @@ class RemoteAwayError(CounterError):
 
 
 class RemoteRefusedError(CounterError):
-    """The server will not serve us until somebody changes something: credentials, the database, the
-    program.
+    """The server will not serve us until somebody changes something.
+
+    That may be the credentials, the database or the program.
     """
 
 
 class Server:
-    """Connections to the server at *address*, one kind for each time limit. Connects at the first
-    use. Safe from any thread.
+    """Connections to the server at *address*, one kind for each time limit.
+
+    Connects at the first use. *timeout* is that of requests for files. Safe from any thread.
     """
 
     def __init__(self, address: Address, timeout: float) -> None:
@@ -75,8 +77,9 @@ class Server:
             return self.ask(client, "EVAL", script.text, len(keys), *keys, *encoded)
 
     def scan(self, key: str, match: bytes = b"") -> Iterator[list[tuple[bytes, bytes]]]:
-        """Yield the fields and values of a hash in parts. One that changes meanwhile may come
-        twice.
+        """Yield the fields and values of a hash in parts.
+
+        In a hash that changes meanwhile, a field may come twice.
         """
         cursor = b"0"
         matching = ("MATCH", match) if match else ()

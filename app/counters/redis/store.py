@@ -1,7 +1,7 @@
-"""Counts of every host behind a load balancer, in Redis or Valkey: what is asked of the server, and
-nothing else.
+"""Counts of every host behind a load balancer, in Redis or Valkey.
 
-Who asks is `counter.py`, which keeps what the server does not take.
+Here is what is asked of the server, and nothing else. Who asks is `sender.py`, which keeps what the
+server does not take.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +33,7 @@ from .server import ANSWER_SECONDS, RemoteAwayError, RemoteRefusedError, Server
 
 #: So many files of the old format are converted in one step; some milliseconds of the server's
 #: time.
-_AT_ONCE = 500
+_AT_ONCE = 200
 
 
 class RedisStore:
@@ -215,8 +215,9 @@ class RedisStore:
     def add(
         self, records: Iterable[tuple[str, FileRecord]], site: SiteRecord | None = None
     ) -> None:
-        """Add files, in parts; when that breaks off, repeating it goes on where it stopped and
-        doubles nothing.
+        """Add files, in parts.
+
+        When that breaks off, repeating it goes on where it stopped and doubles nothing.
         """
         added = sorted(records, key=lambda pair: pair[0])
         self.check()
