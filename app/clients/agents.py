@@ -90,7 +90,8 @@ _TOOLS: Final = re.compile(
 #: Monitors, crawlers, scanners, assistants and previews of links, wherever an agent names them.
 _ROBOTS: Final = re.compile(
     r"(?i:kube-probe|Prometheus|Blackbox[ -]?Exporter|GoogleHC|HealthChecker|Health[ -]Check"
-    r"|check_http|StatusCake|Uptime|Datadog|GoogleOther|Google-(?:InspectionTool|Extended|CloudVertex|NotebookLM)"
+    r"|check_http|StatusCake|Uptime|Datadog"
+    r"|GoogleOther|Google-(?:InspectionTool|Extended|CloudVertex|NotebookLM)"
     r"|(?:Claude|Perplexity|MistralAI|ChatGPT)-User|CensysInspect|zgrab|masscan|Nmap|Nikto|HTTrack"
     r"|Mastodon/|Pleroma|Misskey)"
     # The package has `bot`, in small letters; all in capitals it is a brand of phones.

@@ -15,7 +15,7 @@ _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 
 def open_counter(url: str, *, journal: str = "", keep_days: int | None = None) -> CountingStore:
     """Return the counter that *url* names: `memory:`, `lmdb:DIR`, `redis://HOST/DB`, `rediss://...`
-    or `unix://PATH`.
+    `unix://PATH`, `redis+sentinel://...` or `redis+cluster://...`.
 
     An empty *url* is `memory:`. *journal* is the directory where accesses wait while Redis is away
     ("": below the user's state directory). *keep_days* is how long days are kept (None: for ever).
@@ -83,7 +83,8 @@ def _unknown(url: str) -> CounterError:
     )
     shown = repr(scheme[:20]) if is_scheme else "this"
     return CounterError(
-        f"counts: {shown} is none of memory:, lmdb:DIR, redis://HOST/DB, rediss:// and unix://"
+        f"counts: {shown} is none of memory:, lmdb:DIR, redis://HOST/DB, rediss://, unix://,"
+        " redis+sentinel:// and redis+cluster://"
     )
 
 

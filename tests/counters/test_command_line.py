@@ -215,6 +215,7 @@ def test_reading_leaves_the_live_store_as_it_is(
     counter = LmdbCounter(
         str(tmp_path / "kept"), snapshot_interval=3600.0
     )  # its own snapshots are not meant
+    counter._tidy()
     before = data.read_bytes()
     command = [sys.executable, "-m", "app.counters", "show", "--counts", store]
     for _ in range(2):

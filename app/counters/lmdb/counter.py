@@ -295,8 +295,8 @@ class LmdbCounter:
         self._past.fold_if_due(today)
         try:
             self._salts.forget_old(today)
-            while self._environment.transact(_forget_clients, today):
-                pass
+            while self._environment.read(lambda rows: bool(_old_clients(rows, today))):
+                self._environment.transact(_forget_clients, today)
         except (CounterError, OSError):
             return  # it is tried again
 
@@ -352,14 +352,17 @@ def _forget_everything(transaction: Transaction) -> None:
     transaction.put(STORE_ID, token_bytes(16))
 
 
-def _forget_clients(transaction: Transaction, today: int) -> bool:
-    """Delete some rows of clients of days before *today*; return whether there may be more."""
+def _old_clients(transaction: Transaction, today: int) -> list[bytes]:
+    """Return the keys of some clients of days before *today*."""
     end = CLIENTS + NUMBER.pack(today)
     old: list[bytes] = []
     for key, _ in TransactionRows(transaction).starting(CLIENTS):
         if key >= end or len(old) == _DELETED_AT_ONCE:
             break
         old.append(key)
-    for key in old:
+    return old
+
+
+def _forget_clients(transaction: Transaction, today: int) -> None:
+    for key in _old_clients(transaction, today):
         transaction.delete(key)
-    return len(old) == _DELETED_AT_ONCE

@@ -95,9 +95,13 @@ class RedisStore:
 
         Writes nothing. Raises RemoteAwayError or RemoteRefusedError.
         """
-        kept = self._server.ask(self._server.patient, "GET", scripts.FORMAT_KEY)
+        kept = self._kept_format()
         if kept is not None and kept not in (b"1", scripts.FORMAT.encode()):
             raise self._unknown_format(kept)
+
+    def _kept_format(self) -> bytes | None:
+        kept = self._server.ask(self._server.patient, "GET", scripts.FORMAT_KEY)
+        return None if kept is None else bytes(kept)
 
     def _begin(self, *, quick: bool = False) -> None:
         """Make the store one of this format; see whether something is to be converted."""
@@ -121,6 +125,8 @@ class RedisStore:
         Each step is whole, and whoever comes next goes on, on any host. Raises RemoteAwayError or
         RemoteRefusedError.
         """
+        if not self._is_converted and self._kept_format() is None:
+            return  # nothing was ever kept, and reading writes nothing
         while not self._is_converted:
             self._begin()
             # Files first: their days are added to them.
