@@ -188,7 +188,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 metavar="URL",
                 unset="automatic",
                 help="where counts are kept: memory:, lmdb:DIR, redis://HOST/DB, rediss://...,"
-                " unix://PATH, redis+sentinel://..., redis+cluster://... (default: memory: for one process, a private lmdb: for several)",
+                " unix://PATH, redis+sentinel://..., redis+cluster://... (default: memory: for one"
+                " process, a private lmdb: for several)",
             ),
             _option(
                 "--counts-journal",

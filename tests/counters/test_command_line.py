@@ -211,11 +211,11 @@ def test_reading_leaves_the_live_store_as_it_is(
     store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "kept" / "data.mdb"
-    snapshot = (tmp_path / "kept" / "snapshot.mdb").stat()
     counter = LmdbCounter(
         str(tmp_path / "kept"), snapshot_interval=3600.0
     )  # its own snapshots are not meant
     counter._tidy()
+    snapshot = (tmp_path / "kept" / "snapshot.mdb").stat()
     before = data.read_bytes()
     command = [sys.executable, "-m", "app.counters", "show", "--counts", store]
     for _ in range(2):
