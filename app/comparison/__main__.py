@@ -69,9 +69,7 @@ def _written(comparison: Comparison, path: str, write: Callable[[Comparison, str
 
 
 def _shown(text: str) -> str:
-    """Return *text* of the command line with the bytes that are not UTF-8 escaped, since no report
-    could hold them.
-    """
+    """Return *text* of the command line, with bytes that are not UTF-8 escaped."""
     return os.fsencode(text).decode(errors="backslashreplace")
 
 
