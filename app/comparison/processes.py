@@ -1,4 +1,4 @@
-"""Trees of processes: started, pinned, measured and ended as a whole. Linux only.
+"""Trees of processes: started, pinned, measured and ended as a whole.
 
 Each runs in a session of its own, so that its workers are found by session or by descent and a
 Ctrl-C at the terminal reaches only the comparison, which then ends them all; the guard does so when
