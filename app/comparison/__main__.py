@@ -23,7 +23,7 @@ from .report_html import write_html
 from .report_json import write_json
 from .report_terminal import print_report, progress
 from .results import Comparison
-from .servers import PROJECT
+from .servers import PACKAGE, PROJECT
 
 
 def main(arguments: list[str]) -> int:
@@ -100,7 +100,7 @@ def _empty(options: Options, arguments: list[str]) -> Comparison:
         connections=plan.connections,
         generator="wrk" if options.wrk else "bundled",
         workloads=[(workload.name, workload.title) for workload in plan.workloads],
-        commit=machine.commit(PROJECT),
+        commit=machine.commit(PROJECT) if PACKAGE == "app" else "",
     )
 
 
