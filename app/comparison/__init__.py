@@ -1,5 +1,4 @@
-"""Side by side: `python -m app.comparison` runs servers as processes and compares their speed and
-their behaviour.
+"""Side by side: `python -m app.comparison` compares the speed and the behaviour of servers.
 
     options ─► __main__ ─► measure ─► results ─► report_terminal, report_json, report_html
                               │

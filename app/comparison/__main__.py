@@ -23,7 +23,7 @@ from .report_html import write_html
 from .report_json import write_json
 from .report_terminal import print_report, progress
 from .results import Comparison
-from .servers import PROJECT
+from .servers import PACKAGE, PROJECT
 
 
 def main(arguments: list[str]) -> int:
@@ -69,9 +69,7 @@ def _written(comparison: Comparison, path: str, write: Callable[[Comparison, str
 
 
 def _shown(text: str) -> str:
-    """Return *text* of the command line with the bytes that are not UTF-8 escaped, since no report
-    could hold them.
-    """
+    """Return *text* of the command line, with bytes that are not UTF-8 escaped."""
     return os.fsencode(text).decode(errors="backslashreplace")
 
 
@@ -102,7 +100,7 @@ def _empty(options: Options, arguments: list[str]) -> Comparison:
         connections=plan.connections,
         generator="wrk" if options.wrk else "bundled",
         workloads=[(workload.name, workload.title) for workload in plan.workloads],
-        commit=machine.commit(PROJECT),
+        commit=machine.commit(PROJECT) if PACKAGE == "app" else "",
     )
 
 

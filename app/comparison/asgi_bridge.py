@@ -1,6 +1,4 @@
-"""The WSGI application named by COMPARISON_APPLICATION, bridged to ASGI by a2wsgi: how uvicorn runs
-it.
-"""
+"""The WSGI application named by COMPARISON_APPLICATION, bridged to ASGI, which uvicorn speaks."""
 
 import importlib
 import os

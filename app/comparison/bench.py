@@ -1,6 +1,4 @@
-"""What servers are measured with: load generators and crowds, each a process of its own that is
-pinned away from the servers.
-"""
+"""What servers are measured with: load generators and crowds, processes pinned away from them."""
 
 import contextlib
 import json

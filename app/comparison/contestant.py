@@ -52,8 +52,9 @@ class Contestant:
             self.running = None
 
     def prepare(self, workload: Workload) -> Cell | None:
-        """Make the requests for this server, and look at a sample of its answers before anything is
-        loaded. Returns the cell of the report, None when the server does not run.
+        """Make the requests for this server, and look at a sample of its answers before any load.
+
+        Returns the cell of the report, None when the server does not run.
         """
         self._script = None
         if self.running is None:

@@ -1,5 +1,4 @@
-"""The crowd that stands beside small GETs: idle connections, readers of a byte now and then,
-dribblers of a head.
+"""The crowd beside small GETs: idle connections, slow readers, dribblers of a head.
 
 Runs as a process of its own: `python -m app.comparison.crowd KIND SIZE PORT` prints how many
 are in place, and goes on until it is ended. Idle ones have had an answer and could ask again.
@@ -47,8 +46,9 @@ def _connecting(kind: str, port: int) -> socket.socket:
 
 
 def _gather(members: list[socket.socket], first: bytes, awaits: bool) -> int:
-    """Let everybody send the *first* bytes, and have an answer if one *awaits* it; return how many
-    could. The others stay where they are.
+    """Let everybody send the *first* bytes, and get an answer if one *awaits* it.
+
+    Returns how many could. The others stay where they are.
     """
     held = 0
     waiting = {member.fileno(): member for member in members}

@@ -30,9 +30,7 @@ class Documents:
     large: str = "/large.bin"
 
     def content(self, path: str, first: int = 0, length: int = -1) -> bytes:
-        """Return *length* bytes of the file at URL *path* (one of ours, not encoded), from byte
-        *first* on.
-        """
+        """Return *length* bytes, from byte *first* on, of the file at URL *path* (not encoded)."""
         with open(self.root + path, "rb") as file:
             file.seek(first)
             return file.read(length)
@@ -95,9 +93,7 @@ _BEHAVIOUR_FILES = {
 
 
 def write_behaviour_files(root: str) -> None:
-    """Create *root*, which must not exist, with what the behaviour list asks for, and a secret
-    beside it.
-    """
+    """Create *root* with what the behaviour list asks for, and a secret beside it."""
     for directory in ("/dir/.hidden", "/pages", "-outside"):
         os.makedirs(root + directory)
     _write(root, "-outside/secret.txt", SECRET)

@@ -1,5 +1,4 @@
-"""Ends what a comparison started when the comparison itself cannot: a process that waits for its
-parent's end, be it by SIGKILL.
+"""Ends what a comparison started when the comparison has ended itself, be it by SIGKILL.
 
 The parent writes lines into the guard's standard input: `+GROUP` and `-GROUP` for process groups
 that began and ended, `dir PATH` for a directory to remove. Groups, because the parent-death signal

@@ -1,5 +1,4 @@
-"""The bundled load generator: one epoll loop over raw sockets that checks the status and the length
-of every answer.
+"""The bundled load generator: checks the status and the length of every answer.
 
 Runs as a process of its own (`python -m app.comparison.load ORDER-FILE`), pinned away from the
 server, and prints one JSON object. Each client is a generator that yields what it waits for: an

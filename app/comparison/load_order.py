@@ -34,11 +34,10 @@ class LoadOrder:
 
 @dataclass
 class LoadReport:
-    """What happened: right answers in *requests*; *faults* counts the wrong ones by kind,
-    *examples* has one of each.
+    """What happened: right answers in *requests*, wrong ones in *faults*, by kind.
 
-    *latency* holds milliseconds at PERCENTILES; *cpu_share* is how busy the generator itself was
-    (1.0: fully).
+    *examples* has one of each kind. *latency* holds milliseconds at PERCENTILES; *cpu_share* is how
+    busy the generator itself was (1.0: fully).
     """
 
     requests: int = 0

@@ -29,9 +29,7 @@ def describe() -> dict[str, str]:
 
 
 def cores_apart() -> tuple[frozenset[int], frozenset[int]]:
-    """Return a core for the server and another for the generator; twice nothing where there is only
-    one.
-    """
+    """Return a core for servers and one for the generator; nothing where there is only one."""
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         return frozenset(), frozenset()

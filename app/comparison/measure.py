@@ -1,5 +1,4 @@
-"""Runs a comparison: starts every server, loads them in interleaved rounds, asks them the behaviour
-list.
+"""Runs a comparison: starts every server, loads them in rounds, asks them the behaviour list.
 
 All servers run at once, and one of them is loaded at a time: round 1 of each, then round 2 of each
 in another order. So what the machine does meanwhile falls on all of them alike, and ratios are

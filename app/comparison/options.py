@@ -81,9 +81,7 @@ def _plan(given: argparse.Namespace, servers: Sequence[Server]) -> Plan:
 
 
 def _numbered(names: Sequence[str]) -> list[Server]:
-    """Return the servers; one that is named twice becomes two, so that it can be compared with
-    itself.
-    """
+    """Return the servers; one that is named twice becomes two, and is compared with itself."""
     servers: list[Server] = []
     for index, name in enumerate(names):
         mark = f" ({count + 1})" if (count := names[:index].count(name)) else ""

@@ -9,9 +9,7 @@ from .workloads import Workload
 
 @dataclass(frozen=True)
 class Plan:
-    """*starts*: how often each server is started; *patience*: seconds for an answer; *crowd_sizes*
-    by kind of crowd.
-    """
+    """*starts*: how often each server is started; *patience*: seconds for an answer."""
 
     servers: tuple[Server, ...]
     workloads: tuple[Workload, ...]
@@ -24,9 +22,7 @@ class Plan:
     crowd_sizes: Mapping[str, int] = field(default_factory=dict)
 
     def rounds_of(self, workload: Workload) -> int:
-        """Crowds are gathered once: they take long, and what is asked is whether the server goes on
-        at all.
-        """
+        """Crowds are gathered once: that takes long, and asks whether the server goes on."""
         return 1 if workload.crowd else self.rounds
 
     def steps(self) -> int:

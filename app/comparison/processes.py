@@ -1,5 +1,4 @@
-"""Servers and load generators as trees of processes: started, pinned, measured and ended as a
-whole.
+"""Trees of processes: started, pinned, measured and ended as a whole.
 
 Each runs in a session of its own, so that its workers are found by session or by descent and a
 Ctrl-C at the terminal reaches only the comparison, which then ends them all; the guard does so when
@@ -63,9 +62,10 @@ class Guard:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a tree was at one moment: the *living* processes, the CPU *seconds* that it has used
-    (ended and reaped children included), and its proportional set size (*pss*, in bytes), which
-    divides shared pages among those who share them.
+    """The *living* processes of a tree, the CPU *seconds* it has used, and its *pss* in bytes.
+
+    The seconds include ended children that were reaped. The proportional set size divides shared
+    pages among those who share them.
     """
 
     living: frozenset[int]
@@ -112,9 +112,7 @@ class ProcessTree:
         guard.write(f"+{self.pid}")
 
     def wait(self, timeout: float = 0.0) -> int | None:
-        """Return the status of the first process, negative for a signal, or None if it still runs
-        after *timeout* seconds.
-        """
+        """Return the exit status, negative for a signal, or None after *timeout* seconds."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(timeout)
         return None
@@ -165,8 +163,9 @@ class ProcessTree:
 
 
 def tree_members(root: int) -> list[psutil.Process]:
-    """Return the processes of session *root* and the descendants of its first, those that have
-    ended left out: in a container nobody may reap them.
+    """Return the living processes of session *root* and the descendants of its first.
+
+    Zombies are left out: in a container nobody may reap them.
     """
     found = {process for process in psutil.process_iter() if _session_of(process.pid) == root}
     with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,5 +1,4 @@
-"""The files that reports go to: whether one can be written is known before a long run, and nothing
-is lost by asking.
+"""The files of reports: before a long run it is known whether they can be written.
 
 What is there already stays as it is until the report is written over it. Devices and pipes are not
 opened early: the reader of a pipe would take that for its end.

@@ -1,6 +1,4 @@
-"""The report as one page that can be sent, kept and quoted, and the shorter page of the guide: Jinja
-templates, filled from a `Comparison`.
-"""
+"""The report as a page, and the shorter page of the guide: templates and what they ask for."""
 
 import inspect
 import math

@@ -1,5 +1,4 @@
-"""Everything that was measured, round by round, as JSON: for other programs, and for drawing it
-differently.
+"""Everything that was measured, round by round, as JSON: for other programs.
 
 A figure is a list: the median, the least and the greatest of the rounds. What servers did with
 the behaviour requests is one letter for each row: (p)ass, (d)eviates, (e)rror, (n)ot offered.

@@ -1,6 +1,4 @@
-"""The report in the terminal: tables by rich, and a progress bar while it runs; plain lines when
-piped.
-"""
+"""The report in the terminal: tables, and a progress bar while it runs; plain lines when piped."""
 
 import contextlib
 import itertools

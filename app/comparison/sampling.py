@@ -32,8 +32,9 @@ def patience_for(script: Script, patience: float) -> float:
 def fit(
     script: Script, documents: Documents, port: int, patience: float
 ) -> tuple[Script, Complaint | None]:
-    """Leave out what the server on *port* does not offer and need not, and put in the lengths that
-    only it knows; or complain.
+    """Leave out what the server on *port* need not offer, and put in the lengths only it knows.
+
+    Returns the script, and a complaint when the server does not answer it rightly.
     """
     while True:
         complaint, lengths = check(script, documents, port, patience)
@@ -52,8 +53,9 @@ def fit(
 def check(
     script: Script, documents: Documents, port: int, patience: float, most: int | None = None
 ) -> tuple[Complaint | None, dict[int, int]]:
-    """Send a sample of the requests, *most* at most, and compare the answers; also return the
-    lengths of those not known, by status.
+    """Send a sample of the requests, *most* at most, and compare the answers byte by byte.
+
+    Also returns the lengths of those not known, by status.
     """
     lengths: dict[int, int] = {}
     for ask in _sample(script)[:most]:

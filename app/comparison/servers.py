@@ -41,10 +41,9 @@ _MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class Site:
-    """What a server is asked to serve: the directory *root* on 127.0.0.1:*port*; *scratch* is its
-    own directory.
+    """What a server is asked to serve: the directory *root* on 127.0.0.1:*port*.
 
-    *codings*: offer NAME.gz beside NAME, where the server can.
+    *scratch* is its own directory. *codings*: offer NAME.gz beside NAME, where the server can.
     """
 
     root: str
@@ -141,9 +140,7 @@ def find_program(name: str) -> str:
 
 
 def command_line(command: list[str], variables: Mapping[str, str], cores: frozenset[int]) -> str:
-    """Return the whole as a line for a shell, as it would be given in the repository's own
-    directory.
-    """
+    """Return the whole as a line for a shell in the repository's own directory."""
     pinned = ["taskset", "-c", ",".join(map(str, sorted(cores)))] if cores else []
     line = " ".join(
         [f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items())]

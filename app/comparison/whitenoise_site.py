@@ -1,6 +1,4 @@
-"""WhiteNoise over the compared documents, as another WSGI application to run under the same
-servers.
-"""
+"""WhiteNoise over the compared documents: another WSGI application for the same servers."""
 
 import importlib
 import os

@@ -1,6 +1,4 @@
-"""What is asked for: each workload a list of requests with the answers they must get, and an order
-to send them in.
-"""
+"""What is asked for: each workload is a list of requests and an order to send them in."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -37,11 +35,10 @@ ANY_LENGTH = -1
 
 @dataclass(frozen=True)
 class Ask:
-    """A request and its answer: *status*, and the *length* of the content (-1: not known
-    beforehand).
+    """A request and its answer: the *status* and the *length* of the content (-1: not known yet).
 
-    The content is the bytes *first* to *end* of *path*; *path* is empty where there is none to
-    compare. *instead* is another status that is right where a server does not offer the feature.
+    The content is what *path* has from byte *first* on; without a path there is none to compare.
+    *instead* is another status that is right where a server does not offer the feature.
     """
 
     head: bytes
@@ -54,9 +51,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Script:
-    """A workload made ready for one server: *order* holds indexes into *asks*, to be sent again and
-    again.
-    """
+    """A workload for one server: *order* holds indexes into *asks*, to be sent again and again."""
 
     asks: tuple[Ask, ...]
     order: tuple[int, ...]
@@ -64,8 +59,9 @@ class Script:
 
 @dataclass(frozen=True)
 class Workload:
-    """*groups* are names of _GROUPS with their shares in percent. *connections* of None: as many as
-    the options say. *crowd* names who is connected beside the small GETs.
+    """A mix of requests: *groups* are names of _GROUPS with their shares in percent.
+
+    *connections* of None: as many as the options say. *crowd* names who is connected beside.
     """
 
     name: str
@@ -110,8 +106,10 @@ def head(path: str, *lines: str) -> bytes:
 
 
 def script(workload: Workload, documents: Documents, port: int, patience: float) -> Script:
-    """Return the requests of *workload* for the server on *port*, which is asked for its validators
-    if need be. What a server does not offer gives its share to the first group.
+    """Return the requests of *workload* for the server on *port*.
+
+    The server is asked for its validators if need be. What it does not offer gives its share to the
+    first group.
     """
     source = random.Random(workload.name)  # noqa: S311 - the same requests for every server and every run
     asks: list[Ask] = []
@@ -146,9 +144,7 @@ def _parts(large: str) -> list[Ask]:
 
 
 def _unmodified(documents: Documents, port: int, patience: float) -> list[Ask]:
-    """What a browser would send for the first 100 pages when it has them; nothing where the server
-    sends no validators.
-    """
+    """What a browser sends for the first 100 pages when it has them; nothing without validators."""
     asks: list[Ask] = []
     for path, _length in documents.pages[:100]:
         seen = exchange(port, [head(path, *_CHROME)], patience=patience)

@@ -1,6 +1,4 @@
-"""Load by wrk, whose script (load.lua) sends the same requests as the bundled generator and checks
-every answer.
-"""
+"""Load by wrk, whose script (load.lua) sends the same requests and checks every answer."""
 
 import os
 import re

@@ -1,6 +1,4 @@
-"""What the RFCs require of an answer, as tables: each row a request, a section, and a check of the
-raw answer.
-"""
+"""What the RFCs require of an answer: rows of a request, a section and a check of the answer."""
 
 from . import (
     codings,

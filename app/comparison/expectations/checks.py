@@ -87,8 +87,9 @@ def body(content: bytes, words: str) -> Check:
 
 
 def field(name: str, pattern: str) -> Check:
-    """The field's value matches *pattern* wholly, in any case: several lines are joined by commas,
-    and a missing field is an empty text.
+    """The field's value matches *pattern* wholly, in any case.
+
+    Several lines are joined by commas; a missing field is an empty text.
     """
 
     def judge(answer: Answer) -> str:
@@ -180,17 +181,13 @@ _DROPPED = Check(
 
 
 def refused(*wanted: int) -> Check:
-    """One of the statuses, 4xx by default, and then nothing more from this connection; or its end
-    without any answer.
-    """
+    """One of the statuses (4xx by default) and then nothing more, or an end without any answer."""
     refusal = status(*(wanted or (4,))) & CLOSES
     return (refusal | _DROPPED).called(refusal.words)
 
 
 def offered(feature: Callable[[Answer], bool], then: Check) -> Check:
-    """*then* if the first answer uses the *feature*; a plain 200 without it is right, and shown as
-    not offered.
-    """
+    """*then* if the first answer uses the *feature*; a plain 200 without it is not offered."""
 
     def judge(seen: Exchange, facts: Facts) -> str:
         plain = seen.answers and seen.answers[0].status == 200 and not feature(seen.answers[0])
@@ -200,7 +197,5 @@ def offered(feature: Callable[[Answer], bool], then: Check) -> Check:
 
 
 def unless_ignored(then: Check) -> Check:
-    """*then*; but a 200 with the whole file is right too (RFC 9110 section 14.2), and shown as not
-    offered.
-    """
+    """*then*; but a 200 with the whole file is right too (RFC 9110 section 14.2): not offered."""
     return offered(lambda _answer: False, then)

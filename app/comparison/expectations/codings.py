@@ -1,5 +1,6 @@
-"""Content codings: RFC 9110 sections 8.4 and 12.5.3. /coded.txt lies beside itself as gzip; nobody
-has to offer it.
+"""Content codings: RFC 9110 sections 8.4 and 12.5.3.
+
+/coded.txt lies beside itself as gzip; nobody has to offer it.
 """
 
 import gzip

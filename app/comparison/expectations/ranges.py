@@ -1,5 +1,6 @@
-"""Range requests: RFC 9110 section 14. A server may do without them: then it answers 200 with the
-whole file.
+"""Range requests: RFC 9110 section 14.
+
+A server may do without them: then it answers 200 with the whole file.
 """
 
 from ..documents import TEXT
