@@ -1,9 +1,9 @@
 """PEP 3333's answer side: an application's answer becomes bytes to send, piece by piece.
 
-A `Call` runs the application once and hands its answer out by `next_output`, so that whoever owns
-the socket may stop between two pieces for as long as the client takes to read. Nothing here sends,
-waits or knows of sockets, but for the two moments when the application itself asks for it:
-`write()` and `wsgi.input`, which go through the `Channel`.
+A `Call` runs the application once and hands its answer out by `next_output`, so that the
+owner of the socket may stop between two pieces for as long as the client takes to read. Nothing
+here sends, waits or knows of sockets. Only `write()` and `wsgi.input` have to: they go through the
+`Channel`.
 """
 
 import io
