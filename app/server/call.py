@@ -222,8 +222,8 @@ class Call:
         if self._cut_short:
             raise CutShortError
         if self.framing is None:
-            if type(result) is list and len(result) == 1:
-                whole = self._whole(result[0])
+            if type(result) is list and len(result) <= 1:
+                whole = self._whole(result[0] if result else b"")
                 if whole is not None:
                     return whole
             elif type(result) is FileWrapper and self._channel.sends_files:
@@ -235,12 +235,14 @@ class Call:
 
     def _whole(self, body: bytes) -> bytes | None:
         """Return head and body together; None for a body that has to go the long way."""
-        length = len(_checked(body))
-        if self.head is None or self.head.content_length not in (None, length) or length > _JOINED:
+        length, head = len(_checked(body)), self.head
+        if head is None or length > _JOINED:
+            return None
+        if head.content_length not in (None, length) and self.request.method != "HEAD":
             return None
         self.complete = True
-        head = self._encode_head(length)
-        return head if self.framing is _NO_BODY else head + body
+        encoded = self._encode_head(length)
+        return encoded if self.framing is _NO_BODY else encoded + body
 
     def _before(self, span: FileSpan) -> bytes:
         """Return the head, and keep *span* to come next."""
