@@ -1,6 +1,4 @@
-"""The files under a root, counted, for any WSGI server that runs in a checkout: `gunicorn
-wsgi:app`.
-"""
+"""The counted files for any WSGI server that runs in a checkout: `gunicorn wsgi:app`."""
 
 from run_builtin import load
 

@@ -1,5 +1,4 @@
-"""The command `tally`: serves the counted files, or any other WSGI application, on the built-in
-server.
+"""The command `tally`: serves the counted files, or another WSGI application.
 
     tally [DIR] [options]
     tally --app MODULE:CALLABLE [options]
@@ -8,8 +7,8 @@ server.
 
 From a checkout, `python run_builtin.py` takes the place of `tally`.
 
-What cannot work is told in one line before anything listens, with status 2; an address that cannot
-be had has status 1.
+When something cannot work, one line says so before anything listens, and the status is 2; for an
+address that cannot be listened on it is 1.
 """
 
 import atexit
@@ -128,8 +127,9 @@ def _run(program: str, settings: Settings) -> int:
 
 
 def _open_standard_streams() -> None:
-    """Open the null device where a standard stream is closed: another file would get its number,
-    and its lines.
+    """Open the null device where a standard stream is closed.
+
+    Another file would get its number, and its lines.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -162,9 +162,7 @@ def _site(program: str, settings: Settings) -> Site:
 
 
 def _is_in_checkout() -> bool:
-    """Return whether the current directory is the checkout of this package, where `wsgi:app` is the
-    files.
-    """
+    """Return whether the current directory is this checkout, where `wsgi:app` is the files."""
     return os.path.isfile("wsgi.py") and os.getcwd() == os.path.dirname(_PACKAGE)
 
 
@@ -204,9 +202,7 @@ def _shared_counts() -> str:
 
 
 class RootWatch:
-    """Tells when the root has been unusable for longer than *grace* seconds: then the server ends
-    with status 2.
-    """
+    """Returns 2, the exit status, once the root has been unusable for *grace* seconds."""
 
     def __init__(self, program: str, root_problem: Callable[[], str | None], grace: float) -> None:
         self._program = program
@@ -264,9 +260,7 @@ def _load(name: str) -> "WSGIApplication":
 
 
 def _is_own(module: ModuleType, found: object) -> bool:
-    """Return whether a name that is meant for an application of the user's led to ours, from
-    another directory.
-    """
+    """Return whether a name for the user's own application led to ours, from elsewhere."""
     source = os.path.realpath(getattr(module, "__file__", None) or "")
     is_door = (
         module.__name__ == "wsgi" and getattr(found, "__module__", "") == f"{__package__}.wsgi"

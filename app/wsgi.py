@@ -1,5 +1,4 @@
-"""Assembles the application that any WSGI server runs: the files under a root, a counter, the count
-log.
+"""Assembles the application: the files under a root, a counter, and the count log.
 
 Importing this module opens nothing and starts no thread. Counter and log are opened by the first
 request in each process, or by `Application.open`, so that a server may import the module before it

@@ -1,6 +1,4 @@
-"""Who is let in: from an accepted socket to a connection, plain or TLS; and who gives way at the
-limit.
-"""
+"""Who is let in, and who gives way at the limit: from accepted sockets to connections."""
 
 import errno
 import select
@@ -9,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .connection import RESTING, Connection, Phase
+from .connection import Connection
 from .gateway import Environ, Gateway
 from .listeners import Listener
+from .phase import RESTING, Phase
 from .runner import Runner
 from .stream import Stream
 

@@ -1,10 +1,10 @@
 """The server's access log: one line for each exchange, in Apache's combined format or as JSON.
 
-The thread that serves only makes the line; a thread of the log's own, started with the first line
+The thread that serves only makes the line. A thread of the log's own, started with the first line
 in each process, writes lines out in batches. So a disk or a reader that is slow or broken costs
-lines, never service: what waits is bounded, what is lost is counted and told. Several processes may
-write to one log: each write holds whole lines, and into a pipe never more than PIPE_BUF bytes, so
-that lines do not mix.
+lines, never service: what waits is bounded, and lost lines are counted and reported. Several
+processes may write to one log: each write holds whole lines, and into a pipe never more than
+PIPE_BUF bytes, so that lines do not mix.
 """
 
 import os

@@ -1,9 +1,9 @@
 """PEP 3333's answer side: an application's answer becomes bytes to send, piece by piece.
 
-A `Call` runs the application once and hands its answer out by `next_output`, so that whoever owns
-the socket may stop between two pieces for as long as the client takes to read. Nothing here sends,
-waits or knows of sockets, but for the two moments when the application itself asks for it:
-`write()` and `wsgi.input`, which go through the `Channel`.
+A `Call` runs the application once and hands its answer out by `next_output`, so that the
+owner of the socket may stop between two pieces for as long as the client takes to read. Nothing
+here sends, waits or knows of sockets. Only `write()` and `wsgi.input` have to: they go through the
+`Channel`.
 """
 
 import io
@@ -229,8 +229,8 @@ class Call:
         if self._cut_short:
             raise CutShortError
         if self.framing is None:
-            if type(result) is list and len(result) == 1:
-                whole = self._whole(result[0])
+            if type(result) is list and len(result) <= 1:
+                whole = self._whole(result[0] if result else b"")
                 if whole is not None:
                     return whole
             elif type(result) is FileWrapper and self._channel.sends_files:
@@ -242,12 +242,14 @@ class Call:
 
     def _whole(self, body: bytes) -> bytes | None:
         """Return head and body together; None for a body that has to go the long way."""
-        length = len(_checked(body))
-        if self.head is None or self.head.content_length not in (None, length) or length > _JOINED:
+        length, head = len(_checked(body)), self.head
+        if head is None or length > _JOINED:
+            return None
+        if head.content_length not in (None, length) and self.request.method != "HEAD":
             return None
         self.complete = True
-        head = self._encode_head(length)
-        return head if self.framing is _NO_BODY else head + body
+        encoded = self._encode_head(length)
+        return encoded if self.framing is _NO_BODY else encoded + body
 
     def _before(self, span: FileSpan) -> bytes:
         """Return the head, and keep *span* to come next."""

@@ -1,8 +1,7 @@
-"""What an application's call asks of its connection, in the application's thread: the request's
-body, and `write()`.
+"""What an application's call asks of its connection: the request's body, and `write()`.
 
-Only here does anything wait for a client inside of a thread, and then aside of those that run calls
-(Runner.aside).
+It runs in the application's thread. Only here does a thread wait for a client, and meanwhile it
+does not count among those that run calls (`CallRunner.aside`).
 """
 
 import select
@@ -24,8 +23,7 @@ from .stream import Stream
 COLLECTED = 65536
 #: An unread body is read and thrown away up to this size, so that the connection can go on.
 DRAINED = 65536
-#: Who has been sending for this many seconds at fewer bytes a second gives way when others wait for
-#: their turn.
+#: A client that sends for this many seconds at fewer bytes a second gives way when others wait.
 _GRACE = 5.0
 _LEAST_RATE = 500
 #: How often, within the time that a client has for taking more of its answer, it is looked whether
@@ -45,7 +43,7 @@ _SMALL = 4096
 
 
 class CallRunner(Protocol):
-    """What a channel asks of whoever runs its calls."""
+    """What a channel asks of the server that runs its calls."""
 
     options: ServerOptions
 
@@ -68,9 +66,7 @@ class CallRunner(Protocol):
 
 
 class Upload:
-    """The body of one request while it arrives: collected before the call, read by the call,
-    drained after it.
-    """
+    """The body of one request: collected before the call, read by it, drained after it."""
 
     __slots__ = (
         "asked",
@@ -203,10 +199,9 @@ class CallChannel:
         return not upload.asked or upload.kept < _KEPT
 
     def take_unread(self) -> bool:
-        """Take what the client sends while it does not take its answer, or each would wait for the
-        other.
+        """Take what comes from a client that does not take its answer, or each waits for the other.
 
-        Some of it is kept; beyond that it is thrown away, if the application has not begun to read.
+        Some of it is kept. Beyond that it is thrown away if the application has not begun to read.
         Returns whether something came.
         """
         upload = self.upload

@@ -11,7 +11,6 @@ the runner's, in monotonic seconds.
 
 import logging
 from contextlib import suppress
-from enum import Enum
 from socket import MSG_MORE
 from time import monotonic
 
@@ -30,6 +29,7 @@ from .channel import (
     Upload,
 )
 from .gateway import Environ, make_environ
+from .phase import RESTING, Phase
 from .runner import Runner
 from .stream import GONE, PlainTextError, Stream, StreamChangedError
 
@@ -46,29 +46,9 @@ _EVENTS_IN_A_TURN = 256
 _LINGER_READS = 16  # before others get their turn
 
 
-class Phase(Enum):
-    """What a connection is waiting for, and so what its deadline means."""
-
-    HANDSHAKE = "handshake"
-    FIRST = "first request"
-    IDLE = "next request"
-    HEAD = "rest of a head"
-    BODY = "rest of a body"
-    DRAIN = "rest of an unread body"
-    ANSWER = "application or client"
-    LINGER = "client's close"
-    CLOSED = "nothing"
-
-
 # Looked up for every request; a member of an enumeration is ten times as far away.
 _HANDSHAKE, _IDLE, _HEAD, _BODY = Phase.HANDSHAKE, Phase.IDLE, Phase.HEAD, Phase.BODY
 _DRAIN, _ANSWER, _LINGER, _CLOSED = Phase.DRAIN, Phase.ANSWER, Phase.LINGER, Phase.CLOSED
-
-#: No request has come, or the answer to the last one has left: nothing is lost when such a
-#: connection is closed.
-RESTING = (Phase.FIRST, Phase.IDLE)
-#: Nothing has come that could be answered.
-UNASKED = (*RESTING, Phase.HANDSHAKE, Phase.HEAD)
 
 
 class Connection:
@@ -162,9 +142,7 @@ class Connection:
             self._fail(error)
 
     def perform(self) -> None:
-        """Run the application's call, and send, until the answer is complete or the client takes no
-        more.
-        """
+        """Run the call and send, until the answer is complete or the client takes no more."""
         call, stream = self.channel.call, self.stream
         assert call is not None
         try:
@@ -185,8 +163,9 @@ class Connection:
             self._fail(error)
 
     def settle(self) -> bool:
-        """Give the connection up after `perform` in a thread not the runner's; False when it needs
-        the runner now.
+        """Give the connection up after `perform` in a thread that is not the runner's.
+
+        Returns False when it needs the runner now.
         """
         if self.phase is not _IDLE or self.receiver.buffered or self.runner.stopping:
             return False
@@ -263,9 +242,7 @@ class Connection:
         return False
 
     def _is_held(self) -> bool:
-        """Tell whether enough of a body is here already, and no call may begin yet that would take
-        more of it.
-        """
+        """Return whether enough of a body is here, while no call may begin that takes more."""
         upload = self.channel.upload
         return upload is not None and upload.size >= COLLECTED and self.phase is _BODY
 
@@ -320,11 +297,8 @@ class Connection:
             upload.counted = True
             runner.uploading(1)
         environ = make_environ(self.base, request, self.address, self.port)
-        if request.chunked:
-            # Decoded as it is read, the body has this coding no more (RFC 9112 section 7.1.3).
-            del environ["HTTP_TRANSFER_ENCODING"]
-            if upload is not None and upload.ended:
-                environ["CONTENT_LENGTH"] = str(upload.size)
+        if request.chunked and upload is not None and upload.ended:
+            environ["CONTENT_LENGTH"] = str(upload.size)
         self.channel.call = Call(runner.gateway, request, environ, self.channel)
         if runner.access_log is not None:
             self._started = monotonic()
@@ -348,8 +322,9 @@ class Connection:
         return flushed and self.runner.run_call(self) and self.phase is not _ANSWER
 
     def _flush(self, call: Call) -> bool:
-        """Send what is pending; False when the client takes no more for now, or others should have
-        their turn.
+        """Send what is pending.
+
+        Returns False when the client takes no more for now, or others should have their turn.
         """
         stream = self.stream
         if stream.flushed:

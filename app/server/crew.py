@@ -1,5 +1,4 @@
-"""The threads of a process: one leads the loop, and the others run the calls that took long, or
-wait.
+"""The threads of a process: one leads the loop; the others run calls that take long, or wait.
 
     leader:     the loop ─► run_call ─► the application's call, in the same thread ─► the loop ...
     watchdog:   looks every few milliseconds; a call that it sees twice is taken off the leader:
@@ -7,11 +6,10 @@ wait.
                 when its call ends.
 
 A `Term` is one thread's turn as leader, and at once the place that holds the call it is inside of.
-Whoever takes the call out (the leader when the call ends or, under the lock, the watchdog) decides
-who goes on leading. Locks are taken only where a hand-over happens, never in signal handlers. At
-most `threads` calls run at a time, not counting those that wait for their client's bytes (and, for
-as long as the leader's call takes, one that has just got them). What the loop does is not known
-here.
+The thread that takes the call out (the leader when the call ends or, under the lock, the watchdog)
+decides who goes on leading. Locks are taken only for a hand-over, never in signal handlers. At most
+`threads` calls run at a time, not counting those that wait for their client's bytes (and, for as
+long as the leader's call takes, one that has just got them). What the loop does is not known here.
 """
 
 import logging
@@ -172,7 +170,7 @@ class Crew:
         ):
             with self._lock:
                 self._queue.append(connection)
-                if self._may_run():  # else whoever ends a call looks at the queue
+                if self._may_run():  # else the thread that ends a call looks at the queue
                     self._call_a_thread()
             return False
         term = self.term
@@ -228,8 +226,9 @@ class Crew:
             self._add_thread()
 
     def _threads_wanted(self) -> int:
-        """With the lock held: how many threads there must be for one to be left to lead, whatever
-        the others do.
+        """Return how many threads there must be for one to lead, whatever the others do.
+
+        Call it with the lock held.
         """
         return max(self._most_running, self._running) + 1 + self._aside
 
@@ -300,9 +299,7 @@ class Crew:
                     self.term = None
 
     def _return(self, connection: Connection) -> None:
-        """After a call outside of the leader: its place is free, and the connection is the leader's
-        again.
-        """
+        """Free the place of a call that ran outside of the leader, and give the connection back."""
         with self._lock:
             self._running -= 1
             if self._resuming:

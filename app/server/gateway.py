@@ -50,6 +50,9 @@ def make_environ(base: Environ, request: Request, address: str, port: str) -> En
     """
     environ = base.copy()
     environ.update(request.variables)
+    if request.chunked:
+        # Decoded as it is read, the body has this coding no more (RFC 9112 section 7.1.3).
+        del environ["HTTP_TRANSFER_ENCODING"]
     environ["REMOTE_ADDR"] = address
     if port:
         environ["REMOTE_PORT"] = port

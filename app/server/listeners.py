@@ -81,9 +81,7 @@ class Listener:
         return bool(poll.poll(0))
 
     def keep_from_children(self) -> None:
-        """Let no child that this process forks have the socket: clients would wait there after our
-        end.
-        """
+        """Close the socket in each child that is forked: clients would wait there for ever."""
         after_fork.register(self)
 
     def begin_in_child(self) -> None:
@@ -167,8 +165,9 @@ def _resolve(address: TcpAddress) -> list[tuple[socket.AddressFamily, tuple[str 
 def _bind_to_one_port(
     address: TcpAddress, places: Sequence[tuple[socket.AddressFamily, tuple[str | int, ...]]]
 ) -> list[socket.socket]:
-    """Bind a socket to each of *places*; none at all when the port that the system picked is taken
-    on another.
+    """Bind a socket to each of *places*.
+
+    Returns none when the port that the system picked is taken on another place.
     """
     sockets: list[socket.socket] = []
     absent: OSError | None = None
@@ -335,8 +334,9 @@ def _name_and_port(one: socket.socket) -> tuple[str, str]:
 
 
 def _urls(one: socket.socket, scheme: str) -> list[str]:
-    """Return the addresses to open: for all interfaces, loopback and the one that the machine talks
-    to others with.
+    """Return the addresses to open.
+
+    For all interfaces: loopback, and the address that the machine uses towards others.
     """
     if one.family == socket.AF_UNIX:
         return ["unix:" + _unix_path(one)]
@@ -353,8 +353,9 @@ def _urls(one: socket.socket, scheme: str) -> list[str]:
 
 
 def _own_address(family: socket.AddressFamily, anybody: str) -> list[str]:
-    """Return the address that this machine would use towards *anybody*; connecting a datagram
-    socket sends nothing.
+    """Return the address that this machine would use towards *anybody*.
+
+    Connecting a datagram socket sends nothing.
     """
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -26,11 +26,12 @@ from .. import after_fork
 from .accept import EXHAUSTED, Doors, idle_first
 from .access_log import AccessLog
 from .channel import LOOKS
-from .connection import UNASKED, Connection
+from .connection import Connection
 from .crew import Crew, Term
 from .gateway import Gateway
 from .listeners import Listener
 from .options import ServerOptions
+from .phase import UNASKED
 from .stream import end_connection
 
 #: Seconds between two looks at the deadlines; less where the shortest time limit is a matter of a
@@ -292,7 +293,7 @@ class Loop:
 
     def _begin_stop(self) -> None:
         if self._stop.is_asked and self.stopping:
-            # Asked again, perhaps in more of a hurry: a server that was retired is told to end.
+            # Asked again, perhaps to end sooner: first to retire, and then to stop.
             self._stop.is_asked = False
             self._stop.close_at = min(self._stop.close_at, self.now + self._stop.linger)
             self._next_tick = 0.0
@@ -301,7 +302,7 @@ class Loop:
             self.stopping = True
             self._stop.at = self.now + self.options.graceful_timeout
             self._next_tick = 0.0
-            # A client in the backlog was told that the connection stands: closing would reset it.
+            # For a client in the backlog the connection stands already: closing would reset it.
             if self._doors.are_open:
                 for descriptor in self._doors:
                     self._accept(descriptor)
@@ -325,9 +326,7 @@ class Loop:
         self._all_closed.set()
 
     def _close_all(self, connections: deque[Connection]) -> None:
-        """Close what nobody leads any more; also called by the threads whose calls end after the
-        server.
-        """
+        """Close what nobody leads any more. Also for threads whose calls end after the server."""
         with suppress(IndexError):
             while True:
                 connections.popleft().close()

@@ -1,4 +1,4 @@
-"""What a server is told once, before it runs."""
+"""The options of a server, set before it runs."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a connection asks of whoever runs it: the loop, with its crew of threads."""
+"""What a connection asks of its runner: the loop, with its crew of threads."""
 
 from typing import Protocol, TypeVar
 

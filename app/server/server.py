@@ -63,9 +63,7 @@ class Server:
 
 
 def _room_for_connections() -> int:
-    """Raise the limit on open files as far as it goes, and return how many of them connections may
-    take.
-    """
+    """Raise the limit on open files as far as it goes; return how many connections may take."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:

@@ -1,5 +1,4 @@
-"""A client's socket that never waits: what can be read, what is still to be sent, and whether the
-client takes it.
+"""A client's socket that never waits: what can be read, and what is still to be sent.
 
 Readiness is edge-triggered: `readable` stays True until a read has found nothing more. Not known
 here: HTTP.
@@ -151,17 +150,16 @@ class Stream:
                 if not left:
                     self._pending = pending = None
         except (OSError, StreamChangedError):
-            # What was sent before is told first: the failure will be there again.
+            # First report what was sent before: the failure will be there again.
             if not total:
                 raise
         return total
 
     def taken_since(self) -> bool:
-        """Tell whether the client has taken something since the last call, if only from the
-        kernel's buffer.
+        """Return whether the client has taken something since the last call.
 
-        The kernel reports room only after much of it has gone; a slow reader is seen in what it
-        still holds.
+        The kernel reports room only after much of it has gone. A slow reader is seen in what the
+        kernel still holds.
         """
         before = self._queued
         try:
@@ -205,8 +203,9 @@ class Stream:
         self.socket.close()
 
     def cut(self, *, reset: bool) -> None:
-        """End the connection, as `shut` does, but keep the descriptor: from a thread that does not
-        own it.
+        """End the connection as `shut` does, but keep the descriptor.
+
+        For a thread that does not own it.
         """
         if reset:
             reset_connection(self.socket)
@@ -215,10 +214,10 @@ class Stream:
 
 
 def end_connection(sock: socket.socket) -> None:
-    """Have the client see the end now: closing alone would leave the connection to whoever else has
-    the socket.
+    """Have the client see the end now, also when another process has the socket.
 
-    A child process that the application has forked may hold it for as long as it lives.
+    A child process that the application forked may hold it for as long as it lives: closing alone
+    would not end the connection.
     """
     if not after_fork.has_forked():
         return  # closing is enough
@@ -228,8 +227,9 @@ def end_connection(sock: socket.socket) -> None:
 
 
 def reset_connection(sock: socket.socket) -> None:
-    """Have the client see that the connection is lost, whoever else has the socket; a Unix socket
-    just ends.
+    """Have the client see that the connection is lost, also when another process has the socket.
+
+    A Unix socket just ends.
     """
     # SO_LINGER would do it at the close, but only at the last one. Seldom used, so imported here.
     import ctypes

@@ -253,9 +253,6 @@ class BlockingConnection:
         Raises CutShortError, StreamChangedError and OSError for an answer that is not complete.
         """
         environ = make_environ(self._base, request, self._address, self._port)
-        if request.chunked:
-            # Decoded as it is read, the body has this coding no more (RFC 9112 section 7.1.3).
-            del environ["HTTP_TRANSFER_ENCODING"]
         upload = self.channel.upload = Upload(monotonic()) if request.has_body else None
         call = self.channel.call = Call(self._server.gateway, request, environ, self.channel)
         began = monotonic()

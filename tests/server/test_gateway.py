@@ -5,6 +5,7 @@ notices.
 import asyncio
 import gzip
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -523,6 +524,40 @@ def test_write_after_the_end_is_an_error(threads: int) -> None:
             kept[0](b"HTTP/1.1 200 OK\r\n\r\n")
         client.sendall(get())
         assert read_answer(client)[2] == b"all of it"
+
+
+# Method, status, declared length and body; the Content-Length that the client is told
+WITHOUT_A_BODY: list[tuple[str, str, str, list[bytes], bytes | None]] = [
+    ("HEAD", "200 OK", "9", [], b"9"),
+    ("HEAD", "200 OK", "9", [b""], b"9"),
+    ("HEAD", "200 OK", "9", [b"five!"], b"9"),
+    ("HEAD", "200 OK", "", [b"five!"], b"5"),
+    ("HEAD", "200 OK", "", [], None),
+    ("GET", "304 Not Modified", "", [], None),
+    ("GET", "304 Not Modified", "", [b"five!"], None),
+    ("GET", "204 No Content", "", [], None),
+    ("GET", "200 OK", "", [], b"0"),
+]
+
+
+@MODELS
+@pytest.mark.parametrize(("method", "status", "declared", "body", "length"), WITHOUT_A_BODY)
+def test_answers_without_a_body(
+    threads: int, method: str, status: str, declared: str, body: list[bytes], length: bytes | None
+) -> None:
+    def application(environ: Environ, start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/next":
+            return plain(environ, start_response)
+        start_response(status, [("Content-Length", declared)] if declared else [])
+        return body
+
+    with serving(application, threads=threads) as running, running.connect() as client:
+        client.sendall(get(method=method) + get("/next", close=True))
+        code, head, _ = read_answer(client, method=method)
+        assert code == int(status[:3])
+        found = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        assert (found[1] if found else None) == length
+        assert read_all(client).endswith(b"\r\n\r\n/next")  # nothing of a body in between
 
 
 def test_a_304_with_a_body_says_no_length_of_it() -> None:

@@ -10,11 +10,12 @@ from typing import Any, cast
 import pytest
 
 from app.server.call import Call
-from app.server.connection import Connection, Phase
+from app.server.connection import Connection
 from app.server.crew import Crew, Term
 from app.server.gateway import Gateway
 from app.server.loop import Loop
 from app.server.options import ServerOptions
+from app.server.phase import Phase
 from app.server.stream import Stream
 from tests.server.serving import get, plain, read_answer, serving
 from tests.waiting import wait_until
