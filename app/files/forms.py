@@ -45,9 +45,9 @@ class Forms:
 
     def _want(self, file: StaticFile) -> None:
         file.wanted = True
-        if _may_be_compressed(file) and not self._compressor.submit(
-            partial(self._make_later, file)
-        ):
+        if not _may_be_compressed(file):
+            file.has_all_forms = True
+        elif not self._compressor.submit(partial(self._make_later, file)):
             file.wanted = False
 
     def _make_later(self, file: StaticFile) -> None:

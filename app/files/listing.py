@@ -242,6 +242,9 @@ def _page(
         script=_SCRIPT,
         breadcrumbs=_breadcrumbs(directory.name),
         filter=escape(query.filter),
+        status=f"{selection.matching:,} of {len(directory):,} entries match."
+        if query.filter
+        else "",
         sort=query.sort,
         order="desc" if query.descending else "asc",
         headings="".join(_heading(query, *heading) for heading in _HEADINGS)

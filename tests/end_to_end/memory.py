@@ -81,33 +81,32 @@ def run(kind: str, root: Path, chosen: argparse.Namespace) -> bool:
             assert not any(client.exitcode for client in clients)
             return memory_of(server)
 
-        steps = []
         # Once around, so that all that is made once is there.
         began = in_processes(ask_for_missing, (0, 5000))
-        share = chosen.missing // CLIENTS
-        after = in_processes(
-            ask_for_missing,
-            *((10_000 + n * share, 10_000 + (n + 1) * share) for n in range(CLIENTS)),
-        )
-        steps.append((f"{chosen.missing:,} missing names", began, after, AFTER_MISSING))
-        for number in range(3):
-            after = in_processes(
-                ask_at_random,
-                *(
-                    (chosen.files, chosen.requests // 3 // CLIENTS, number * CLIENTS + n)
-                    for n in range(CLIENTS)
-                ),
+        print(f"{kind}: {began / 2**20:.1f} MiB at the start", flush=True)
+        kept = []
+
+        def step(what: str, after: int, bound: int) -> None:
+            grown = (after - began) / 2**20
+            print(
+                f"  {what:30} {after / 2**20:7.1f} MiB, {grown:+7.1f}"
+                f" of at most {bound / 2**20:.1f}",
+                flush=True,
             )
-            step = f"{chosen.requests * (number + 1) // 3:,} requests at random"
-            steps.append((step, began, after, HELD_TOTAL + SLACK))
+            kept.append(after - began <= bound)
+
+        share = chosen.missing // CLIENTS
+        parts = [(5000 + n * share, 5000 + (n + 1) * share) for n in range(CLIENTS)]
+        after = in_processes(ask_for_missing, *parts)
+        step(f"{chosen.missing:,} missing names", after, AFTER_MISSING)
+        share = chosen.requests // 3 // CLIENTS
+        for turn in range(3):
+            seeds = range(turn * CLIENTS, (turn + 1) * CLIENTS)
+            after = in_processes(ask_at_random, *((chosen.files, share, seed) for seed in seeds))
+            asked = chosen.requests * (turn + 1) // 3
+            step(f"{asked:,} requests at random", after, HELD_TOTAL + SLACK)
         assert server.stop() == 0, server.printed()
-    print(f"{kind}: {began / 2**20:.1f} MiB at the start")
-    for step, before, after, bound in steps:
-        print(
-            f"  {step:30} {after / 2**20:7.1f} MiB, {(after - before) / 2**20:+7.1f}"
-            f" of at most {bound / 2**20:.1f}"
-        )
-    return all(after - before <= bound for _, before, after, bound in steps)
+    return all(kept)
 
 
 def main() -> int:

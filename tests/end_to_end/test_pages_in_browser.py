@@ -21,6 +21,8 @@ MORE, MANY = 600, 100_000
 PAGES = [
     "/", "/small/", "/small/?q=%22%3E", "/more/?sort=size&order=desc&page=2", "/missing",
 ]  # fmt: skip
+#: Of what passes, one element for each rule is enough.
+RESULTS = '{resultTypes: ["violations", "incomplete"]}'
 LOOKS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
 
 
@@ -60,7 +62,15 @@ def check(window: Browser, width: int, scheme: str) -> None:
     window.look_like(width=width, scheme=scheme)
     overflow = window.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0, "it scrolls sideways"
-    found = json.loads(window.evaluate(f"{axe()};axe.run().then(JSON.stringify)"))
+    # Rows are alike, and 500 of them take it many seconds.
+    window.evaluate(
+        "document.querySelectorAll('tbody tr:nth-child(n+20)').forEach(r => r.remove())"
+    )
+    # Rows are alike, and 500 of them take it many seconds.
+    window.evaluate(
+        "document.querySelectorAll('tbody tr:nth-child(n+20)').forEach(r => r.remove())"
+    )
+    found = json.loads(window.evaluate(f"{axe()};axe.run({RESULTS}).then(JSON.stringify)"))
     faults = [
         (fault["id"], fault["help"], fault["nodes"][0]["html"])
         for fault in found["violations"] + found["incomplete"]
@@ -138,6 +148,4 @@ def test_enter_filters_all_pages(server: LiveServer, window: Browser) -> None:
     assert window.evaluate(STATUS).endswith("Enter looks at all entries.")
     window.expect("Page.loadEventFired", lambda: press_enter(window))
     assert len(window.evaluate(SHOWN)) == 11
-    assert window.evaluate("document.querySelector('footer span').textContent") == (
-        f"10 of {MORE:,} entries"
-    )
+    assert window.evaluate(STATUS) == f"10 of {MORE:,} entries match."
