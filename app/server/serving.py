@@ -120,9 +120,8 @@ class ServingProcess:
                 service.access_log.close()
 
     def _load(self) -> "WSGIApplication":
-        # The interpreter drops, with a traceback, what is raised while it runs a finalizer or a
-        # weak reference's callback, such as those of imports. SystemExit is then raised here once
-        # more.
+        # The interpreter drops, with a traceback, what is raised while it runs a finalizer or the
+        # callback of a weak reference, as imports have. SystemExit is then raised here once more.
         former = sys.unraisablehook
 
         def tell_unless_stopped(dropped: "UnraisableHookArgs") -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from app.counters import open_counter
 from app.counters.reading import CountingStore
+from app.counters.redis.store import RedisStore
 from tests.counters.cutting_proxy import CuttingProxy
 from tests.counters.redis_server import RedisServer, redis_running
 
@@ -58,7 +59,17 @@ def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def open_shared(shared_url: str, tmp_path: Path) -> Iterator[Open]:
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine Redis may take longer than the quarter of a second after which an access
+    has no number.
+    """
+    defaults = RedisStore.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "timeout", 10.0)
+
+
+@pytest.fixture
+def open_shared(shared_url: str, tmp_path: Path, _patient: None) -> Iterator[Open]:
     """Opens the shared store once more."""
     opened: list[CountingStore] = []
 
@@ -72,7 +83,9 @@ def open_shared(shared_url: str, tmp_path: Path) -> Iterator[Open]:
 
 
 @pytest.fixture(params=["memory", "lmdb", "redis"])
-def counter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CountingStore]:
+def counter(
+    request: pytest.FixtureRequest, tmp_path: Path, _patient: None
+) -> Iterator[CountingStore]:
     """An empty counter of each backend."""
     if request.param == "memory":
         url = "memory:"
