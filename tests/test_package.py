@@ -257,11 +257,10 @@ def test_tally_counts_reads_what_tally_counted(installed: Installed, tmp_path: P
     shown = run(
         installed.command("tally"),
         "counts",
-        "export",
+        "show",
         "--counts",
         "lmdb:counts",
-        "--format",
-        "csv",
+        "--csv",
         directory=tmp_path,
     )
     assert "/a.txt" in shown

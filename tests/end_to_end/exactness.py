@@ -152,10 +152,10 @@ def workers_of(pid: int) -> list[int]:
 
 def stored_totals(counts: str) -> dict[str, int]:
     shown = subprocess.run(
-        [sys.executable, "-m", "app.counters", "show", "--counts", counts, "--format", "json"],
+        [sys.executable, "-m", "app.counters", "show", "--counts", counts, "--json"],
         cwd=HOME, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    return {path: kept["accesses"] for path, kept in json.loads(shown.stdout)["files"].items()}
+    return {file["path"]: file["accesses"] for file in json.loads(shown.stdout)["files"]}
 
 
 def check(name: str, load: Load, stored: dict[str, int] | None, kills: int) -> bool:
