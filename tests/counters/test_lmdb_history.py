@@ -189,6 +189,7 @@ def test_a_history_that_cannot_be_written_is_told_once_and_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(past_days.PastDays, "_created", full)
+        patch.setattr(past_days, "_RETRY_SECONDS", 0.0)
         for _ in range(3):
             counter._past.fold_if_due(counter._today())
     assert capfd.readouterr().err.count("days that are over wait") == 1
@@ -209,3 +210,22 @@ def test_a_reader_that_may_not_write_sees_the_history(
     assert days_of(files_of(reader)["/a"]) == {TODAY: 1, TODAY + 1: 1}
     assert os.path.exists(tmp_path / "counts" / "history" / "data.mdb")
     reader.close()
+
+
+def test_a_history_that_was_removed_with_its_store_is_opened_anew(
+    opened: Callable[..., LmdbCounter], clock: Clock, tmp_path: Path
+) -> None:
+    counter = opened()
+    for day in range(2):
+        clock.now = BEGIN + day * DAY
+        counter.count("/a", "full")
+    fold(counter)
+    shutil.rmtree(tmp_path / "counts")
+    assert not counter._environment.in_place()
+    for day in range(2, 4):
+        clock.now = BEGIN + day * DAY
+        counter.count("/a", "full")
+    counter._past.fold_if_due(counter._today())
+    assert spilled(counter) == 0
+    assert days_of(files_of(counter)["/a"]) == {TODAY + 2: 1, TODAY + 3: 1}
+    assert os.path.exists(tmp_path / "counts" / "history" / "data.mdb")

@@ -32,6 +32,7 @@ from .rows import (
 
 #: Days are moved at most so often: a site's files are counted on a new day one after the other.
 INTERVAL_SECONDS = 600.0
+_RETRY_SECONDS = 30.0
 _DIRECTORY, _LOCK = "history", "fold.lock"
 _READ_AT_ONCE, _DELETED_AT_ONCE = 4096, 512
 
@@ -77,14 +78,17 @@ class PastDays:
         """Move the days before *today* that were not moved yet. Never raises."""
         path = os.path.join(self._data.directory, _LOCK)
         try:
+            if self._environment is not None:
+                self._environment.in_place()  # else what is there now is opened at the next use
             if not _is_due(path) or not self._data.read(_has_spilled):
                 return
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.utime(descriptor, (0, 0))  # due again, should this fail
-                self.fold(today)
-                os.utime(descriptor)
+                due_again = time() - INTERVAL_SECONDS + _RETRY_SECONDS
+                os.utime(descriptor, (due_again, due_again))  # should this fail
+                if self.fold(today):
+                    os.utime(descriptor)
             finally:
                 os.close(descriptor)
             self._complained = False
@@ -96,17 +100,21 @@ class PastDays:
                 reason = getattr(error, "strerror", None) or str(error).removeprefix("counts: ")
                 tell(f"counts: days that are over wait in {self._data.directory}: {reason}")
 
-    def fold(self, today: int) -> None:
-        """Move what is over to the blocks. For one process at a time. Raises CounterError."""
+    def fold(self, today: int) -> bool:
+        """Move what is over to the blocks. For one process at a time. Raises CounterError.
+
+        Returns False when no snapshot was to be had now.
+        """
         batch, store_id = self._data.transact(_close_batch)
         if not self._snapshot():
-            return
+            return False
         history = self._environment or self._created()
         blocks = self._blocks_with(history, store_id, batch)
         oldest = 0 if self._keep_days is None else month_of(max(0, today - self._keep_days + 1))
         history.transact(_write, store_id, batch, oldest, blocks)
         while self._data.transact(_delete_folded, batch):
             pass
+        return True
 
     def _blocks_with(
         self, history: Environment, store_id: bytes, batch: int
