@@ -2,7 +2,7 @@
 
     options ─► __main__ ─► measure ─► results ─► report_terminal, report_json, report_html
                               │
-        contestant (one server: started, loaded, started again) · servers (command lines)
+        competitor (one server: started, loaded, started again) · servers (command lines)
         workloads, documents (what is asked for) · sampling (is it right, byte by byte)
         bench (who asks): load, wrk, crowd · processes (trees, CPU time, memory) · guard
         behaviour + expectations/ (what the RFCs require of an answer)

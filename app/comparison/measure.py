@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 from .behaviour import observe
 from .bench import Bench
-from .contestant import Contestant
+from .competitor import Competitor
 from .expectations import TOPICS
 from .plan import Plan
 from .results import Comparison, Subject
@@ -24,7 +24,7 @@ from .workloads import Workload
 def measure(plan: Plan, comparison: Comparison, bench: Bench, step: Callable[[str], None]) -> None:
     """Fill *comparison*; *step* is told what comes next. No server runs at the end."""
     begun = time.monotonic()
-    contestants: list[Contestant] = []
+    competitors: list[Competitor] = []
     with ExitStack() as stack:
         for server in plan.servers:
             subject = Subject(server.name, server.title, server.version())
@@ -33,17 +33,17 @@ def measure(plan: Plan, comparison: Comparison, bench: Bench, step: Callable[[st
             if missing := server.missing():
                 subject.state, subject.reason = "not installed", missing
                 continue
-            contestant = Contestant(server, subject, bench, plan)
-            stack.callback(contestant.stop)
-            contestants.append(contestant)
+            competitor = Competitor(server, subject, bench, plan)
+            stack.callback(competitor.stop)
+            competitors.append(competitor)
             for _ in range(plan.starts):
-                contestant.stop()
-                if not contestant.start():
+                competitor.stop()
+                if not competitor.start():
                     break
         for workload in plan.workloads:
-            _measure_workload(workload, plan, comparison, contestants, step)
+            _measure_workload(workload, plan, comparison, competitors, step)
     if plan.behaviour:
-        _observe_all(contestants, comparison, bench, plan.patience, step)
+        _observe_all(competitors, comparison, bench, plan.patience, step)
     comparison.summarize()
     comparison.took = time.monotonic() - begun
 
@@ -52,34 +52,34 @@ def _measure_workload(
     workload: Workload,
     plan: Plan,
     comparison: Comparison,
-    contestants: list[Contestant],
+    competitors: list[Competitor],
     step: Callable[[str], None],
 ) -> None:
-    cells = [contestant.prepare(workload) for contestant in contestants]
+    cells = [competitor.prepare(workload) for competitor in competitors]
     comparison.cells += filter(None, cells)
     for number in range(plan.rounds_of(workload)):
-        for contestant in _turns(contestants, number):
-            step(f"{workload.name}, round {number + 1}: {contestant.subject.title}")
-            contestant.load(workload)
-    for contestant in contestants:
+        for competitor in _turns(competitors, number):
+            step(f"{workload.name}, round {number + 1}: {competitor.subject.title}")
+            competitor.load(workload)
+    for competitor in competitors:
         if workload.crowd:
             # What a crowd has done to a server is not carried into the next; nor is its end waited
             # for.
-            contestant.stop(patience=0.1)
-        is_wanted = contestant.subject.state == "measured" and workload != plan.workloads[-1]
-        if contestant.running is None and is_wanted:
-            contestant.start()
+            competitor.stop(patience=0.1)
+        is_wanted = competitor.subject.state == "measured" and workload != plan.workloads[-1]
+        if competitor.running is None and is_wanted:
+            competitor.start()
 
 
-def _turns(contestants: list[Contestant], number: int) -> list[Contestant]:
+def _turns(competitors: list[Competitor], number: int) -> list[Competitor]:
     """Everybody, beginning with another in each round, and backwards in every second."""
-    first = number // 2 % max(1, len(contestants))
-    turned = contestants[first:] + contestants[:first]
+    first = number // 2 % max(1, len(competitors))
+    turned = competitors[first:] + competitors[:first]
     return turned if number % 2 == 0 else turned[::-1]
 
 
 def _observe_all(
-    contestants: list[Contestant],
+    competitors: list[Competitor],
     comparison: Comparison,
     bench: Bench,
     patience: float,
@@ -88,12 +88,12 @@ def _observe_all(
     """Ask every server the behaviour list: each a fresh instance, a few at a time."""
     with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
         observed = []
-        for contestant in contestants:
-            subject = contestant.subject
+        for competitor in competitors:
+            subject = competitor.subject
             if subject.state != "measured":
                 continue
             try:
-                running = start(contestant.server, bench, "behaviour", codings=True)
+                running = start(competitor.server, bench, "behaviour", codings=True)
             except DidNotStartError:
                 continue
             stack.callback(running.tree.stop)

@@ -18,7 +18,7 @@ _CROWD_RATE = 400.0  # requests a second beside a crowd: far below what any serv
 _COLD = 500
 
 
-class Contestant:
+class Competitor:
     """A server of the plan, what the report has of it, and its running instance if there is one."""
 
     def __init__(self, server: Server, subject: Subject, bench: Bench, plan: Plan) -> None:
