@@ -10,7 +10,7 @@ T = TypeVar("T")
 def wait_until(
     condition: Callable[[], T | Literal[False]],
     *,
-    timeout: float = 10.0,
+    timeout: float = 30.0,
     message: str = "the condition",
 ) -> T:
     """Return *condition*'s first true value; AssertionError when *timeout* seconds have passed

@@ -30,7 +30,7 @@ class Answer:
 class Client:
     """One connection; `ask` opens another when the server has said that this one ends."""
 
-    def __init__(self, port: int, *, timeout: float = 20.0) -> None:
+    def __init__(self, port: int, *, timeout: float = 30.0) -> None:
         self._address = ("127.0.0.1", port)
         self._timeout = timeout
         self._ended = False

@@ -32,7 +32,7 @@ class Running:
     def _run(self) -> None:
         self.status = self.server.run()
 
-    def connect(self, *, timeout: float = 10.0, receive_buffer: int = 0) -> socket.socket:
+    def connect(self, *, timeout: float = 30.0, receive_buffer: int = 0) -> socket.socket:
         client = socket.socket()
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -210,7 +210,7 @@ def test_the_first_process_of_a_container_waits_for_orphans(tmp_path: Path) -> N
 
 
 def _ask(port: int) -> int:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(get(close=True))
         return int(read_all(client).rpartition(b"\r\n\r\n")[2])
 
