@@ -259,6 +259,32 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
         ),
     ),
     (
+        "statistics",
+        (
+            _option(
+                "--stats",
+                metavar="PATH|off",
+                convert=values.stats_prefix,
+                default="/-/tally",
+                help="where the statistics are: a page, an interface for programs, metrics; closed"
+                " but to who has a token",
+            ),
+            _option(
+                "--stats-token-file",
+                metavar="FILE",
+                unset="none",
+                help="a file with tokens that open the statistics, one a line; after the word"
+                " metrics one that opens the metrics alone. TALLY_STATS_TOKEN holds the same."
+                " Without either, the built-in server makes a token at each start and prints it",
+            ),
+            _option(
+                "--stats-public",
+                convert=values.switch,
+                help="open the statistics to everybody",
+            ),
+        ),
+    ),
+    (
         "the built-in server",
         (
             _option(

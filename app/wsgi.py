@@ -1,5 +1,4 @@
-"""Assembles the application that any WSGI server runs: the files under a root, a counter, the count
-log.
+"""Assembles the application that any WSGI server runs: files, a counter, the count log, statistics.
 
 Importing this module opens nothing and starts no thread. Counter and log are opened by the first
 request in each process, or by `Application.open`, so that a server may import the module before it
@@ -23,6 +22,7 @@ from .files.names import Visibility
 from .files.policy import Policy
 from .line_log import tell
 from .settings import Settings
+from .stats_tokens import TokenError, Tokens, given_tokens, new_token
 
 __all__ = [
     "Application",
@@ -31,6 +31,7 @@ __all__ = [
     "Settings",
     "app",
     "make_app",
+    "new_token_for",
     "root_problem",
     "start_problem",
 ]
@@ -43,26 +44,37 @@ _EACH_FOR_ITSELF = (
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from .counters.contract import Counter
+    from .counters.reading import CountingStore, CountReader
     from .files.accounts import CountLine
+    from .stats.application import StatsApplication
 
 
 class Application:
-    """The files under one root, counted.
+    """The files under one root, counted, and the statistics of their counts.
 
-    Safe from any thread; to be opened after a fork, not before.
+    Safe from any thread; to be opened after a fork, not before. *token* opens the statistics where
+    the settings and the environment have none.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, token: str = "") -> None:
         self._settings = settings
+        self._made_token = token
+        self._tokens = Tokens()
         self._lock = Lock()
         self._files: FileApplication | None = None
-        self._counter: Counter | None = None
+        self._statistics: StatsApplication | None = None
+        self._counter: CountingStore | DeferredCounter[CountingStore] | None = None
         self._log = _count_log(settings)
+        # No path begins like this when they are off.
+        self._prefix = settings.stats.removesuffix("/") or "off"
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
+        if environ.get("PATH_INFO", "").startswith(self._prefix):
+            path = environ["PATH_INFO"]
+            if path == self._prefix or path.startswith(self._settings.stats):
+                return self._stats(environ)(environ, start_response)
         return (self._files or self.open(is_one_of_several=environ["wsgi.multiprocess"]))(
             environ, start_response
         )
@@ -80,6 +92,7 @@ class Application:
                 if is_one_of_several and not counts:
                     tell(_EACH_FOR_ITSELF)
                 self._counter = _counter(counts, settings)
+                self._tokens = _tokens(settings, self._made_token)
                 atexit.register(self.close)
                 self._files = FileApplication(
                     settings.root,
@@ -96,6 +109,31 @@ class Application:
                     count_header=settings.count_header,
                 )
             return self._files
+
+    def _stats(self, environ: "WSGIEnvironment") -> "StatsApplication":
+        if self._statistics is None:
+            self.open(is_one_of_several=environ["wsgi.multiprocess"])
+            # Few servers are asked for them, so they are loaded when the first is.
+            from .stats.application import StatsApplication, StatsOptions
+
+            settings = self._settings
+            options = StatsOptions(
+                prefix=settings.stats,
+                tokens=self._tokens,
+                is_public=settings.stats_public,
+            )
+            # Two first requests at once make two; the one that stays does not matter.
+            self._statistics = StatsApplication(
+                options, self.counts, lambda: root_problem(settings)
+            )
+        return self._statistics
+
+    def counts(self) -> "CountReader":
+        """Return what the counts can be read with. Raises CounterError while they cannot."""
+        counter = self._counter
+        if counter is None:
+            raise CounterError("counts: nothing is counted yet")
+        return counter.opened() if isinstance(counter, DeferredCounter) else counter
 
     def reopen(self) -> None:
         """Go on in a new count log of the same name, after it was renamed.
@@ -115,9 +153,9 @@ class Application:
         self._log.close()
 
 
-def make_app(settings: Settings) -> Application:
-    """Return the application for *settings*; nothing is opened yet."""
-    return Application(settings)
+def make_app(settings: Settings, token: str = "") -> Application:
+    """Return the application for *settings*; nothing is opened yet. See `Application`."""
+    return Application(settings, token)
 
 
 def root_problem(settings: Settings) -> str | None:
@@ -138,6 +176,10 @@ def start_problem(settings: Settings) -> str | None:
         ).close()
     except CounterError as error:
         return str(error)
+    try:
+        given_tokens(settings.stats_token_file, os.environ)
+    except TokenError as error:
+        return str(error)
     log = _count_log(settings)
     try:
         log.check()
@@ -146,6 +188,13 @@ def start_problem(settings: Settings) -> str | None:
     finally:
         log.close()
     return None
+
+
+def new_token_for(settings: Settings) -> str:
+    """Return a new token for the statistics, "" when the operator gave tokens or wants none."""
+    if settings.stats_public or given_tokens(settings.stats_token_file, os.environ):
+        return ""
+    return new_token()
 
 
 def _counts(settings: Settings) -> str:
@@ -183,8 +232,17 @@ def _count_line(log: CountLog, settings: Settings) -> "CountLine | None":
     return write
 
 
-def _counter(counts: str, settings: Settings) -> "Counter":
-    def open_store() -> "Counter":
+def _tokens(settings: Settings, made: str) -> Tokens:
+    try:
+        given = given_tokens(settings.stats_token_file, os.environ)
+    except TokenError as error:
+        tell(f"tally: {error}; the statistics stay closed")
+        return Tokens()
+    return given or Tokens(read=(made,) if made else ())
+
+
+def _counter(counts: str, settings: Settings) -> "CountingStore | DeferredCounter[CountingStore]":
+    def open_store() -> "CountingStore":
         return open_counter(
             counts, journal=settings.counts_journal, keep_days=settings.keep_days or None
         )
