@@ -15,7 +15,7 @@ from . import failure_log, files
 from .client_address import shown_address
 from .clients import Classifier, Networks
 from .counters import CounterError, CountLog, open_counter
-from .counters.lmdb.private_directory import PrivateDirectory
+from .counters.lmdb.private_directory import PrivateDirectory, is_private
 from .counters.retrying import DeferredCounter
 from .files import FileApplication
 from .files.names import Visibility
@@ -121,6 +121,7 @@ class Application:
                 prefix=settings.stats,
                 tokens=self._tokens,
                 is_public=settings.stats_public,
+                is_lasting=_is_lasting(_counts(settings)),
             )
             # Two first requests at once make two; the one that stays does not matter.
             self._statistics = StatsApplication(
@@ -201,6 +202,11 @@ def _counts(settings: Settings) -> str:
     # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was
     # read.
     return settings.counts or os.environ.get("TALLY_COUNTS", "")
+
+
+def _is_lasting(counts: str) -> bool:
+    scheme, _, place = counts.partition(":")
+    return scheme not in ("", "memory") and not (scheme == "lmdb" and is_private(place))
 
 
 def _policy(settings: Settings) -> Policy:

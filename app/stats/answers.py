@@ -1,8 +1,11 @@
 """What handlers return, and what goes around it: fields of security, and refusals."""
 
 import json
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
 
+#: WSGI's.
+Environ: TypeAlias = Mapping[str, Any]
 Fields = list[tuple[str, str]]
 
 REASONS = {

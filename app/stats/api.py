@@ -13,7 +13,7 @@ from ..counters import documents, tables
 from ..counters.periods import time_text
 from ..counters.reading import Answer as CountsAnswer
 from ..counters.reading import CountReader
-from .answers import Answer, RefusedError, answer, json_answer, not_modified
+from .answers import Answer, Environ, RefusedError, answer, json_answer, not_modified
 from .parameters import Parameters
 
 _FORMATS = ("json", "csv")
@@ -32,10 +32,10 @@ class Api:
     def __init__(self, reader: Callable[[], CountReader]) -> None:
         self._reader = reader
 
-    def totals(self, _parameters: Parameters, _accept: str) -> Answer:
+    def totals(self, _parameters: Parameters, _environ: Environ) -> Answer:
         return json_answer(documents.totals_document(self._reader().totals()))
 
-    def files(self, parameters: Parameters, accept: str) -> Answer:
+    def files(self, parameters: Parameters, environ: Environ) -> Answer:
         try:
             ranking = self._reader().ranked(
                 parameters.order(),
@@ -49,22 +49,22 @@ class Api:
             raise RefusedError(400, str(error)) from None
         following = parameters.link(after=ranking.next) if ranking.next else ""
         links = [("Link", f'<files{following}>; rel="next"')] if following else []
-        if _format(parameters, accept) == "json":
+        if _format(parameters, environ) == "json":
             return json_answer(documents.ranking_document(ranking), *links)
         rows = [tables.file_row(row) for row in ranking.rows]
         return _csv("files", tables.FILE_HEADINGS, rows, parameters, ranking, *links)
 
-    def file(self, parameters: Parameters, accept: str) -> Answer:
+    def file(self, parameters: Parameters, environ: Environ) -> Answer:
         path, period = parameters.path(), parameters.period()
         found = self._reader().file(path, period)
         if found is None:
             raise RefusedError(404, "path: no such file was counted")
-        if _format(parameters, accept) == "json":
+        if _format(parameters, environ) == "json":
             return json_answer(documents.file_document(found, period))
         rows = [tables.file_row(found.file)]
         return _csv("file", tables.FILE_HEADINGS, rows, parameters, found)
 
-    def series(self, parameters: Parameters, accept: str) -> Answer:
+    def series(self, parameters: Parameters, environ: Environ) -> Answer:
         path = parameters.path() if "path" in parameters.values else None
         period = parameters.period("30d")
         if period is None:
@@ -73,18 +73,18 @@ class Api:
         found = self._reader().series(unit, period, path)
         if found is None:
             raise RefusedError(404, "path: no such file was counted")
-        if _format(parameters, accept) == "json":
+        if _format(parameters, environ) == "json":
             return json_answer(documents.series_document(found))
         rows = tables.series_rows(found)
         return _csv("series", tables.SERIES_HEADINGS, rows, parameters, found)
 
-    def directory(self, parameters: Parameters, _accept: str) -> Answer:
+    def directory(self, parameters: Parameters, _environ: Environ) -> Answer:
         found = self._reader().directory(parameters.path(of_directory=True))
         if not found.files:
             raise RefusedError(404, "path: no file below it was counted")
         return json_answer(documents.directory_document(found))
 
-    def live(self, parameters: Parameters, _accept: str) -> Answer:
+    def live(self, parameters: Parameters, _environ: Environ) -> Answer:
         """Return the numbers at the top of the page, or 304 when they are those of `since`."""
         totals = self._reader().totals()
         document = {
@@ -102,13 +102,13 @@ class Api:
         standing = {"as_of": time_text(totals.as_of), "exact": totals.exact}
         return json_answer({**standing, **document, "since": tag})
 
-    def description(self, _parameters: Parameters, _accept: str) -> Answer:
+    def description(self, _parameters: Parameters, _environ: Environ) -> Answer:
         """Return the description of this interface (OpenAPI 3.1)."""
         return answer("application/json", get_data(__package__, "openapi.json") or b"")
 
 
-def _format(parameters: Parameters, accept: str) -> str:
-    prefers_csv = accept.lower().lstrip().startswith("text/csv")
+def _format(parameters: Parameters, environ: Environ) -> str:
+    prefers_csv = environ.get("HTTP_ACCEPT", "").lower().lstrip().startswith("text/csv")
     return parameters.choice("format", _FORMATS, "csv" if prefers_csv else "json")
 
 

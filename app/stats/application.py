@@ -13,21 +13,28 @@ from ..counters.contract import CounterError
 from ..counters.reading import CountReader
 from ..stats_tokens import Tokens
 from .access import Access, Scope
-from .answers import REASONS, Answer, RefusedError, answer, plain, problem, redirect
+from .answers import REASONS, Answer, Environ, RefusedError, answer, plain, problem, redirect
 from .api import Api
 from .parameters import Parameters, read_query
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from .page import Pages
+
 _log = logging.getLogger("tally.stats")
 
 #: How a refusal is put into words.
 Wording: TypeAlias = Literal["page", "problem", "text"]
-Handler: TypeAlias = Callable[[Parameters, str], Answer]
+Handler: TypeAlias = Callable[[Parameters, Environ], Answer]
 
 _LONGEST_FORM = 1024
 _RETRY = ("Retry-After", "5")
+_IMMUTABLE = "public, max-age=31536000, immutable"
+#: What the addresses take. Empty values are as good as none.
+_SITE = ("period", "class", "q", "order", "after", "limit", "from", "to")
+_FILE = ("path", "period", "from", "to")
+_DIRECTORY = ("path", "period", "class", "order", "after", "limit", "from", "to")
 _LIST = ("period", "order", "match", "class", "after", "limit", "format", "excel")
 
 
@@ -38,6 +45,8 @@ class StatsOptions:
     prefix: str  # with a slash at both ends
     tokens: Tokens
     is_public: bool = False
+    #: The counts outlive the server.
+    is_lasting: bool = False
 
 
 class Route(NamedTuple):
@@ -62,11 +71,17 @@ class StatsApplication:
         reader: Callable[[], CountReader],
         problem: Callable[[], str | None],
     ) -> None:
+        self._options = options
         self._prefix = options.prefix
+        self._reader = reader
+        self._pages: Pages | None = None
         self._access = Access(options.tokens, prefix=options.prefix, is_public=options.is_public)
         self._problem = problem
         api = Api(reader)
         self._routes: dict[str, Route] = {
+            "": Route("read", "page", _SITE, lambda *asked: self._page().site(*asked)),
+            "file": Route("read", "page", _FILE, lambda *asked: self._page().file(*asked)),
+            "dir": Route("read", "page", _DIRECTORY, lambda *asked: self._page().directory(*asked)),
             "health": Route("everybody", "text", (), self._health),
             "api/v1/totals": Route("read", "problem", (), api.totals),
             "api/v1/files": Route("read", "problem", _LIST, api.files),
@@ -100,6 +115,8 @@ class StatsApplication:
                 return self._enter(environ)
             if address == "leave":
                 return self._leave(environ)
+            if address.startswith("static/"):
+                return self._static(environ, address.removeprefix("static/"))
             route = self._routes.get(address)
             if route is None:
                 raise RefusedError(404, "There is nothing here.")
@@ -114,10 +131,45 @@ class StatsApplication:
         _demand(environ, "GET", "HEAD")
         self._access.check(environ, route.scope)
         parameters = Parameters(environ.get("QUERY_STRING", ""), route.allowed)
-        return route.handler(parameters, environ.get("HTTP_ACCEPT", ""))
+        return route.handler(parameters, environ)
 
     def _refuse(self, refusal: RefusedError, wording: Wording) -> Answer:
-        return problem(refusal) if wording == "problem" else plain(refusal)
+        if wording == "problem":
+            return problem(refusal)
+        # Who has no token, or no page, needs no library for templates.
+        if wording == "text" or not (self._access.has_tokens or self._options.is_public):
+            return plain(refusal)
+        from .page import refusal_page
+
+        return refusal_page(refusal, REASONS[refusal.status], root="../" * self._depth)
+
+    @property
+    def _depth(self) -> int:
+        return self._prefix.count("/") - 1
+
+    def _page(self) -> "Pages":
+        # Loaded with the first page: the library for templates takes as long as half a start.
+        from .page import Pages
+
+        if self._pages is None:
+            self._pages = Pages(
+                self._reader,
+                is_lasting=self._options.is_lasting,
+                root="../" * self._depth,
+                has_session=self._access.has_tokens,
+            )
+        return self._pages
+
+    def _static(self, environ: "WSGIEnvironment", name: str) -> Answer:
+        _demand(environ, "GET", "HEAD")
+        from .templating import assets
+
+        asset = assets().get(name)
+        if asset is None:
+            raise RefusedError(404, "There is nothing here.")
+        found = answer(asset.media_type, asset.content)
+        kept = [field for field in found.fields if field[0] != "Cache-Control"]
+        return found._replace(fields=[*kept, ("Cache-Control", _IMMUTABLE)])
 
     def _with_slash(self, environ: "WSGIEnvironment") -> Answer:
         _demand(environ, "GET", "HEAD")
@@ -137,7 +189,7 @@ class StatsApplication:
         _demand(environ, "POST")
         return redirect(303, "./", self._access.leave(environ))
 
-    def _health(self, _parameters: Parameters, _accept: str) -> Answer:
+    def _health(self, _parameters: Parameters, _environ: Environ) -> Answer:
         if found := self._problem():
             _log.debug("not healthy: %s", found)
             raise RefusedError(503, "The files cannot be served.", _RETRY)

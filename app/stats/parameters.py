@@ -19,7 +19,7 @@ _MOST_DAYS_BY_HOUR = 2
 
 
 class Parameters:
-    """The fields of one query. Every method raises RefusedError (400) for a value that cannot be."""
+    """The fields of one query. Every method raises RefusedError (400) for a senseless value."""
 
     def __init__(self, query: str, allowed: Iterable[str]) -> None:
         self.values = read_query(query)
@@ -30,7 +30,7 @@ class Parameters:
                 raise RefusedError(400, f"{_shown(name)}: no such parameter; there are: {names}")
 
     def link(self, **changes: str) -> str:
-        """Return the query of the same address with *changes*; an empty value leaves a field out."""
+        """Return the query of the same address with *changes*; an empty value leaves one out."""
         merged = {**self.values, **changes}
         return "?" + urlencode({name: value for name, value in merged.items() if value})
 
