@@ -251,7 +251,7 @@ def _toggles(parameters: Parameters) -> list[tuple[str, bool, str]]:
 def _crumbs(path: str) -> list[tuple[str, str]]:
     """Return each directory above *path*: its last segment, and the query for its page."""
     found, above = [], "/"
-    for segment in path.strip("/").split("/")[: None if path.endswith("/") else -1]:
+    for segment in path.split("/")[1:-1]:
         above += segment + "/"
         found.append((segment, f"dir?path={quote(above, safe='/')}"))
     return found
