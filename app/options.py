@@ -282,6 +282,24 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 convert=values.switch,
                 help="open the statistics to everybody",
             ),
+            _option(
+                "--badge",
+                metavar="PATTERN",
+                convert=values.patterns,
+                absent=(),
+                unset="none",
+                repeatable=True,
+                help="files whose numbers everybody may see as a badge: /releases/*; repeatable,"
+                " or separated by commas",
+            ),
+            _option(
+                "--metrics-files",
+                metavar="N",
+                convert=values.whole_number(0, 100_000),
+                default="1000",
+                help="how many files have metrics of their own, in the order of their first"
+                " accesses; all others are added up",
+            ),
         ),
     ),
     (

@@ -59,6 +59,8 @@ class Settings:
     stats: str  # with a slash at both ends; "": off
     stats_token_file: str
     stats_public: bool
+    badge: tuple[str, ...]
+    metrics_files: int
     # The built-in server
     app: str  # "": the counted files
     bind: tuple[str, ...]

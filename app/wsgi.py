@@ -44,7 +44,7 @@ _EACH_FOR_ITSELF = (
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from .counters.reading import CountingStore, CountReader
+    from .counters.reading import CountingStore
     from .files.accounts import CountLine
     from .stats.application import StatsApplication
 
@@ -122,6 +122,9 @@ class Application:
                 tokens=self._tokens,
                 is_public=settings.stats_public,
                 is_lasting=_is_lasting(_counts(settings)),
+                badges=settings.badge,
+                metrics_files=settings.metrics_files,
+                store=_counts(settings).partition(":")[0] or "memory",
             )
             # Two first requests at once make two; the one that stays does not matter.
             self._statistics = StatsApplication(
@@ -129,7 +132,7 @@ class Application:
             )
         return self._statistics
 
-    def counts(self) -> "CountReader":
+    def counts(self) -> "CountingStore":
         """Return what the counts can be read with. Raises CounterError while they cannot."""
         counter = self._counter
         if counter is None:

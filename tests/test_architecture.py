@@ -89,6 +89,7 @@ ARROWS: dict[str, set[str]] = {
     "app.counters.memory": {*_SHARED_BY_STORES, "app.after_fork"},
     # Of the counters it knows what can be read, and no store.
     "app.stats": {
+        "app",  # the version
         "app.counters.contract",
         "app.counters.reading",
         "app.counters.periods",

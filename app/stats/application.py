@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ..counters.contract import CounterError
-from ..counters.reading import CountReader
 from ..stats_tokens import Tokens
 from .access import Access, Scope
 from .answers import REASONS, Answer, Environ, RefusedError, answer, plain, problem, redirect
 from .api import Api
+from .badges import Badges
 from .parameters import Parameters, read_query
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from .metrics import Counts, Metrics
     from .page import Pages
 
 _log = logging.getLogger("tally.stats")
@@ -35,6 +36,7 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 _SITE = ("period", "class", "q", "order", "after", "limit", "from", "to")
 _FILE = ("path", "period", "from", "to")
 _DIRECTORY = ("path", "period", "class", "order", "after", "limit", "from", "to")
+_BADGE = ("path", "number", "period", "label", "short")
 _LIST = ("period", "order", "match", "class", "after", "limit", "format", "excel")
 
 
@@ -47,6 +49,9 @@ class StatsOptions:
     is_public: bool = False
     #: The counts outlive the server.
     is_lasting: bool = False
+    badges: tuple[str, ...] = ()
+    metrics_files: int = 1000
+    store: str = "memory"
 
 
 class Route(NamedTuple):
@@ -68,7 +73,7 @@ class StatsApplication:
     def __init__(
         self,
         options: StatsOptions,
-        reader: Callable[[], CountReader],
+        reader: "Callable[[], Counts]",
         problem: Callable[[], str | None],
     ) -> None:
         self._options = options
@@ -77,6 +82,8 @@ class StatsApplication:
         self._pages: Pages | None = None
         self._access = Access(options.tokens, prefix=options.prefix, is_public=options.is_public)
         self._problem = problem
+        self._metrics: Metrics | None = None
+        self._badges = badges = Badges(reader, options.badges)
         api = Api(reader)
         self._routes: dict[str, Route] = {
             "": Route("read", "page", _SITE, lambda *asked: self._page().site(*asked)),
@@ -93,6 +100,12 @@ class StatsApplication:
             ),
             "api/v1/directory": Route("read", "problem", ("path",), api.directory),
             "api/v1/live": Route("read", "problem", ("since",), api.live),
+            "badge.svg": Route("everybody", "text", _BADGE, badges.svg),
+            "badge.json": Route("everybody", "problem", _BADGE, badges.json),
+            "metrics": Route("metrics", "text", (), lambda *asked: self._measures().host(*asked)),
+            "metrics/files": Route(
+                "metrics", "text", (), lambda *asked: self._measures().files(*asked)
+            ),
             "api/v1/openapi.json": Route("read", "problem", (), api.description),
         }
 
@@ -157,8 +170,18 @@ class StatsApplication:
                 is_lasting=self._options.is_lasting,
                 root="../" * self._depth,
                 has_session=self._access.has_tokens,
+                shows_badge=self._badges.shows,
             )
         return self._pages
+
+    def _measures(self) -> "Metrics":
+        from .metrics import Metrics
+
+        if self._metrics is None:
+            self._metrics = Metrics(
+                self._reader, most_files=self._options.metrics_files, store=self._options.store
+            )
+        return self._metrics
 
     def _static(self, environ: "WSGIEnvironment", name: str) -> Answer:
         _demand(environ, "GET", "HEAD")

@@ -55,8 +55,15 @@ class Pages:
     """
 
     def __init__(
-        self, reader: Callable[[], CountReader], *, is_lasting: bool, root: str, has_session: bool
+        self,
+        reader: Callable[[], CountReader],
+        *,
+        is_lasting: bool,
+        root: str,
+        has_session: bool,
+        shows_badge: Callable[[str], bool],
     ) -> None:
+        self._shows_badge = shows_badge
         self._kept = KeptAnswers(reader)
         self._fixed = {
             "is_lasting": is_lasting,
@@ -90,7 +97,7 @@ class Pages:
             **_listed(parameters, ranking, shown),
         )
 
-    def file(self, parameters: Parameters, _environ: Environ) -> Answer:
+    def file(self, parameters: Parameters, environ: Environ) -> Answer:
         if moved := _with_dates(parameters):
             return moved
         path = parameters.path()
@@ -115,6 +122,8 @@ class Pages:
             standing=series,
             crumbs=_crumbs(path),
             path=path,
+            has_badge=self._shows_badge(path),
+            badge=_badge_address(environ, path),
         )
 
     def directory(self, parameters: Parameters, _environ: Environ) -> Answer:
@@ -193,6 +202,12 @@ def _home(environ: Environ) -> str:
     """Return the address of the site, as the client has it."""
     host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
     return f"{environ.get('wsgi.url_scheme', 'http')}://{host}{environ.get('SCRIPT_NAME', '')}/"
+
+
+def _badge_address(environ: Environ, path: str) -> str:
+    """Return the address of a file's badge, to be put into other pages."""
+    prefix = environ["PATH_INFO"].rpartition("/")[0]
+    return f"{_home(environ)[:-1]}{prefix}/badge.svg{_query(path=path)}"
 
 
 def _query(**values: str) -> str:
