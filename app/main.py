@@ -64,6 +64,8 @@ class Site:
     load: "Callable[[], WSGIApplication]"
     reopen_logs: Callable[[], object]
     end_status: Callable[[], int | None] | None
+    #: Says at the end, in a line, what was counted; "": nothing to say.
+    farewell: Callable[[], str] = str
 
 
 def main() -> int:
@@ -112,11 +114,14 @@ def _serve(program: str, arguments: Sequence[str]) -> int:
         end_status=site.end_status,
     )
     try:
-        return _run(
+        status = _run(
             service,
             settings,
             lambda: None if settings.quiet else _print_banner(site, listeners),
         )
+        if not settings.quiet and (line := site.farewell()):
+            print(line)
+        return status
     except StartError as error:
         return _refuse(program, 2, error)
     except (
@@ -208,7 +213,7 @@ def _files(program: str, settings: Settings) -> Site:
     if settings.root_grace is not None:
         watch = RootWatch(program, lambda: wsgi.root_problem(settings), settings.root_grace)
     statistics = f"{settings.stats[1:]}enter?token={token}" if token else ""
-    return Site(settings.root, statistics, load, application.reopen, watch)
+    return Site(settings.root, statistics, load, application.reopen, watch, application.farewell)
 
 
 def _shared_counts() -> str:

@@ -8,6 +8,7 @@ forks (`gunicorn --preload`). They are closed at the end of the process, or by `
 import atexit
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from .client_address import shown_address
 from .clients import Classifier, Networks
 from .counters import CounterError, CountLog, open_counter
 from .counters.lmdb.private_directory import PrivateDirectory, is_private
+from .counters.open_counter import open_store
 from .counters.retrying import DeferredCounter
 from .files import FileApplication
 from .files.names import Visibility
@@ -139,6 +141,32 @@ class Application:
             raise CounterError("counts: nothing is counted yet")
         return counter.opened() if isinstance(counter, DeferredCounter) else counter
 
+    def farewell(self) -> str:
+        """Close, and return in a line what was counted; "" when nothing was or it cannot be read.
+
+        To be called when no request runs any more, also in a process that only had workers.
+        """
+        counts = _counts(self._settings)
+        try:
+            if self._counter is not None:
+                totals = self.counts().totals()
+            elif counts.startswith("lmdb:"):
+                with closing(open_store(counts, create=False)) as store:
+                    totals = store.totals()
+            else:
+                return ""
+        except CounterError:
+            return ""
+        finally:
+            self.close()
+        if not totals.tally.accesses:
+            return ""
+        accesses = f"{totals.tally.accesses:,} access{'' if totals.tally.accesses == 1 else 'es'}"
+        files = f"{totals.files:,} file{'' if totals.files == 1 else 's'}"
+        if _is_lasting(counts):
+            return f"Counted so far: {accesses} of {files}."
+        return f"Served {accesses} of {files}."
+
     def reopen(self) -> None:
         """Go on in a new count log of the same name, after it was renamed.
 
@@ -184,6 +212,9 @@ def start_problem(settings: Settings) -> str | None:
         given_tokens(settings.stats_token_file, os.environ)
     except TokenError as error:
         return str(error)
+    hidden = settings.root.rstrip("/") + settings.stats.removesuffix("/")
+    if settings.stats and os.path.lexists(hidden):
+        tell(f"tally: the statistics hide {hidden}; --stats PATH puts them elsewhere")
     log = _count_log(settings)
     try:
         log.check()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.end_to_end.servers import (
     LiveServer,
     command_of,
     running,
+    running_quietly,
     started,
 )
 from tests.waiting import wait_until
@@ -154,3 +156,45 @@ def test_nothing_of_it_is_loaded_before_it_is_asked_for(root: Path) -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, check=True)
     assert found.stdout == b"[]\n"
+
+
+# options, the line after the last access
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ([], "Served 3 accesses of 1 file."),
+        (["-w", "2"], "Served 3 accesses of 1 file."),
+        (["--counts", "lmdb:counts"], "Counted so far: 3 accesses of 1 file."),
+        (["-w", "2", "--counts", "lmdb:counts"], "Counted so far: 3 accesses of 1 file."),
+        (["-q"], ""),
+    ],
+)
+def test_the_last_line_says_what_was_counted(
+    root: Path, tmp_path: Path, options: list[str], line: str
+) -> None:
+    given = [option.replace("lmdb:", f"lmdb:{tmp_path}/") for option in options]
+    with running_quietly(BUILTIN, *given, root=root) as server:
+        wait_until(lambda: answers(server), message="the server")
+        for _ in range(3):
+            assert fetch(server.port, "/a.txt").status == 200
+        assert server.stop(signal.SIGINT) == 0
+        said = [each for each in server.out if "accesses" in each]
+        assert said == ([line] if line else [])
+        assert server.err == []
+
+
+def answers(server: LiveServer) -> bool:
+    try:
+        return fetch(server.port, PREFIX + "health").status == 200
+    except OSError:
+        return False
+
+
+def test_what_the_prefix_hides_is_said_at_the_start(kind: str, root: Path) -> None:
+    (root / "-" / "tally").mkdir(parents=True)
+    (root / "-" / "tally" / "x.txt").write_text("hidden")
+    with running(kind, root=root) as server:
+        assert fetch(server.port, PREFIX + "x.txt").status == 404
+        said = [line for line in server.err if "the statistics hide" in line]
+        assert len(said) == 1
+        assert str(root / "-" / "tally") in said[0]
