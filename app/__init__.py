@@ -2,6 +2,7 @@
 
     files/         what to answer: the WSGI application
     counters/      how often: exact counts, in two wings, lmdb/ and redis/
+    stats/         the counts shown: a page, JSON and CSV, metrics, badges
     http11/        the wire: bytes to messages and back, without I/O
     server/        who listens: sockets, threads, worker processes; runs any WSGI callable
     comparison/    side by side: runs servers as processes and compares them
@@ -12,8 +13,9 @@
     error without waiting for a reader, failure_log.py says each failure once, after_fork.py
     hears of forks.
 
-    wsgi ─► settings, files, counters              main ─► settings, wsgi, server, counters' command
+    wsgi ─► settings, files, counters, stats       main ─► settings, wsgi, server, counters' command
     files ─► counters.contract                     server ─► http11
+    stats ─► counters' reading part
     http11, comparison ─► nothing of ours          lmdb and redis: nothing of each other
 
 The two programs, application and server, meet only at WSGI. ARCHITECTURE.md has the whole story.

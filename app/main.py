@@ -51,9 +51,13 @@ class Site:
     """The application, as the server needs to know it."""
 
     name: str
+    #: The link to the statistics, after the slash of an address; "": there is none to print.
+    statistics: str
     load: "Callable[[], WSGIApplication]"
     reopen_logs: Callable[[], object]
     end_status: Callable[[], int | None] | None
+    #: Says at the end, in a line, what was counted; "": nothing to say.
+    farewell: Callable[[], str] = str
 
 
 def main() -> int:
@@ -112,18 +116,25 @@ def _run(program: str, settings: Settings) -> int:
 
     def ready() -> None:
         if not settings.quiet:
-            _print_banner(site.name, listeners)
+            _print_banner(site, listeners)
 
     try:
-        if settings.workers == 1:
-            stand_in_front()
-            return serve(service, ready)
-        from .server.workers import Supervisor
-
-        return Supervisor(service, settings.workers, ready).run()
+        status = _serve_all(service, settings.workers, ready)
+        if not settings.quiet and (line := site.farewell()):
+            print(line)
+        return status
     finally:
         for listener in listeners:
             listener.close()
+
+
+def _serve_all(service: Service, workers: int, ready: Callable[[], object]) -> int:
+    if workers == 1:
+        stand_in_front()
+        return serve(service, ready)
+    from .server.workers import Supervisor
+
+    return Supervisor(service, workers, ready).run()
 
 
 def _open_standard_streams() -> None:
@@ -148,9 +159,13 @@ def _refuse(program: str, status: int, error: BaseException) -> int:
     return status
 
 
-def _print_banner(name: str, listeners: Sequence[Listener]) -> None:
+def _print_banner(site: Site, listeners: Sequence[Listener]) -> None:
     urls = [url for listener in listeners for url in listener.urls]
-    print("\n".join([f"Serving {name} at", *(f"    {url}" for url in urls), "Ctrl-C ends it."]))
+    lines = [f"Serving {site.name} at", *(f"    {url}" for url in urls)]
+    address = next((url for url in urls if url.startswith("http")), "")
+    if site.statistics and address:
+        lines.append(f"Its statistics:\n    {address}{site.statistics}")
+    print("\n".join([*lines, "Ctrl-C ends it."]))
 
 
 # What is served
@@ -174,7 +189,9 @@ def _files(program: str, settings: Settings) -> Site:
         raise StartError(problem)
     if settings.workers > 1 and not settings.counts:
         settings = replace(settings, counts=_shared_counts())
-    application = wsgi.make_app(settings)
+    # Made before the workers are, so that all of them know it.
+    token = "" if settings.quiet or not settings.stats else wsgi.new_token_for(settings)
+    application = wsgi.make_app(settings, token)
 
     def load() -> "WSGIApplication":
         application.open()
@@ -183,7 +200,8 @@ def _files(program: str, settings: Settings) -> Site:
     watch = None
     if settings.root_grace is not None:
         watch = RootWatch(program, lambda: wsgi.root_problem(settings), settings.root_grace)
-    return Site(settings.root, load, application.reopen, watch)
+    statistics = f"{settings.stats[1:]}enter?token={token}" if token else ""
+    return Site(settings.root, statistics, load, application.reopen, watch, application.farewell)
 
 
 def _shared_counts() -> str:
@@ -225,7 +243,7 @@ class RootWatch:
 
 
 def _other_site(name: str) -> Site:
-    return Site(name, lambda: _load(name), lambda: None, None)
+    return Site(name, "", lambda: _load(name), lambda: None, None)
 
 
 def _load(name: str) -> "WSGIApplication":

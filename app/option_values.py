@@ -149,6 +149,19 @@ def shown(text: str) -> Shown:
     raise argparse.ArgumentTypeError(f"{text!r} is none of full, network and off")
 
 
+def stats_prefix(text: str) -> str:
+    """Return the path with a slash at both ends, "" for `off`."""
+    if text == "off":
+        return ""
+    path = "/" + text.strip("/") + "/"
+    segments = path[1:-1].split("/")
+    if not all(re.fullmatch(r"[A-Za-z0-9._~-]+", one) for one in segments) or any(
+        one in (".", "..") for one in segments
+    ):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither off nor a path such as /-/tally")
+    return path
+
+
 def log_format(text: str) -> str:
     if text not in ("combined", "json"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither combined nor json")

@@ -260,6 +260,50 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
         ),
     ),
     (
+        "statistics",
+        (
+            _option(
+                "--stats",
+                metavar="PATH|off",
+                convert=values.stats_prefix,
+                default="/-/tally",
+                help="where the statistics are: a page, an interface for programs, metrics; closed"
+                " but to who has a token",
+            ),
+            _option(
+                "--stats-token-file",
+                metavar="FILE",
+                unset="none",
+                help="a file with tokens that open the statistics, one a line; after the word"
+                " metrics one that opens the metrics alone. TALLY_STATS_TOKEN holds the same."
+                " Without either, the built-in server makes a token at each start and prints it",
+            ),
+            _option(
+                "--stats-public",
+                convert=values.switch,
+                help="open the statistics to everybody",
+            ),
+            _option(
+                "--badge",
+                metavar="PATTERN",
+                convert=values.patterns,
+                absent=(),
+                unset="none",
+                repeatable=True,
+                help="files whose numbers everybody may see as a badge: /releases/*; repeatable,"
+                " or separated by commas",
+            ),
+            _option(
+                "--metrics-files",
+                metavar="N",
+                convert=values.whole_number(0, 100_000),
+                default="1000",
+                help="how many files have metrics of their own, in the order of their first"
+                " accesses; all others are added up",
+            ),
+        ),
+    ),
+    (
         "the built-in server",
         (
             _option(

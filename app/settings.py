@@ -55,6 +55,12 @@ class Settings:
     keep_days: int  # 0: for ever
     log_clients: Shown
     quiet: bool
+    # Statistics
+    stats: str  # with a slash at both ends; "": off
+    stats_token_file: str
+    stats_public: bool
+    badge: tuple[str, ...]
+    metrics_files: int
     # The built-in server
     app: str  # "": the counted files
     bind: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Assembles the application: the files under a root, a counter, and the count log.
+"""Assembles the application: the files under a root, a counter, the count log, the statistics.
 
 Importing this module opens nothing and starts no thread. Counter and log are opened by the first
 request in each process, or by `Application.open`, so that a server may import the module before it
@@ -8,6 +8,7 @@ forks (`gunicorn --preload`). They are closed at the end of the process, or by `
 import atexit
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,15 @@ from . import failure_log, files
 from .client_address import shown_address
 from .clients import Classifier, Networks
 from .counters import CounterError, CountLog, open_counter
-from .counters.lmdb.private_directory import PrivateDirectory
+from .counters.lmdb.private_directory import PrivateDirectory, is_private
+from .counters.open_counter import open_store
 from .counters.retrying import DeferredCounter
 from .files import FileApplication
 from .files.names import Visibility
 from .files.policy import Policy
 from .line_log import tell
 from .settings import Settings
+from .stats_tokens import TokenError, Tokens, given_tokens, new_token
 
 __all__ = [
     "Application",
@@ -30,6 +33,7 @@ __all__ = [
     "Settings",
     "app",
     "make_app",
+    "new_token_for",
     "root_problem",
     "start_problem",
 ]
@@ -42,26 +46,37 @@ _EACH_FOR_ITSELF = (
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from .counters.contract import Counter
+    from .counters.reading import CountingStore
     from .files.accounts import CountLine
+    from .stats.application import StatsApplication
 
 
 class Application:
-    """The files under one root, counted.
+    """The files under one root, counted, and the statistics of their counts.
 
-    Safe from any thread; to be opened after a fork, not before.
+    Safe from any thread; to be opened after a fork, not before. *token* opens the statistics where
+    the settings and the environment have none.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, token: str = "") -> None:
         self._settings = settings
+        self._made_token = token
+        self._tokens = Tokens()
         self._lock = Lock()
         self._files: FileApplication | None = None
-        self._counter: Counter | None = None
+        self._statistics: StatsApplication | None = None
+        self._counter: CountingStore | DeferredCounter[CountingStore] | None = None
         self._log = _count_log(settings)
+        # No path begins like this when they are off.
+        self._prefix = settings.stats.removesuffix("/") or "off"
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
+        if environ.get("PATH_INFO", "").startswith(self._prefix):
+            path = environ["PATH_INFO"]
+            if path == self._prefix or path.startswith(self._settings.stats):
+                return self._stats(environ)(environ, start_response)
         return (self._files or self.open(is_one_of_several=environ["wsgi.multiprocess"]))(
             environ, start_response
         )
@@ -79,6 +94,7 @@ class Application:
                 if is_one_of_several and not counts:
                     tell(_EACH_FOR_ITSELF)
                 self._counter = _counter(counts, settings)
+                self._tokens = _tokens(settings, self._made_token)
                 atexit.register(self.close)
                 self._files = FileApplication(
                     settings.root,
@@ -95,6 +111,61 @@ class Application:
                     count_header=settings.count_header,
                 )
             return self._files
+
+    def _stats(self, environ: "WSGIEnvironment") -> "StatsApplication":
+        if self._statistics is None:
+            self.open(is_one_of_several=environ["wsgi.multiprocess"])
+            # Few servers are asked for them, so they are loaded when the first is.
+            from .stats.application import StatsApplication, StatsOptions
+
+            settings = self._settings
+            options = StatsOptions(
+                prefix=settings.stats,
+                tokens=self._tokens,
+                is_public=settings.stats_public,
+                is_lasting=_is_lasting(_counts(settings)),
+                badges=settings.badge,
+                metrics_files=settings.metrics_files,
+                store=_counts(settings).partition(":")[0] or "memory",
+            )
+            # Two first requests at once make two; the one that stays does not matter.
+            self._statistics = StatsApplication(
+                options, self.counts, lambda: root_problem(settings)
+            )
+        return self._statistics
+
+    def counts(self) -> "CountingStore":
+        """Return what the counts can be read with. Raises CounterError while they cannot."""
+        counter = self._counter
+        if counter is None:
+            raise CounterError("counts: nothing is counted yet")
+        return counter.opened() if isinstance(counter, DeferredCounter) else counter
+
+    def farewell(self) -> str:
+        """Close, and return in a line what was counted; "" when nothing was or it cannot be read.
+
+        To be called when no request runs any more, also in a process that only had workers.
+        """
+        counts = _counts(self._settings)
+        try:
+            if self._counter is not None:
+                totals = self.counts().totals()
+            elif counts.startswith("lmdb:"):
+                with closing(open_store(counts, create=False)) as store:
+                    totals = store.totals()
+            else:
+                return ""
+        except CounterError:
+            return ""
+        finally:
+            self.close()
+        if not totals.tally.accesses:
+            return ""
+        accesses = f"{totals.tally.accesses:,} access{'' if totals.tally.accesses == 1 else 'es'}"
+        files = f"{totals.files:,} file{'' if totals.files == 1 else 's'}"
+        if _is_lasting(counts):
+            return f"Counted so far: {accesses} of {files}."
+        return f"Served {accesses} of {files}."
 
     def reopen(self) -> None:
         """Go on in a new count log of the same name, after it was renamed.
@@ -114,9 +185,9 @@ class Application:
         self._log.close()
 
 
-def make_app(settings: Settings) -> Application:
-    """Return the application for *settings*; nothing is opened yet."""
-    return Application(settings)
+def make_app(settings: Settings, token: str = "") -> Application:
+    """Return the application for *settings*; nothing is opened yet. See `Application`."""
+    return Application(settings, token)
 
 
 def root_problem(settings: Settings) -> str | None:
@@ -137,6 +208,13 @@ def start_problem(settings: Settings) -> str | None:
         ).close()
     except CounterError as error:
         return str(error)
+    try:
+        given_tokens(settings.stats_token_file, os.environ)
+    except TokenError as error:
+        return str(error)
+    hidden = settings.root.rstrip("/") + settings.stats.removesuffix("/")
+    if settings.stats and os.path.lexists(hidden):
+        tell(f"tally: the statistics hide {hidden}; --stats PATH puts them elsewhere")
     log = _count_log(settings)
     try:
         log.check()
@@ -147,10 +225,22 @@ def start_problem(settings: Settings) -> str | None:
     return None
 
 
+def new_token_for(settings: Settings) -> str:
+    """Return a new token for the statistics, "" when the operator gave tokens or wants none."""
+    if settings.stats_public or given_tokens(settings.stats_token_file, os.environ):
+        return ""
+    return new_token()
+
+
 def _counts(settings: Settings) -> str:
     # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was
     # read.
     return settings.counts or os.environ.get("TALLY_COUNTS", "")
+
+
+def _is_lasting(counts: str) -> bool:
+    scheme, _, place = counts.partition(":")
+    return scheme not in ("", "memory") and not (scheme == "lmdb" and is_private(place))
 
 
 def _policy(settings: Settings) -> Policy:
@@ -182,8 +272,17 @@ def _count_line(log: CountLog, settings: Settings) -> "CountLine | None":
     return write
 
 
-def _counter(counts: str, settings: Settings) -> "Counter":
-    def open_store() -> "Counter":
+def _tokens(settings: Settings, made: str) -> Tokens:
+    try:
+        given = given_tokens(settings.stats_token_file, os.environ)
+    except TokenError as error:
+        tell(f"tally: {error}; the statistics stay closed")
+        return Tokens()
+    return given or Tokens(read=(made,) if made else ())
+
+
+def _counter(counts: str, settings: Settings) -> "CountingStore | DeferredCounter[CountingStore]":
+    def open_store() -> "CountingStore":
         return open_counter(
             counts, journal=settings.counts_journal, keep_days=settings.keep_days or None
         )

@@ -20,6 +20,7 @@ _BEGIN, _END = (
 _GROUPS = {
     "what is served": ("files", ""),
     "counting": ("counting", ""),
+    "statistics": ("statistics", ""),
     "the built-in server": (
         "server",
         "Under gunicorn, <code>TALLY_THREADS</code> (1 or more) is used; the others have no effect"

@@ -50,6 +50,8 @@ ARROWS: dict[str, set[str]] = {
         "app.counters",
         "app.clients",
         "app.client_address",
+        "app.stats",
+        "app.stats_tokens",
         "app.line_log",
         "app.failure_log",
     },
@@ -85,6 +87,20 @@ ARROWS: dict[str, set[str]] = {
     "app.counters.lmdb": {*_SHARED_BY_STORES, "app.counters.outage", "app.after_fork"},
     "app.counters.redis": {*_SHARED_BY_STORES, "app.counters.outage", "app.after_fork"},
     "app.counters.memory": {*_SHARED_BY_STORES, "app.after_fork"},
+    # Of the counters it knows what can be read, and no store.
+    "app.stats": {
+        "app",  # the version
+        "app.counters.contract",
+        "app.counters.reading",
+        "app.counters.periods",
+        "app.counters.tally",
+        "app.counters.documents",
+        "app.counters.tables",
+        "app.files.names",
+        "app.stats_tokens",
+        "app.client_address",
+    },
+    "app.stats_tokens": set(),
     "app.http11": set(),
     "app.server": {
         "app.http11",
@@ -111,7 +127,8 @@ PACKAGES: dict[str, set[str]] = {
     "compression": {"app.files.compression"},  # the standard library's, from Python 3.14 on
     "werkzeug": {"app.server.proxies"},
     "rich": {"app.comparison"},
-    "jinja2": {"app.comparison.templating"},
+    "jinja2": {"app.comparison.templating", "app.stats.templating"},
+    "prometheus_client": {"app.stats.metrics"},
     "psutil": {"app.comparison.processes"},
     # Other servers' sides of a comparison, run only where they are installed.
     "a2wsgi": {"app.comparison.asgi_bridge"},
@@ -302,6 +319,10 @@ EXAMPLES = [
     ("app.wsgi", "from .files import FileApplication", True),
     ("app.wsgi", "from .server import Server", False),
     ("app.wsgi", "from run_builtin import load", False),
+    ("app.stats.api", "from ..counters import tables", True),
+    ("app.stats.api", "from ..counters.memory import MemoryCounter", False),
+    ("app.stats.api", "from ..files import FileApplication", False),
+    ("app.files.application", "from ..stats.access import Access", False),
     ("app.utils", "from app.files import FileApplication", False),
     ("app.files.catalog", "import requests", False),
 ]

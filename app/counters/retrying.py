@@ -4,12 +4,15 @@ it opens.
 
 from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import Generic, TypeVar
 
 from .contract import ACCESSES, Announce, Class, Counter, CounterError, Kind
 from .outage import Outage
 
+_C = TypeVar("_C", bound=Counter)
 
-class DeferredCounter:
+
+class DeferredCounter(Generic[_C]):
     """Counts in what *open_store* returns, once that raises no CounterError any more; it is tried
     once a second.
 
@@ -17,10 +20,11 @@ class DeferredCounter:
     uncounted meanwhile.
     """
 
-    def __init__(self, open_store: Callable[[], Counter], error: CounterError) -> None:
+    def __init__(self, open_store: Callable[[], _C], error: CounterError) -> None:
         self._open_store = open_store
         self._lock = Lock()
-        self._store: Counter | None = None
+        self._store: _C | None = None
+        self._error = error
         self._closed = False
         self._outage = Outage()
         self._outage.failed(error)
@@ -69,6 +73,13 @@ class DeferredCounter:
         store = self._store or self._opened()
         return {} if store is None else store.accesses(paths)
 
+    def opened(self) -> _C:
+        """Return the store. Raises CounterError as long as it does not open."""
+        store = self._store or self._opened()
+        if store is None:
+            raise self._error
+        return store
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -76,7 +87,7 @@ class DeferredCounter:
                 self._store.close()
         self._outage.close()
 
-    def _opened(self) -> Counter | None:
+    def _opened(self) -> _C | None:
         if self._outage.is_waiting():
             return None
         with self._lock:
@@ -85,6 +96,7 @@ class DeferredCounter:
                 try:
                     self._store = self._open_store()
                 except CounterError as error:
+                    self._error = error
                     self._outage.failed(error)
                 else:
                     self._outage.ended()

@@ -74,7 +74,7 @@ def test_several_addresses_are_served_and_named(root: Path, tmp_path: Path) -> N
     path = tmp_path / "socket"
     with running(str(root), "-w", "2", bind=["127.0.0.1:0", "[::1]:0", f"unix:{path}"]) as server:
         [v4, v6] = [
-            found[1] for line in server.out if (found := re.fullmatch(r"\s*(http://\S+)", line))
+            found[1] for line in server.out if (found := re.fullmatch(r"\s*(http://\S+/)", line))
         ]
         assert v4.startswith("http://127.0.0.1:")
         assert v6.startswith("http://[::1]:")

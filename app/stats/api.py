@@ -1,0 +1,136 @@
+"""The interface for programs, version 1: JSON, and CSV for lists.
+
+What an answer looks like is said by `counters.documents` and `counters.tables`, which the command
+line uses too, and by `openapi.json` for those who write programs.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pkgutil import get_data
+from urllib.parse import quote
+
+from ..counters import documents, tables
+from ..counters.periods import time_text
+from ..counters.reading import Answer as CountsAnswer
+from ..counters.reading import CountReader
+from .answers import Answer, Environ, RefusedError, answer, json_answer, not_modified
+from .parameters import Parameters
+
+_FORMATS = ("json", "csv")
+_CSV = "text/csv; charset=utf-8; header=present"
+#: Where a spreadsheet would see a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+class Api:
+    """Answers questions about the counts that *reader* gives. Safe from any thread.
+
+    Every method may raise RefusedError, and CounterError when the store cannot be read.
+    """
+
+    def __init__(self, reader: Callable[[], CountReader]) -> None:
+        self._reader = reader
+
+    def totals(self, _parameters: Parameters, _environ: Environ) -> Answer:
+        return json_answer(documents.totals_document(self._reader().totals()))
+
+    def files(self, parameters: Parameters, environ: Environ) -> Answer:
+        try:
+            ranking = self._reader().ranked(
+                parameters.order(),
+                parameters.period(),
+                parameters.text("match"),
+                parameters.text("after"),
+                parameters.limit(),
+                parameters.classes(),
+            )
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from None
+        following = parameters.link(after=ranking.next) if ranking.next else ""
+        links = [("Link", f'<files{following}>; rel="next"')] if following else []
+        if _format(parameters, environ) == "json":
+            return json_answer(documents.ranking_document(ranking), *links)
+        rows = [tables.file_row(row) for row in ranking.rows]
+        return _csv("files", tables.FILE_HEADINGS, rows, parameters, ranking, *links)
+
+    def file(self, parameters: Parameters, environ: Environ) -> Answer:
+        path, period = parameters.path(), parameters.period()
+        found = self._reader().file(path, period)
+        if found is None:
+            raise RefusedError(404, "path: no such file was counted")
+        if _format(parameters, environ) == "json":
+            return json_answer(documents.file_document(found, period))
+        rows = [tables.file_row(found.file)]
+        return _csv("file", tables.FILE_HEADINGS, rows, parameters, found)
+
+    def series(self, parameters: Parameters, environ: Environ) -> Answer:
+        path = parameters.path() if "path" in parameters.values else None
+        period = parameters.period("30d")
+        if period is None:
+            raise RefusedError(400, "period: a curve needs one with two ends")
+        unit = parameters.unit(period, of_site=path is None)
+        found = self._reader().series(unit, period, path)
+        if found is None:
+            raise RefusedError(404, "path: no such file was counted")
+        if _format(parameters, environ) == "json":
+            return json_answer(documents.series_document(found))
+        rows = tables.series_rows(found)
+        return _csv("series", tables.SERIES_HEADINGS, rows, parameters, found)
+
+    def directory(self, parameters: Parameters, _environ: Environ) -> Answer:
+        found = self._reader().directory(parameters.path(of_directory=True))
+        if not found.files:
+            raise RefusedError(404, "path: no file below it was counted")
+        return json_answer(documents.directory_document(found))
+
+    def live(self, parameters: Parameters, _environ: Environ) -> Answer:
+        """Return the numbers at the top of the page, or 304 when they are those of `since`."""
+        totals = self._reader().totals()
+        document = {
+            "accesses": totals.tally.accesses,
+            "completed": totals.tally.completed,
+            "sent_bytes": totals.tally.sent_bytes,
+            "files_counted": totals.files,
+            "today": totals.today.accesses,
+            "uncounted": totals.uncounted,
+            "pending": totals.pending,
+        }
+        tag = hashlib.sha256(repr(document).encode()).hexdigest()[:16]
+        if parameters.text("since") == tag:
+            return not_modified()
+        standing = {"as_of": time_text(totals.as_of), "exact": totals.exact}
+        return json_answer({**standing, **document, "since": tag})
+
+    def description(self, _parameters: Parameters, _environ: Environ) -> Answer:
+        """Return the description of this interface (OpenAPI 3.1)."""
+        return answer("application/json", get_data(__package__, "openapi.json") or b"")
+
+
+def _format(parameters: Parameters, environ: Environ) -> str:
+    prefers_csv = environ.get("HTTP_ACCEPT", "").lower().lstrip().startswith("text/csv")
+    return parameters.choice("format", _FORMATS, "csv" if prefers_csv else "json")
+
+
+def _csv(
+    name: str,
+    headings: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    parameters: Parameters,
+    found: CountsAnswer,
+    *links: tuple[str, str],
+) -> Answer:
+    guarded = [[_guarded(cell) for cell in row] for row in (headings, *rows)]
+    mark = _BYTE_ORDER_MARK if parameters.choice("excel", ("0", "1"), "0") == "1" else ""
+    standing = [("Tally-As-Of", time_text(found.as_of))]
+    standing.append(
+        ("Tally-Exact", "yes" if found.exact else quote("; ".join(found.reasons), " ;,"))
+    )
+    disposition = ("Content-Disposition", f'attachment; filename="tally-{name}.csv"')
+    text = mark + tables.csv_lines(guarded)
+    return answer(_CSV, text.encode(), disposition, *standing, *links)
+
+
+def _guarded(cell: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

@@ -1,0 +1,190 @@
+"""Metrics for Prometheus, in its text format or as OpenMetrics.
+
+`files` is about the store: equal from every worker and host, so it is to be scraped once. `host` is
+about this host's way to the store, to be scraped from each.
+
+A file that has a metric keeps it: the files that were accessed first have metrics of their own, and
+the rest is added up as `(others)`, which is no path. With the most accessed ones, series would come
+and go.
+"""
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import nsmallest
+from threading import Lock
+from time import monotonic
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+
+from .. import __version__
+from ..counters.contract import ACCESSES, KINDS, CounterError
+from ..counters.reading import Contents, CountReader, Totals
+from ..counters.tally import Tally
+from .answers import Answer, Environ, answer
+from .parameters import Parameters
+
+#: Reading all files takes as long as there are many; several scrapers share one reading.
+_KEPT_SECONDS = 10.0
+_OTHERS = "(others)"
+
+
+class Counts(CountReader, Protocol):
+    """What is read for metrics: every file at once, which no list of a page needs."""
+
+    def contents(self) -> Contents:
+        """See `counters.reading.Store`."""
+
+
+class Metrics:
+    """Answers scrapes of the counts that *reader* gives. Safe from any thread.
+
+    At most *most_files* files have metrics of their own. *store* is the kind of store.
+    """
+
+    def __init__(
+        self,
+        reader: Callable[[], Counts],
+        *,
+        most_files: int,
+        store: str,
+        kept_seconds: float = _KEPT_SECONDS,
+    ) -> None:
+        self._reader = reader
+        self._most_files = most_files
+        self._store = store
+        self._kept_seconds = kept_seconds
+        self._lock = Lock()
+        self._read_at = -kept_seconds
+        self._read: tuple[Totals, list[tuple[str, Tally]]] | None = None
+
+    def files(self, _parameters: Parameters, environ: Environ) -> Answer:
+        """Raises CounterError while the store cannot be read."""
+        with self._lock:
+            if self._read is None or monotonic() - self._read_at >= self._kept_seconds:
+                reader = self._reader()
+                # Files first: what is counted in between is one of `(others)`, not less than none.
+                files = first_files(reader, self._most_files)
+                self._read, self._read_at = (reader.totals(), files), monotonic()
+            totals, files = self._read
+        return _exposed(list(_of_store(totals, files)), environ)
+
+    def host(self, _parameters: Parameters, environ: Environ) -> Answer:
+        try:
+            totals = self._reader().totals()
+        except CounterError:
+            totals = None
+        return _exposed(list(self._of_host(totals)), environ)
+
+    def _of_host(self, totals: Totals | None) -> Iterator[Metric]:
+        build = GaugeMetricFamily(
+            "tally_build_info", "What serves", labels=["version", "python", "store"]
+        )
+        build.add_metric([__version__, platform.python_version(), self._store], 1)
+        yield build
+        yield GaugeMetricFamily(
+            "tally_counts_store_up",
+            "Whether the store of the counts can be read",
+            totals is not None,
+        )
+        if totals is None:
+            return
+        yield GaugeMetricFamily(
+            "tally_counts_pending",
+            "Accesses that wait on this host and will be counted",
+            totals.pending,
+        )
+        yield CounterMetricFamily(
+            "tally_counts_uncounted",
+            "Accesses that were answered and not counted",
+            totals.uncounted,
+        )
+
+
+def first_files(reader: Counts, most: int) -> list[tuple[str, Tally]]:
+    """Return the files that were accessed first, in the order of their first accesses."""
+    files = reader.contents()[1]
+    chosen = nsmallest(most, ((one.first, path, one.total.lanes) for path, one in files))
+    return [(path, Tally(lanes)) for _, path, lanes in chosen]
+
+
+def _of_store(totals: Totals, files: list[tuple[str, Tally]]) -> Iterator[Metric]:
+    own = Tally(sum(tally.lanes for _, tally in files))
+    # A reset between the two readings must not make it negative.
+    others = Tally.of(
+        **{
+            name: max(0, totals.tally[name] - own[name])
+            for name in ("accesses", "completed", "sent_bytes", *_kept_kinds())
+        }
+    )
+    rows = [*files, (_OTHERS, others)]
+    yield _by_kind(
+        "tally_file_accesses",
+        "Accesses to a file: it was sent from its first byte on, or the client's copy confirmed",
+        rows,
+        [kind for kind in KINDS if kind in ACCESSES],
+    )
+    yield _by_kind(
+        "tally_file_other_requests",
+        "Answers about a file that are no accesses",
+        rows,
+        [kind for kind in KINDS if kind not in ACCESSES],
+    )
+    for name, documentation, number in (
+        ("tally_file_completed", "Accesses whose whole file was handed over", "completed"),
+        ("tally_file_sent_bytes", "Bytes of a file that were handed over", "sent_bytes"),
+    ):
+        family = CounterMetricFamily(name, documentation, labels=["path"])
+        for path, tally in rows:
+            family.add_metric([path], tally[number])
+        yield family
+    classes = CounterMetricFamily(
+        "tally_accesses", "Accesses by what clients say of themselves", labels=["class"]
+    )
+    for class_, accesses in totals.tally.classes.items():
+        classes.add_metric([class_], accesses)
+    yield classes
+    responses = CounterMetricFamily("tally_http_responses", "Answers by status", labels=["code"])
+    for status, answers in totals.statuses.items():
+        responses.add_metric([str(status)], answers)
+    yield responses
+    yield GaugeMetricFamily("tally_files", "Files that were counted", totals.files)
+    yield GaugeMetricFamily(
+        "tally_metrics_files_omitted",
+        "Files without metrics of their own",
+        max(0, totals.files - len(files)),
+    )
+
+
+def _kept_kinds() -> Iterable[str]:
+    return (kind for kind in KINDS if kind != "full")
+
+
+def _by_kind(
+    name: str, documentation: str, rows: Sequence[tuple[str, Tally]], kinds: Sequence[str]
+) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=["path", "kind"])
+    for path, tally in rows:
+        numbers = tally.kinds
+        for kind in kinds:
+            family.add_metric([path, kind], numbers[kind])
+    return family
+
+
+class _Collected:
+    """Metrics that were read already, as a registry wants them."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def _exposed(metrics: list[Metric], environ: Environ) -> Answer:
+    registry = CollectorRegistry()
+    registry.register(_Collected(metrics))
+    encode, media_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+    return answer(media_type, encode(registry))

@@ -1,0 +1,272 @@
+"""The page for people: the site, one file, one directory.
+
+Its whole state is in the address, so it works without script, can be sent on, and each control is
+a link or a form. The script does nothing but keep the numbers up to date.
+"""
+
+from collections.abc import Callable
+from glob import escape as escape_pattern
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+from ..counters.contract import CLASSES, KINDS
+from ..counters.periods import SECONDS_PER_DAY, Period, Unit, day_number
+from ..counters.reading import CountReader, Ranking, Series, Totals
+from .answers import Answer, Environ, RefusedError, answer, redirect
+from .charts import chart, spark
+from .kept import KeptAnswers
+from .parameters import Parameters
+from .templating import rendered
+
+_HTML = "text/html; charset=utf-8"
+_DEFAULT_PERIOD = "30d"
+_PERIODS = (
+    ("today", "Today"),
+    ("7d", "7 days"),
+    ("30d", "30 days"),
+    ("90d", "90 days"),
+    ("year", "Year"),
+    ("all", "All"),
+)
+_MEANINGS = {
+    "full": "The whole file was asked for, and sent.",
+    "partial": "A part that begins with the first byte: how players and download tools begin.",
+    "not_modified": "The client showed that it has this very version; nothing had to be sent.",
+    "resumed": "A part from further on: the rest of a download. It is no access of its own.",
+    "probe": "One or two bytes, by which players find out whether parts can be had. No access.",
+    "head": "The fields alone, without the file. No access.",
+}
+
+
+class Shown(NamedTuple):
+    """What the address asks to see."""
+
+    period: Period | None
+    #: Of the curve: the same, or for `all` from the first access on.
+    span: Period
+    unit: Unit
+
+
+class Pages:
+    """Makes the pages from the counts that *reader* gives. Safe from any thread.
+
+    Every method may raise RefusedError, and CounterError when there never was an answer.
+    *is_lasting* says whether the counts outlive the server, *root* is the reference to the site.
+    """
+
+    def __init__(
+        self,
+        reader: Callable[[], CountReader],
+        *,
+        is_lasting: bool,
+        root: str,
+        has_session: bool,
+        shows_badge: Callable[[str], bool],
+    ) -> None:
+        self._shows_badge = shows_badge
+        self._kept = KeptAnswers(reader)
+        self._fixed = {
+            "is_lasting": is_lasting,
+            "root": root,
+            "has_session": has_session,
+            "all_classes": CLASSES,
+            "meanings": {kind: _MEANINGS[kind] for kind in KINDS},
+        }
+
+    def site(self, parameters: Parameters, environ: Environ) -> Answer:
+        if moved := _with_dates(parameters):
+            return moved
+        totals, away = self._kept.ask("totals", lambda reader: reader.totals())
+        shown = _shown(parameters, totals, of_site=True)
+        classes = parameters.classes()
+        series, series_away = self._curve(shown, None)
+        ranking, list_away = self._ranking(parameters, shown, parameters.text("q"))
+        assert series is not None
+        return self._page(
+            "site.html",
+            parameters,
+            totals=totals,
+            away=away or series_away or list_away,
+            chart=chart(series, classes),
+            unfiltered=chart(series, None),
+            whole_class=classes,
+            standing=series,
+            search=parameters.text("q"),
+            home=_home(environ),
+            toggles=_toggles(parameters),
+            **_listed(parameters, ranking, shown),
+        )
+
+    def file(self, parameters: Parameters, environ: Environ) -> Answer:
+        if moved := _with_dates(parameters):
+            return moved
+        path = parameters.path()
+        totals, away = self._kept.ask("totals", lambda reader: reader.totals())
+        shown = _shown(parameters, totals, of_site=False)
+        found, _ = self._kept.ask(("file", path), lambda reader: reader.file(path))
+        if found is None:
+            raise RefusedError(404, "No such file was counted.")
+        within, _ = self._kept.ask(
+            ("file", path, shown.span), lambda reader: reader.file(path, shown.span)
+        )
+        series, series_away = self._curve(shown, path)
+        assert series is not None
+        return self._page(
+            "file.html",
+            parameters,
+            totals=totals,
+            away=away or series_away,
+            found=found,
+            clients=within.file.clients if within else None,
+            chart=chart(series, None),
+            standing=series,
+            crumbs=_crumbs(path),
+            path=path,
+            has_badge=self._shows_badge(path),
+            badge=_badge_address(environ, path),
+        )
+
+    def directory(self, parameters: Parameters, _environ: Environ) -> Answer:
+        if moved := _with_dates(parameters):
+            return moved
+        path = parameters.path(of_directory=True)
+        totals, away = self._kept.ask("totals", lambda reader: reader.totals())
+        found, _ = self._kept.ask(("directory", path), lambda reader: reader.directory(path))
+        if not found.files:
+            raise RefusedError(404, "No file below this directory was counted.")
+        shown = _shown(parameters, totals, of_site=False)
+        ranking, list_away = self._ranking(parameters, shown, escape_pattern(path) + "*")
+        return self._page(
+            "directory.html",
+            parameters,
+            totals=totals,
+            away=away or list_away,
+            found=found,
+            standing=found,
+            crumbs=_crumbs(path),
+            path=path,
+            **_listed(parameters, ranking, shown),
+        )
+
+    def _curve(self, shown: Shown, path: str | None) -> tuple[Series | None, str]:
+        return self._kept.ask(
+            ("series", shown.unit, shown.span, path),
+            lambda reader: reader.series(shown.unit, shown.span, path),
+        )
+
+    def _ranking(self, parameters: Parameters, shown: Shown, match: str) -> tuple[Ranking, str]:
+        question = (
+            parameters.order(),
+            shown.period,
+            match,
+            parameters.text("after"),
+            parameters.limit(),
+            parameters.classes(),
+        )
+        try:
+            return self._kept.ask(question, lambda reader: reader.ranked(*question))
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from None
+
+    def _page(self, template: str, parameters: Parameters, **values: Any) -> Answer:
+        period = parameters.period_text(_DEFAULT_PERIOD)
+        body = rendered(
+            template,
+            **self._fixed,
+            **values,
+            link=parameters.link,
+            periods=_PERIODS,
+            period=period,
+            parameters=parameters.values,
+            query=_query,
+            spark=spark,
+        )
+        return answer(_HTML, body)
+
+
+def refusal_page(refusal: RefusedError, title: str, *, root: str) -> Answer:
+    """Return a refusal for people; at 401 with a field for the token."""
+    asks = refusal.status in (401, 429)
+    body = rendered(
+        "refusal.html",
+        title=title,
+        detail=refusal.detail,
+        asks=asks,
+        status=refusal.status,
+        root=root,
+    )
+    return answer(_HTML, body, *refusal.fields, status=refusal.status)
+
+
+def _home(environ: Environ) -> str:
+    """Return the address of the site, as the client has it."""
+    host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
+    return f"{environ.get('wsgi.url_scheme', 'http')}://{host}{environ.get('SCRIPT_NAME', '')}/"
+
+
+def _badge_address(environ: Environ, path: str) -> str:
+    """Return the address of a file's badge, to be put into other pages."""
+    prefix = environ["PATH_INFO"].rpartition("/")[0]
+    return f"{_home(environ)[:-1]}{prefix}/badge.svg{_query(path=path)}"
+
+
+def _query(**values: str) -> str:
+    """Return a query of *values*, without the empty ones."""
+    return "?" + urlencode({name: value for name, value in values.items() if value})
+
+
+def _with_dates(parameters: Parameters) -> Answer | None:
+    """Return the way to the address with a period, when a form gave it as two dates."""
+    first, last = parameters.text("from"), parameters.text("to")
+    if not (first or last):
+        return None
+    try:
+        ordered = sorted((day_number(first or last), day_number(last or first)))
+    except ValueError:
+        raise RefusedError(400, "These are not two days such as 2026-11-25.") from None
+    period = str(Period(*ordered))
+    return redirect(303, parameters.link(**{"from": "", "to": "", "period": period}))
+
+
+def _shown(parameters: Parameters, totals: Totals, *, of_site: bool) -> Shown:
+    period = parameters.period(_DEFAULT_PERIOD)
+    today = totals.as_of // SECONDS_PER_DAY
+    span = period or Period(totals.first // SECONDS_PER_DAY if totals.first else today, today)
+    return Shown(period, span, parameters.unit(span, of_site=of_site))
+
+
+def _listed(parameters: Parameters, ranking: Ranking, shown: Shown) -> dict[str, Any]:
+    """Return what the table of files needs."""
+    top = max((row.tally.accesses_of(parameters.classes()) for row in ranking.rows), default=0)
+    return {
+        "ranking": ranking,
+        "rows": ranking.rows,
+        "order": ranking.order,
+        "top": top or 1,
+        "classes": parameters.classes(),
+        "has_clients": any(row.clients for row in ranking.rows),
+        "first_row": ranking.rows[0].rank if ranking.rows else 0,
+        "next_link": parameters.link(after=ranking.next) if ranking.next else "",
+        "is_first_page": not parameters.text("after"),
+        "span": shown.span,
+    }
+
+
+def _toggles(parameters: Parameters) -> list[tuple[str, bool, str]]:
+    """Return each class, whether it is shown, and the link that turns it on or off."""
+    shown = parameters.classes() or frozenset(CLASSES)
+    found = []
+    for one in CLASSES:
+        rest = shown ^ {one}
+        value = "" if len(rest) in (0, len(CLASSES)) else ",".join(c for c in CLASSES if c in rest)
+        found.append((str(one), one in shown, parameters.link(**{"class": value, "after": ""})))
+    return found
+
+
+def _crumbs(path: str) -> list[tuple[str, str]]:
+    """Return each directory above *path*: its last segment, and the query for its page."""
+    found, above = [], "/"
+    for segment in path.split("/")[1:-1]:
+        above += segment + "/"
+        found.append((segment, f"dir?path={quote(above, safe='/')}"))
+    return found

@@ -1,0 +1,126 @@
+// Keeps the numbers up to date. The page needs none of it: each of its controls is a link or a form.
+"use strict";
+(() => {
+  const QUICK = 2000;         // between two looks while somebody is there
+  const SLOW = 10000;         // and when nobody has moved for
+  const IDLE = 5 * 60 * 1000;
+  const PARTS = 10000;        // at least between two readings of curve and list
+  const standing = document.querySelector("[data-standing]");
+  if (!standing) return;
+  const pulse = standing.querySelector("[data-pulse]");
+  const pause = standing.querySelector("[data-pause]");
+  let since = "";             // what the last answer was of
+  let moved = Date.now();     // the last input
+  let read = Date.now();      // the last reading of the parts
+  let isStale = false;        // the parts are older than the numbers
+  let isPaused = false;
+  let failures = 0;
+  let timer = 0;
+
+  function say(state, text) {
+    pulse.hidden = false;
+    pulse.classList.toggle("still", state !== "live");
+    if (pulse.textContent !== text) pulse.textContent = text;
+  }
+
+  function show(numbers) {
+    for (const element of document.querySelectorAll("[data-live]")) {
+      const value = numbers[element.dataset.live];
+      if (value === undefined) continue;
+      const text = element.dataset.live === "as_of"
+        ? value.slice(11, 19) + " UTC"
+        : value.toLocaleString("en-US");
+      if (element.dataset.live === "as_of") element.dateTime = value;
+      if (element.textContent !== text) element.textContent = text;
+    }
+  }
+
+  // The reader's own time, where the page says UTC.
+  function localTimes(root) {
+    for (const element of root.querySelectorAll("time[datetime]")) {
+      const moment = new Date(element.dateTime);
+      if (!isNaN(moment)) element.title = moment.toLocaleString();
+    }
+  }
+
+  function isInUse(part) {
+    const selection = getSelection();
+    return part.contains(document.activeElement)
+      || (!selection.isCollapsed && selection.containsNode(part, true));
+  }
+
+  // Curve and list come as the server draws them: this address once more, its parts exchanged.
+  async function readParts() {
+    read = Date.now();
+    const answer = await fetch(location.href, {cache: "no-store"});
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    isStale = false;
+    for (const part of document.querySelectorAll("[data-part]")) {
+      const fresh = page.querySelector(`[data-part="${part.dataset.part}"]`);
+      if (!fresh) continue;
+      if (isInUse(part)) {
+        isStale = true;
+        continue;
+      }
+      const wasOpen = [...part.querySelectorAll("details")].map(details => details.open);
+      const search = part.querySelector("[type=search]");
+      if (search) fresh.querySelector("[type=search]").value = search.value;
+      fresh.querySelectorAll("details").forEach((details, index) => {
+        details.open = wasOpen[index] ?? false;
+      });
+      localTimes(fresh);
+      part.replaceWith(fresh);
+    }
+  }
+
+  async function look() {
+    const address = "api/v1/live" + (since ? "?since=" + since : "");
+    const answer = await fetch(address, {cache: "no-store"});
+    if (answer.status === 401 || answer.status === 404) {
+      isPaused = true;
+      say("ended", "logged out");
+      pause.hidden = true;
+      return;
+    }
+    if (answer.status !== 304) {
+      if (!answer.ok) throw new Error(answer.status);
+      const numbers = await answer.json();
+      // The first answer may be what the page shows already.
+      if (since) isStale = true;
+      since = numbers.since;
+      show(numbers);
+      if (numbers.accesses && document.querySelector("[data-empty]")) location.reload();
+    }
+    if (isStale && Date.now() - read >= PARTS) await readParts();
+    failures = 0;
+    say("live", "live");
+  }
+
+  async function turn() {
+    clearTimeout(timer);
+    if (isPaused || document.hidden) return;
+    try {
+      await look();
+    } catch {
+      failures += 1;
+      say("away", "no answer; the numbers are from before");
+    }
+    const isIdle = Date.now() - moved > IDLE || failures > 3;
+    if (!isPaused) timer = setTimeout(turn, isIdle ? SLOW : QUICK);
+  }
+
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    isPaused = !isPaused;
+    pause.textContent = isPaused ? "Go on" : "Pause";
+    if (isPaused) say("still", "paused");
+    turn();
+  });
+  for (const event of ["pointermove", "keydown", "scroll"]) {
+    addEventListener(event, () => { moved = Date.now(); }, {passive: true});
+  }
+  document.addEventListener("visibilitychange", turn);
+  localTimes(document);
+  turn();
+})();

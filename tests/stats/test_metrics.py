@@ -1,0 +1,155 @@
+"""Metrics: read back by Prometheus's own parser, bounded, and never falling."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+from prometheus_client.parser import text_string_to_metric_families as text_format
+
+from app import __version__
+from app.counters.contract import CounterError
+from app.stats.metrics import Counts, Metrics, first_files
+from app.stats.parameters import Parameters
+from tests.stats.conftest import METRICS, ODD_PATHS, READ, Site
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def samples(body: bytes, parse: Any = text_format) -> Samples:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse(body.decode())
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def of(found: Samples, name: str, **labels: str) -> float:
+    return found[name, tuple(sorted(labels.items()))]
+
+
+def test_the_stores_metrics(site: Site) -> None:
+    site.counter.count("/index.html", "head")
+    site.counter.answered(404)
+    answer = site.ask("metrics/files", token=METRICS)
+    assert answer["Content-Type"].startswith("text/plain; version=")
+    found = samples(answer.body)
+    name = "tally_file_accesses_total"
+    assert of(found, name, path="/releases/a.iso", kind="full") == 42
+    assert of(found, name, path="/releases/a.iso", kind="partial") == 0
+    assert of(found, "tally_file_other_requests_total", path="/index.html", kind="head") == 1
+    assert of(found, "tally_file_completed_total", path="/releases/b.iso") == 0
+    assert of(found, "tally_file_sent_bytes_total", path="/releases/b.iso") == 70
+    assert {**_by(found, "tally_accesses_total", "class")} == {
+        "people": 15, "tools": 30, "robots": 7, "own": 0, "unknown": 0
+    }  # fmt: skip
+    assert _by(found, "tally_http_responses_total", "code") == {"200": 52, "404": 1}
+    assert of(found, "tally_files") == 3
+    assert of(found, "tally_metrics_files_omitted") == 0
+    assert of(found, name, path="(others)", kind="full") == 0
+
+
+def _by(found: Samples, name: str, label: str) -> dict[str, float]:
+    return {dict(labels)[label]: value for (each, labels), value in found.items() if each == name}
+
+
+def test_open_metrics_for_who_asks_for_it(site: Site) -> None:
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
+    answer = site.ask("metrics/files", HTTP_ACCEPT=accept)
+    assert answer["Content-Type"].startswith("application/openmetrics-text")
+    assert answer.body.endswith(b"# EOF\n")
+    found = samples(answer.body, open_metrics)
+    assert of(found, "tally_file_completed_total", path="/releases/a.iso") == 42
+
+
+def metrics(site: Site, most: int) -> Samples:
+    made = Metrics(site.reader, most_files=most, store="memory", kept_seconds=0)
+    return samples(made.files(Parameters("", ()), {}).body)
+
+
+def test_the_first_files_keep_their_metrics_and_no_sum_falls() -> None:
+    site = Site()
+    site.count("/late", 100, at=2000)
+    site.count("/b", 1, at=1000)
+    site.count("/a", 2, at=1000)
+    name = "tally_file_accesses_total"
+    found = metrics(site, 2)
+    assert of(found, name, path="/a", kind="full") == 2
+    assert of(found, name, path="/b", kind="full") == 1
+    assert of(found, name, path="(others)", kind="full") == 100
+    assert of(found, "tally_metrics_files_omitted") == 1
+    site.count("/later", 1000, at=3000)
+    site.count("/b", 1, at=4000)
+    again = metrics(site, 2)
+    assert {key for key in again if key[0] == name} == {key for key in found if key[0] == name}
+    assert all(again[key] >= value for key, value in found.items())
+    assert of(again, name, path="(others)", kind="full") == 1100
+    assert of(metrics(site, 0), name, path="(others)", kind="full") == 1104
+    assert [path for path, _ in first_files(site.counter, 3)] == ["/a", "/b", "/late"]
+
+
+@pytest.mark.parametrize("path", ODD_PATHS)
+def test_odd_paths_stay_labels(path: str) -> None:
+    site = Site()
+    site.count(path)
+    answer = site.ask("metrics/files")
+    found = samples(answer.body)
+    assert of(found, "tally_file_accesses_total", path=path, kind="full") == 1
+    assert len(found) == len(samples(_plain(site).ask("metrics/files").body))
+
+
+def _plain(_site: Site) -> Site:
+    site = Site()
+    site.count("/a")
+    return site
+
+
+def test_the_hosts_metrics(site: Site) -> None:
+    found = samples(site.ask("metrics").body)
+    assert of(found, "tally_counts_store_up") == 1
+    assert of(found, "tally_counts_pending") == 0
+    assert of(found, "tally_counts_uncounted_total") == 0
+    [build] = [dict(labels) for name, labels in found if name == "tally_build_info"]
+    assert (build["version"], build["store"]) == (__version__, "memory")
+
+
+def test_a_store_that_is_away(site: Site) -> None:
+    def away() -> Counts:
+        raise CounterError("counts: Redis does not answer")
+
+    site.reader = away
+    found = samples(site.ask("metrics").body)
+    assert of(found, "tally_counts_store_up") == 0
+    assert not [name for name, _ in found if name.startswith("tally_counts_pending")]
+    assert site.ask("metrics/files").status == 503
+
+
+def test_scrapes_share_a_reading(site: Site) -> None:
+    first = site.ask("metrics/files").body
+    site.count("/index.html")
+    assert site.ask("metrics/files").body == first
+
+
+def test_a_token_for_metrics_opens_nothing_else(site: Site) -> None:
+    for address in ("metrics", "metrics/files"):
+        assert site.ask(address, token=METRICS).status == 200
+        assert site.ask(address, token=READ).status == 200
+        assert site.ask(address, token=None).status == 401
+        assert site.ask(address, "x=1").status == 400
+    assert site.ask("", token=METRICS).status == 401
+    assert site.ask("enter", f"token={METRICS}", token=None).status == 401
+
+
+def test_the_dashboard_and_the_alerts_ask_for_metrics_that_exist(site: Site) -> None:
+    place = Path(__file__).resolve().parents[2] / "contrib"
+    dashboard = (place / "grafana-dashboard.json").read_text()
+    rules = (place / "prometheus-rules.yml").read_text()
+    known = {name for name, _ in samples(site.ask("metrics").body + site.ask("metrics/files").body)}
+    asked = set(re.findall(r"\btally_[a-z_]+\b", dashboard + rules))
+    assert len(asked) > 8
+    assert asked <= known
+    panels = json.loads(dashboard)["panels"]
+    assert all(panel["targets"] for panel in panels if panel["type"] != "row")
