@@ -48,7 +48,7 @@ def read_list(server: Server, query: Query, clipped: Query, now: int) -> FileLis
 
 
 class _Files:
-    """All files that match: the times of their first and last accesses, and tallies over the period."""
+    """All files that match: their first and last accesses, and tallies over the period."""
 
     def __init__(self, server: Server, query: Query) -> None:
         self._query = query
