@@ -10,6 +10,7 @@ from .. import after_fork
 from .client_rows import client_hash, counted, sent_more
 from .contract import ACCESSES, STATUS_OF_KIND, Announce, Class, CounterError, Kind
 from .periods import (
+    LAST_SECOND,
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
     Period,
@@ -344,6 +345,8 @@ class MemoryCounter:
             return accesses
         if query.order in NUMBER_OF_ORDER:
             return tally[NUMBER_OF_ORDER[query.order]]
+        if query.order == "first":
+            return LAST_SECOND - file.first
         return file.last if query.order == "last" else 0
 
     def _oldest_hour(self) -> int:

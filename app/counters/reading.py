@@ -15,11 +15,12 @@ from .contract import Class, Counter
 from .periods import Period, Unit, day_text
 from .tally import Tally
 
-#: What files may be ranked by: the largest first, but `path` in the order of the names.
-Order: TypeAlias = Literal["accesses", "completed", "bytes", "clients", "last", "path"]
+#: What files may be ranked by: the largest first, but `first` from the earliest first access on,
+#: and `path` in the order of the names.
+Order: TypeAlias = Literal["accesses", "completed", "bytes", "clients", "last", "first", "path"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 
-#: The number that is added up for an order; `last` and `path` are no sums.
+#: The number that is added up for an order; the others are no sums.
 NUMBER_OF_ORDER: dict[Order, str] = {
     "accesses": "accesses",
     "completed": "completed",

@@ -20,7 +20,8 @@ from .parameters import Parameters, read_query
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from .metrics import Counts, Metrics
+    from ..counters.reading import CountReader
+    from .metrics import Metrics
     from .page import Pages
 
 _log = logging.getLogger("tally.stats")
@@ -73,7 +74,7 @@ class StatsApplication:
     def __init__(
         self,
         options: StatsOptions,
-        reader: "Callable[[], Counts]",
+        reader: "Callable[[], CountReader]",
         problem: Callable[[], str | None],
     ) -> None:
         self._options = options

@@ -122,15 +122,20 @@ def ceiling(value: int) -> int:
 
 
 class Spark(NamedTuple):
-    """A row's little curve."""
+    """A row's little curve: the outline of its bars in a box 20 high, and its last numbers."""
 
-    heights: list[float]
+    width: int
+    outline: str
     text: str
 
 
 def spark(series: Sequence[int], unit: Unit) -> Spark:
-    """Return it with heights from 0 to 20."""
+    """Return the little curve of accesses by day or month."""
     top = max(series, default=0) or 1
-    heights = [round(max(1.5, count / top * 20), 1) if count else 0.0 for count in series]
+    outline = ""
+    for place, count in enumerate(series):
+        if count:
+            height = f"{max(1.5, count / top * 20):.1f}".removesuffix(".0")
+            outline += f"M{place * 4} 20v-{height}h3V20"
     last = ", ".join(wording.number(count) for count in series[-7:])
-    return Spark(heights, f"accesses by {unit}, the last ones: {last}")
+    return Spark(len(series) * 4, outline, f"accesses by {unit}, the last ones: {last}")

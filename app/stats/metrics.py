@@ -10,10 +10,8 @@ and go.
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from heapq import nsmallest
 from threading import Lock
 from time import monotonic
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -21,7 +19,7 @@ from prometheus_client.exposition import choose_encoder
 
 from .. import __version__
 from ..counters.contract import ACCESSES, KINDS, CounterError
-from ..counters.reading import Contents, CountReader, Totals
+from ..counters.reading import MOST_ROWS, CountReader, Totals
 from ..counters.tally import Tally
 from .answers import Answer, Environ, answer
 from .parameters import Parameters
@@ -29,13 +27,6 @@ from .parameters import Parameters
 #: Reading all files takes as long as there are many; several scrapers share one reading.
 _KEPT_SECONDS = 10.0
 _OTHERS = "(others)"
-
-
-class Counts(CountReader, Protocol):
-    """What is read for metrics: every file at once, which no list of a page needs."""
-
-    def contents(self) -> Contents:
-        """See `counters.reading.Store`."""
 
 
 class Metrics:
@@ -46,7 +37,7 @@ class Metrics:
 
     def __init__(
         self,
-        reader: Callable[[], Counts],
+        reader: Callable[[], CountReader],
         *,
         most_files: int,
         store: str,
@@ -103,11 +94,18 @@ class Metrics:
         )
 
 
-def first_files(reader: Counts, most: int) -> list[tuple[str, Tally]]:
+def first_files(reader: CountReader, most: int) -> list[tuple[str, Tally]]:
     """Return the files that were accessed first, in the order of their first accesses."""
-    files = reader.contents()[1]
-    chosen = nsmallest(most, ((one.first, path, one.total.lanes) for path, one in files))
-    return [(path, Tally(lanes)) for _, path, lanes in chosen]
+    found: list[tuple[str, Tally]] = []
+    after = ""
+    while len(found) < most:
+        limit = min(MOST_ROWS, most - len(found))
+        part = reader.ranked("first", after=after, limit=limit)
+        found += [(row.path, row.tally) for row in part.rows]
+        after = part.next
+        if not after:
+            break
+    return found
 
 
 def _of_store(totals: Totals, files: list[tuple[str, Tally]]) -> Iterator[Metric]:

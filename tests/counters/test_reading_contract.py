@@ -382,7 +382,7 @@ def value_of(
     if order == "accesses":
         return tally.accesses_of(classes)
     numbers = {"completed": tally.completed, "bytes": tally.sent_bytes, "clients": tally["clients"]}
-    return {**numbers, "last": record.last, "path": 0}[order]
+    return {**numbers, "last": record.last, "first": -record.first, "path": 0}[order]
 
 
 @pytest.mark.parametrize("order", ORDERS)

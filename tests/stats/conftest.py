@@ -9,8 +9,8 @@ from wsgiref.validate import validator
 import pytest
 
 from app.counters.memory import MemoryCounter
+from app.counters.reading import CountReader
 from app.stats.application import StatsApplication, StatsOptions
-from app.stats.metrics import Counts
 from app.stats_tokens import Tokens
 
 READ = "read-token-read-token-read"
@@ -64,7 +64,7 @@ class Site:
     def __init__(self, **options: Any) -> None:
         self.counter = MemoryCounter()
         self.problem: str | None = None
-        self.reader: Callable[[], Counts] = lambda: self.counter
+        self.reader: Callable[[], CountReader] = lambda: self.counter
         given: dict[str, Any] = {"prefix": PREFIX, "tokens": TOKENS, **options}
         self.application = StatsApplication(
             StatsOptions(**given), lambda: self.reader(), lambda: self.problem

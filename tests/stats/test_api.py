@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.counters.contract import CounterError
-from app.stats.metrics import Counts
+from app.counters.reading import CountReader
 from tests.stats.conftest import ODD_PATHS, Site
 
 API = "api/v1/"
@@ -201,7 +201,7 @@ def test_what_was_never_counted(site: Site) -> None:
 
 
 def test_a_store_that_is_away(site: Site) -> None:
-    def away() -> Counts:
+    def away() -> CountReader:
         raise CounterError("counts: Redis does not answer")
 
     site.reader = away

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from app.counters.contract import CounterError
+from app.counters.reading import CountReader
 from app.stats.badges import short
-from app.stats.metrics import Counts
 from tests.stats.conftest import Site
 
 
@@ -61,7 +61,7 @@ def test_unknown_files_and_a_store_that_is_away(site: Site) -> None:
     found = badge(site, "path=/releases/none")
     assert (found["message"], found["isError"]) == ("no such file", True)
 
-    def away() -> Counts:
+    def away() -> CountReader:
         raise CounterError("counts: Redis does not answer")
 
     site.reader = away

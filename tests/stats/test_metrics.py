@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families as text_form
 
 from app import __version__
 from app.counters.contract import CounterError
-from app.stats.metrics import Counts, Metrics, first_files
+from app.counters.reading import CountReader
+from app.stats.metrics import Metrics, first_files
 from app.stats.parameters import Parameters
 from tests.stats.conftest import METRICS, ODD_PATHS, READ, Site
 
@@ -117,7 +118,7 @@ def test_the_hosts_metrics(site: Site) -> None:
 
 
 def test_a_store_that_is_away(site: Site) -> None:
-    def away() -> Counts:
+    def away() -> CountReader:
         raise CounterError("counts: Redis does not answer")
 
     site.reader = away

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pytest
 
 from app.counters.contract import CounterError
+from app.counters.reading import CountReader
 from app.stats import wording
 from app.stats.charts import HEIGHT, WIDTH, ceiling, chart
-from app.stats.metrics import Counts
 from app.stats_tokens import Tokens
 from tests.stats.conftest import ODD_PATHS, READ, Answer, Site
 
@@ -217,7 +217,7 @@ def test_two_dates_become_a_period(site: Site) -> None:
 
 
 def test_while_the_store_is_away_the_numbers_from_before_are_shown(site: Site) -> None:
-    def away() -> Counts:
+    def away() -> CountReader:
         raise CounterError("counts: Redis does not answer")
 
     addresses = [("", ""), ("file", "path=/index.html"), ("dir", "path=/releases/")]

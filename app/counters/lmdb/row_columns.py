@@ -16,8 +16,8 @@ from .history import Blocks, Terms, sums
 from .rows import DIGESTS, LONG_PATHS, SPILLED, SPILLED_KEY, unpack_tally
 
 _ROWS_AT_ONCE = 2048
-#: In words of 8 bytes, of a row without its first: id and day, last access, then the pairs.
-_ID_AND_DAY, _LAST, _PAIRS = 0, 1, 2
+#: In words of 8 bytes: first access, id and day, last access, then the pairs.
+_FIRST, _ID_AND_DAY, _LAST, _PAIRS = 0, 1, 2, 3
 
 
 class Table(Protocol):
@@ -30,11 +30,12 @@ class Table(Protocol):
 
 
 class Columns(NamedTuple):
-    """Of all files: path, id, the day of the row, last access."""
+    """Of all files: path, id, the day of the row, first and last access."""
 
     paths: list[bytes]
     ids: Sequence[int]
     days: Sequence[int]
+    firsts: Sequence[int]
     lasts: Sequence[int]
     #: What each of the terms comes to: in all, and on the row's day.
     totals: list[Sequence[int]]
@@ -44,17 +45,18 @@ class Columns(NamedTuple):
 def columns(table: Table, wanted: Sequence[Terms]) -> Columns:
     """Return the columns of all files, with the numbers that the terms of *wanted* come to."""
     places = {place for terms in wanted for place, _ in terms}
-    length = 16 + 16 * (max(places, default=0) + 1)
+    length = 24 + 16 * (max(places, default=0) + 1)
     words = length // 8
     keys: list[bytes] = []
-    ids_and_days, lasts = array("Q"), array("Q")
+    firsts, ids_and_days, lasts = array("Q"), array("Q"), array("Q")
     totals = {place: array("Q") for place in places}
     todays = {place: array("Q") for place in places}
     # The digests of long paths come before the paths, and nothing comes after these.
     rows = table.starting(DIGESTS)
     while part := list(islice(rows, _ROWS_AT_ONCE)):
         keys += [key for key, _ in part]
-        cells = array("Q", b"".join([row[8 : 8 + length].ljust(length, b"\0") for _, row in part]))
+        cells = array("Q", b"".join([row[:length].ljust(length, b"\0") for _, row in part]))
+        firsts += cells[_FIRST::words]
         ids_and_days += cells[_ID_AND_DAY::words]
         lasts += cells[_LAST::words]
         for place in places:
@@ -65,6 +67,7 @@ def columns(table: Table, wanted: Sequence[Terms]) -> Columns:
         keys,
         halves[0::2],
         halves[1::2],
+        firsts,
         lasts,
         [_come_to(terms, totals) for terms in wanted],
         [_come_to(terms, todays) for terms in wanted],
@@ -128,6 +131,7 @@ def _with_long_paths(table: Table, files: Columns) -> Columns:
         [paths[place] for place in order],
         ordered(files.ids),
         ordered(files.days),
+        ordered(files.firsts),
         ordered(files.lasts),
         list(map(ordered, files.totals)),
         list(map(ordered, files.todays)),

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..contract import STATUS_OF_KIND
 from ..periods import (
+    LAST_SECOND,
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
     Period,
@@ -368,6 +369,8 @@ def _values(query: Query, files: Columns, numbers: list[list[int]]) -> list[int]
     accesses = numbers[0]
     if query.order == "last":
         values = list(files.lasts)
+    elif query.order == "first":
+        values = [LAST_SECOND - first for first in files.firsts]
     elif query.order == "path":
         values = [0] * len(accesses)
     else:

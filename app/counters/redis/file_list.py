@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from time import monotonic
 
-from ..periods import Period, month_of
+from ..periods import LAST_SECOND, Period, month_of
 from ..ranking import Query
 from ..reading import NUMBER_OF_ORDER
 from ..tally import Tally
@@ -48,13 +48,13 @@ def read_list(server: Server, query: Query, clipped: Query, now: int) -> FileLis
 
 
 class _Files:
-    """All files that match: the times of their last accesses, and tallies over the period."""
+    """All files that match: their first and last accesses, and tallies over the period."""
 
     def __init__(self, server: Server, query: Query) -> None:
         self._query = query
         self._server = server
-        #: Last access, day of the record, tally.
-        self.records: dict[bytes, tuple[int, int, int]] = {}
+        #: First and last access, day of the record, tally.
+        self.records: dict[bytes, tuple[int, int, int, int]] = {}
         period = query.period
         pattern = query.pattern()
         # Paths are ASCII, and so is the pattern.
@@ -62,10 +62,10 @@ class _Files:
         for part in server.scan(scripts.RECORDS):
             for path, text in part:
                 if search is None or search(path):
-                    _, last, day, total, today = json.loads(text)
+                    first, last, day, total, today = json.loads(text)
                     if period is not None:
                         total = today if period.first <= day <= period.last else []
-                    self.records[path] = last, day, lanes(total)
+                    self.records[path] = first, last, day, lanes(total)
         if period is not None:
             self._add_months(period)
 
@@ -86,18 +86,18 @@ class _Files:
                 if path in seen or mark not in text or path not in self.records:
                     continue
                 seen.add(path)
-                last, today, total = self.records[path]
+                first, last, today, total = self.records[path]
                 total += sum(
                     lanes(tally)
                     for day, tally in json.loads(text)
                     if period.first <= day <= period.last and day != today
                 )
-                self.records[path] = last, today, total
+                self.records[path] = first, last, today, total
 
     def value(self, path: bytes) -> int:
         """Return what a file is ranked by, -1 when it is not in the list."""
         query = self._query
-        last, _, total = self.records[path]
+        first, last, _, total = self.records[path]
         tally = Tally(total)
         accesses = tally.accesses_of(query.classes)
         if not accesses and (query.period is not None or query.classes is not None):
@@ -106,4 +106,6 @@ class _Files:
             return accesses
         if query.order in NUMBER_OF_ORDER:
             return tally[NUMBER_OF_ORDER[query.order]]
+        if query.order == "first":
+            return LAST_SECOND - first
         return last if query.order == "last" else 0
