@@ -1,7 +1,9 @@
 """Counts of one process, in dicts under a lock: the readable definition of the contract."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from threading import Lock
 from time import time
 from typing import Any
@@ -37,7 +39,7 @@ from .reading import (
     client_days,
 )
 from .salts import MemorySalts
-from .tally import COMPLETED, DELTAS, LIMIT, SENT_BYTE, Tally, lanes_of, number
+from .tally import COMPLETED, DELTAS, LIMIT, MASK, SENT_BYTE, Tally, lanes_of, number
 
 
 @dataclass(slots=True)
@@ -45,6 +47,8 @@ class _File:
     """Tallies as integers; see `tally.py`."""
 
     total: int = 0
+    #: What its day does not have yet.
+    waiting: int = 0
     first: int = 0
     last: int = 0
     days: dict[int, int] = field(default_factory=dict)
@@ -61,6 +65,12 @@ class _Site:
     detailed_since: int = 0
 
 
+@lru_cache(4096)
+def _lanes(kind: Kind, class_: Class, complete: bool, sent: int) -> int:
+    """Return what an answer adds. Most files are sent whole again and again."""
+    return DELTAS[kind][class_][complete] + sent * SENT_BYTE
+
+
 class MemoryCounter:
     """Counts that begin at 0 with the process and end with it. With *keep_days*, so many days are
     kept, today's too.
@@ -73,6 +83,9 @@ class MemoryCounter:
         self._site = _Site()
         self._salts = MemorySalts()
         self._newest_day = 0
+        #: The hour of what waits to be added to the files' days and to the site.
+        self._hour = 0
+        self._waiting: list[_File] = []
         self.begin_in_child()
         after_fork.register(self)
 
@@ -94,7 +107,7 @@ class MemoryCounter:
         enough: int = 0,
         at: int = 0,
     ) -> int | None:
-        lanes = DELTAS[kind][class_][complete] + sent * SENT_BYTE
+        lanes = _lanes(kind, class_, complete, sent)
         at = at or int(self._clock())
         with self._lock:
             file = self._files.get(path)
@@ -105,9 +118,11 @@ class MemoryCounter:
             self._book(file, lanes, at)
             if kind not in ACCESSES:
                 return None
-            file.first = min(file.first or at, at)
-            file.last = max(file.last, at)
-            its_number = number(file.total, "accesses")
+            if at > file.last:
+                file.last = at
+            if at < file.first or not file.first:
+                file.first = at
+            its_number = file.total & MASK  # the accesses, which are the first
             if announce is not None:
                 announce(its_number)
             return its_number
@@ -123,7 +138,7 @@ class MemoryCounter:
         enough: int = 0,
     ) -> None:
         day = at // SECONDS_PER_DAY
-        with self._lock:
+        with self._settled():
             file = self._files.get(path)
             if file is None or not _was_begun(Tally(file.days.get(day, 0)), kind):
                 return  # it was reset since
@@ -155,21 +170,47 @@ class MemoryCounter:
         rows = file.clients.setdefault(day, {})
         key = client_hash(client, salt)
         row, grown = counted(
-            rows.get(key), kind, at, sent, enough, number(file.days.get(day, 0), "clients")
+            rows.get(key),
+            kind,
+            at,
+            sent,
+            enough,
+            number(file.days.get(day, 0) + file.waiting, "clients"),
         )
         if row is not None:
             rows[key] = row
         return grown
 
     def _book(self, file: _File, lanes: int, at: int) -> None:
-        """Add to a file and to the site, in all and by the UTC day and hour of *at*."""
-        day, hour = at // SECONDS_PER_DAY, at // SECONDS_PER_HOUR
+        """Add to a file. Its day and the site follow when somebody reads, or the hour changes."""
+        if at // SECONDS_PER_HOUR != self._hour:
+            self._settle()
+            self._hour = at // SECONDS_PER_HOUR
+        if not file.waiting:
+            self._waiting.append(file)
+        file.waiting += lanes
         file.total += lanes
-        file.days[day] = file.days.get(day, 0) + lanes
+
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Hold the lock, with everything added to its day and hour."""
+        with self._lock:
+            self._settle()
+            yield
+
+    def _settle(self) -> None:
+        hour, day = self._hour, self._hour // 24
+        grown = 0
+        for file in self._waiting:
+            file.days[day] = file.days.get(day, 0) + file.waiting
+            grown += file.waiting
+            file.waiting = 0
+        self._waiting.clear()
         site = self._site
-        site.total += lanes
-        site.days[day] = site.days.get(day, 0) + lanes
-        site.hours[hour] = site.hours.get(hour, 0) + lanes
+        if grown:
+            site.total += grown
+            site.days[day] = site.days.get(day, 0) + grown
+            site.hours[hour] = site.hours.get(hour, 0) + grown
         if day > self._newest_day:
             self._newest_day = day
             self._forget_old()
@@ -189,7 +230,7 @@ class MemoryCounter:
     # Reading
 
     def accesses(self, paths: Sequence[str]) -> dict[str, int]:
-        with self._lock:
+        with self._settled():
             files = self._files
             return {
                 path: number(files[path].total, "accesses") if path in files else 0
@@ -197,7 +238,7 @@ class MemoryCounter:
             }
 
     def totals(self) -> Totals:
-        with self._lock:
+        with self._settled():
             now, site = int(self._clock()), self._site
             files = self._files.values()
             statuses = dict(site.statuses)
@@ -218,7 +259,7 @@ class MemoryCounter:
     def series(self, unit: Unit, period: Period, path: str | None = None) -> Series | None:
         if unit == "hour" and path is not None:
             raise ValueError("hours are kept of the site alone")
-        with self._lock:
+        with self._settled():
             file = None if path is None else self._files.get(path)
             if path is not None and file is None:
                 return None
@@ -246,7 +287,7 @@ class MemoryCounter:
         classes: frozenset[Class] | None = None,
     ) -> Ranking:
         query = Query.of(order, period, match, after, limit, classes)
-        with self._lock:
+        with self._settled():
             paths = sorted(self._files)
             files = [self._files[path] for path in paths]
             wanted = query.pattern()
@@ -272,7 +313,7 @@ class MemoryCounter:
             )
 
     def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
-        with self._lock:
+        with self._settled():
             file = self._files.get(path)
             if file is None:
                 return None
@@ -291,7 +332,7 @@ class MemoryCounter:
     def directory(self, path: str) -> DirectoryAnswer:
         if not path.endswith("/"):
             raise ValueError("a directory's path ends with a slash")
-        with self._lock:
+        with self._settled():
             files = [file for name, file in self._files.items() if name.startswith(path)]
             return DirectoryAnswer(
                 **self._standing(None),
@@ -355,7 +396,7 @@ class MemoryCounter:
     # Moving
 
     def contents(self) -> tuple[SiteRecord, Iterator[tuple[str, FileRecord]]]:
-        with self._lock:
+        with self._settled():
             own = self._site
             site = SiteRecord(
                 _tallies(own.hours), _tallies(own.days), dict(own.statuses), own.detailed_since
@@ -370,7 +411,7 @@ class MemoryCounter:
         self, records: Iterable[tuple[str, FileRecord]], site: SiteRecord | None = None
     ) -> None:
         added = dict(records)
-        with self._lock:
+        with self._settled():
             own = self._site
             total = sum((record.total.lanes for record in added.values()), own.total)
             if max(Tally(total)) >= LIMIT:
@@ -393,7 +434,7 @@ class MemoryCounter:
                     own.statuses[status] = own.statuses.get(status, 0) + answers
 
     def reset(self, paths: Iterable[str] | None = None) -> None:
-        with self._lock:
+        with self._settled():
             if paths is None:
                 self._files, self._site = {}, _Site()
                 return

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 CountLine = Callable[[str, str, str, int | None], None]
 
 
+_NOBODY: tuple[None, int] = None, 0
+
+
+def _unknown(_environ: "WSGIEnvironment") -> Class:
+    return "unknown"
+
+
 class Accounts:
     """Counts answers in *counter*. Safe from any thread.
 
@@ -42,14 +49,16 @@ class Accounts:
     ) -> None:
         self.counter = counter
         self._classifier = classifier
+        self._classify = _unknown if classifier is None else classifier.classify
+        self._tells_clients = classifier is not None and download_bytes is not None
         self._count_line = count_line
         self._download_bytes = download_bytes
         self._count_header = count_header
 
     def count_held(self, environ: "WSGIEnvironment", file: StaticFile, fields: Fields) -> None:
         """Count the whole of a file that is held."""
-        class_ = "unknown" if self._classifier is None else self._classifier.classify(environ)
-        client, enough = self._client(environ, file, class_)
+        class_ = self._classify(environ)
+        client, enough = self._client(environ, file, class_) if self._tells_clients else _NOBODY
         number = self.counter.count(
             file.key, "full", self._announce(environ, file), class_, file.size, True, client, enough
         )
@@ -61,17 +70,13 @@ class Accounts:
         file, kind, source = answer.file, answer.kind, answer.source
         assert file is not None
         assert kind is not None
-        class_: Class = "unknown"
-        if kind in ACCESSES and self._classifier is not None:
-            class_ = self._classifier.classify(environ)
-        client, enough = self._client(environ, file, class_)
-        at = 0 if source is None else int(time())
-        announce = self._announce(environ, file)
-        held = answer.held_bytes
+        class_: Class = self._classify(environ) if kind in ACCESSES else "unknown"
+        client, enough = self._client(environ, file, class_) if self._tells_clients else _NOBODY
+        at, held = (int(time()), 0) if source is not None else (0, answer.held_bytes)
         number = self.counter.count(
             file.key,
             kind,
-            announce,
+            self._announce(environ, file),
             class_,
             held,
             bool(held) and answer.completes,
@@ -104,10 +109,9 @@ class Accounts:
         self, environ: "WSGIEnvironment", file: StaticFile, class_: Class
     ) -> tuple[bytes | None, int]:
         """Return what tells the client from others, and how many bytes make a download."""
-        if self._download_bytes is None or self._classifier is None:
-            return None, 0
-        client = self._classifier.client(environ, class_)
-        return client, min(self._download_bytes, file.size)
+        assert self._classifier is not None
+        assert self._download_bytes is not None
+        return self._classifier.client(environ, class_), min(self._download_bytes, file.size)
 
     def _announce(self, environ: "WSGIEnvironment", file: StaticFile) -> Announce | None:
         if self._count_line is None:
