@@ -1,5 +1,5 @@
-"""What a count costs: `python -m tests.counters.benchmark [URL...]` (default: `memory:` and a fresh
-`lmdb:` directory).
+"""What a count costs: `python -m tests.counters.benchmark [--clients] [URL...]` (default: `memory:`
+and a fresh `lmdb:` directory).
 
 CPU time of one process alone, in microseconds a count, and counts a second of four processes at
 once (none for `memory:`), each the best of five rounds; the totals are checked against the store.
@@ -13,6 +13,8 @@ import time
 from app.counters import open_counter
 from app.counters.reading import CountingStore
 
+#: Filled with `--clients`.
+CLIENTS: list[bytes] = []
 PATHS = [f"/pages/{number}.html" for number in range(20)]
 TIMES = 40_000
 PROCESSES = 4
@@ -20,9 +22,12 @@ ROUNDS = 5
 
 
 def count(counter: CountingStore, times: int) -> None:
-    paths = len(PATHS)
+    paths, clients = len(PATHS), len(CLIENTS)
     for turn in range(times):
-        counter.count(PATHS[turn % paths], "full", _announce)
+        client = CLIENTS[turn % clients] if clients else None
+        counter.count(
+            PATHS[turn % paths], "full", _announce, "people", 12_345, True, client, 10_000
+        )
 
 
 def _announce(number: int | None) -> None:
@@ -77,8 +82,12 @@ def measure(url: str) -> None:
 
 
 def main() -> None:
-    if sys.argv[1:]:
-        for url in sys.argv[1:]:
+    urls = sys.argv[1:]
+    if "--clients" in urls:
+        urls.remove("--clients")
+        CLIENTS.extend(b"192.0.2.%d|Mozilla/5.0" % number for number in range(199))
+    if urls:
+        for url in urls:
             measure(url)
         return
     measure("memory:")
