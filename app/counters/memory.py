@@ -47,7 +47,7 @@ class _File:
     """Tallies as integers; see `tally.py`."""
 
     total: int = 0
-    #: What its day does not have yet.
+    #: Counted, but not yet added to `days`.
     waiting: int = 0
     first: int = 0
     last: int = 0
@@ -72,8 +72,9 @@ def _lanes(kind: Kind, class_: Class, complete: bool, sent: int) -> int:
 
 
 class MemoryCounter:
-    """Counts that begin at 0 with the process and end with it. With *keep_days*, so many days are
-    kept, today's too.
+    """Counts that begin at 0 with the process and end with it.
+
+    Only the last *keep_days* UTC days are kept, today among them; None: all.
     """
 
     def __init__(self, *, keep_days: int | None = None, clock: Callable[[], float] = time) -> None:
@@ -83,7 +84,7 @@ class MemoryCounter:
         self._site = _Site()
         self._salts = MemorySalts()
         self._newest_day = 0
-        #: The hour of what waits to be added to the files' days and to the site.
+        #: The hour to which all waiting numbers belong; see `_settle`.
         self._hour = 0
         self._waiting: list[_File] = []
         self.begin_in_child()
@@ -141,7 +142,7 @@ class MemoryCounter:
         with self._settled():
             file = self._files.get(path)
             if file is None or not _was_begun(Tally(file.days.get(day, 0)), kind):
-                return  # it was reset since
+                return  # nothing to add it to: the file was reset, or its day is not kept
             lanes = sent * SENT_BYTE + (COMPLETED[kind] if complete else 0)
             if client is not None and (salt := self._salts.of(day)):
                 rows, key = file.clients.get(day, {}), client_hash(client, salt)
@@ -448,8 +449,10 @@ class MemoryCounter:
 
 def _was_begun(day: Tally, kind: Kind) -> bool:
     """Return whether an answer of *kind* can still be under way: more were begun on its day than
-    were completed.
+    were completed. A probe completes nothing, so one that was counted may be under way.
     """
+    if kind == "probe":
+        return day["probe"] > 0
     if kind == "resumed":
         return day["resumed"] > day["resumed_completed"]
     kinds = day.kinds

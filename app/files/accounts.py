@@ -1,5 +1,5 @@
-"""Tells the counter of each answer: which file, what became of the request, who asked, and how much
-of the body was handed over.
+"""Tells the counter of each answer about a file: what became of the request, who asked, and how
+much of the body was handed over.
 
 A body that is held in memory is handed over with the answer. A larger one is sent afterwards, and
 its end is told when the server closes it.
@@ -33,9 +33,9 @@ def _unknown(_environ: "WSGIEnvironment") -> Class:
 class Accounts:
     """Counts answers in *counter*. Safe from any thread.
 
-    *classifier* says whose requests are whose; without it all are `unknown`. With *download_bytes*,
-    clients are told apart, and so many bytes of a file (or all of it) make a download. With
-    *count_header*, answers carry Tally-Count.
+    *classifier* says what class of client asked; without it all are `unknown`. With it and
+    *download_bytes*, clients are told apart; that many bytes of a file, or all of a smaller one,
+    make a download. With *count_header*, answers carry Tally-Count.
     """
 
     def __init__(

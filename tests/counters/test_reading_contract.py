@@ -179,6 +179,17 @@ def test_a_transfer_that_ends_later(store: CountingStore, kind: Kind, complete: 
     assert (tally.completed + tally["resumed_completed"], tally.sent_bytes) == (int(complete), 700)
 
 
+def test_the_bytes_of_a_probe_that_ends_later(store: CountingStore) -> None:
+    store.count("/f", "full", None, "tools", 100, True)
+    store.count("/f", "probe", at=BEGIN)
+    store.sent("/f", "probe", 2, False, BEGIN)
+    assert (tally_of(store, "/f").completed, tally_of(store, "/f").sent_bytes) == (1, 102)
+    store.reset(["/f"])
+    store.count("/f", "head")
+    store.sent("/f", "probe", 2, False, BEGIN)
+    assert tally_of(store, "/f").sent_bytes == 0
+
+
 def test_a_transfer_belongs_to_the_hour_and_the_day_in_which_it_began(
     store: CountingStore, clock: Clock
 ) -> None:

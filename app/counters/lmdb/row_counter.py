@@ -83,7 +83,8 @@ class Rows(Protocol):
 class RowCounter:
     """Counts in a transaction that the caller begins and commits. For one thread at a time.
 
-    Keeps nothing but the current second, so a transaction may be given up and its work repeated.
+    Between calls it keeps only what can be found again (the second, the day's salt, caches), so a
+    transaction may be given up and its work repeated.
     """
 
     def __init__(self, salts: Salts | None = None) -> None:
@@ -162,7 +163,7 @@ class RowCounter:
         key = key_of(path)
         value = rows.get(key)
         if value is None or not is_file_row(value):
-            return  # it was reset since
+            return  # nothing to add it to: the file was reset, or its row cannot be read
         file = FileRow.unpack(value)
         if not was_begun(file.today if file.day == self._day else file.total, kind):
             return
@@ -238,7 +239,7 @@ class RowCounter:
         """
         day = (row >> FILE_DAY) & _MASK32
         if self._day_salt() is None or day > self._day:
-            return 0  # this process's clock is behind
+            return 0  # the salt has gone or cannot be had, or this process's clock is behind
         clients = (row >> _FILE_CLIENTS) & MASK if day == self._day else 0
         key = self._client_key((row >> FILE_ID) & _MASK32 if row else _next_id(rows), client)
         before = rows.get(key)
@@ -248,7 +249,10 @@ class RowCounter:
         return grown
 
     def _day_salt(self) -> bytes | None:
-        """Return the salt of the current day; None when it is over, or cannot be kept."""
+        """Return the salt of the day that is counted on; None when it cannot be had.
+
+        A later day's salt may have replaced it. That answer is kept until the day changes.
+        """
         if self._salt_day != self._day:
             try:
                 salt = None if self._salts is None else self._salts.of(self._day)
@@ -317,7 +321,7 @@ class RowCounter:
 
 
 def add_up_day(rows: Rows, day: int) -> None:
-    """Add the sum of a day's hours to the day's row, when the day is over."""
+    """Add a day's hours to the day's row. To be called once, when the day is over."""
     hours = range(day * 24, (day + 1) * 24)
     add_tally(
         rows,
@@ -332,9 +336,12 @@ def _next_id(rows: Rows) -> int:
 
 
 def was_begun(tally: int, kind: Kind) -> bool:
-    """Return whether an answer of *kind* can still be under way: more were begun than were
-    completed.
+    """Return whether an answer of *kind* can still be under way: more were begun than completed.
+
+    A probe completes nothing, so one that was counted may be under way.
     """
+    if kind == "probe":
+        return _number(tally, "probe") > 0
     if kind == "resumed":
         return _number(tally, "resumed") > _number(tally, "resumed_completed")
     return _number(tally, "accesses") - _number(tally, "not_modified") > _number(tally, "completed")
@@ -345,7 +352,10 @@ def _number(tally: int, name: str) -> int:
 
 
 def set_aside(rows: Rows, key: bytes, value: bytes) -> None:
-    """Move a row that cannot be read out of the way: what it was about is counted from 0 on."""
+    """Keep a copy of an unreadable row under another key.
+
+    The caller then writes a new row, which begins at 0.
+    """
     rows.put((ASIDE + key)[:LONGEST_PATH], value)
     tell(
         f"counts: the row {key[:80]!a} cannot be read ({len(value)} bytes), and was set aside; it"

@@ -37,7 +37,7 @@ When the site is counted in a later hour, the row's numbers of its hour become a
 sum of its hours, and of what was imported without hours.
 
 When a file is counted on a later day than its row's, the row's numbers of that day become a row of
-their own (05) in the same transaction. Now and then these are moved to history, in three steps:
+their own (05) in the same transaction. Now and then these are moved to history, in four steps:
 
  1. data.mdb: the current batch *b* becomes *b* + 1, so that no row of batch *b* is made any more;
  2. a snapshot is taken, so that no older state of data.mdb can come back after a power failure;

@@ -149,8 +149,10 @@ local function count(kind, path, amount, at)
 end
 
 -- Whether an answer of a kind can still be under way: more were begun on its day than completed.
+-- A probe completes nothing, so one that was counted may be under way.
 local function was_begun(tally, kind)
   local function number(name) return tally[PLACE[name]] or 0 end
+  if kind == 'probe' then return number('probe') > 0 end
   if kind == 'resumed' then return number('resumed') > number('resumed_completed') end
   return number('accesses') - number('not_modified') > number('completed')
 end
