@@ -1,10 +1,10 @@
 """The class of each request, quickly: agents are remembered, and new ones are looked up at a
 bounded rate.
 
-A look-up takes about 0.1 ms, or 1 ms for a User-Agent that is built to be slow. So that a flood of
-new ones does not take a server's time, a process begins at most 200 look-ups a second, and none
-once those of that second have taken 50 ms. The class of the others is `unknown`. Agents that are known
-keep their class meanwhile, unless the flood has pushed them out of memory.
+A look-up takes about 0.1 ms, or 1 ms for a User-Agent that is built to be slow. So that a flood
+of new ones does not take a server's time, a process begins at most 200 look-ups a second, and none
+once those of that second have taken 50 ms. The class of the others is `unknown`. Agents that are
+known keep their class meanwhile, unless the flood has pushed them out of memory.
 """
 
 import logging
