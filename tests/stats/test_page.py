@@ -147,7 +147,7 @@ def test_nothing_in_a_name_becomes_markup(path: str, address: str) -> None:
 
 #: Attempts to get something into the page by what it is asked.
 INJECTIONS = [
-    "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'-alert(1)-'", "{{7*7}}",
+    "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'-alert(1)-'", "{{123456*7}}",
     "{% include 'base.html' %}", "</title><script>", "javascript:alert(1)", "\x1b[31m", "a\r\nX-A: 1",
     "\u202egpj", "<!--", "]]>", "&lt;script&gt;", "%3Cscript%3E", "\x00", "../../etc/passwd",
 ]  # fmt: skip
@@ -166,7 +166,7 @@ def test_nothing_that_is_asked_becomes_markup(site: Site, name: str, text: str) 
         assert all(src and src.startswith("static/") for src in scripts)
         assert "img" not in {tag for tag, _ in found.elements}
         assert not any(name.startswith("on") for _, of in found.elements for name in of)
-        assert "49" not in found.text or "{{" not in text
+        assert "864192" not in found.text
         assert not any("\n" in value or "\r" in value for _, value in answer.fields)
 
 
