@@ -27,7 +27,7 @@ def on_starting(server: Any) -> None:
         try:
             _share_counts(wsgi.PrivateDirectory, server.cfg)
             settings = wsgi.Settings.from_environment()
-            _import_for_workers(settings.counts)
+            _import_for_workers(settings.counts, server.cfg)
             with _rights_of_workers(server.cfg):
                 problem = wsgi.start_problem(settings)
         except wsgi.CounterError as error:
@@ -67,9 +67,9 @@ def _share_counts(directories: Any, config: Any) -> None:
     os.environ["TALLY_PRIVATE_COUNTS"] = directory.path
 
 
-def _import_for_workers(url: str) -> None:
+def _import_for_workers(url: str, config: Any) -> None:
     """Import what counting needs while root may read it: the workers' user may not."""
-    if os.geteuid() == 0:
+    if config.uid != os.geteuid():
         load("clients.agents").load()
     if url.startswith(("redis", "unix:")):
         with suppress(Exception):  # the start check says what is wrong

@@ -156,7 +156,10 @@ def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str], progr
             action = group.add_argument(*option.flags, help=_help_of(option), **_arguments(option))
             if text := environ.get(option.variable):
                 try:
-                    action.default = option.convert(text)
+                    value = option.convert(text)
+                    # Text stays text: the parser converts a default that is text, and would do so
+                    # a second time with the result.
+                    action.default = value if option.is_switch else text
                 except argparse.ArgumentTypeError as error:
                     parser.error(f"{option.variable}: {error}")
     return parser

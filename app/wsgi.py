@@ -65,15 +65,15 @@ class Application:
         self._lock = Lock()
         self._files: FileApplication | None = None
         self._statistics: StatsApplication | None = None
-        self._counter: CountingStore | DeferredCounter[CountingStore] | None = None
+        self._counter: CountingStore | DeferredCounter | None = None
         self._log = _count_log(settings)
-        # No path begins like this when they are off.
-        self._prefix = settings.stats.removesuffix("/") or "off"
+        #: Of the statistics; "" when they are off.
+        self._prefix = settings.stats.removesuffix("/")
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        if environ.get("PATH_INFO", "").startswith(self._prefix):
+        if self._prefix and environ.get("PATH_INFO", "").startswith(self._prefix):
             path = environ["PATH_INFO"]
             if path == self._prefix or path.startswith(self._settings.stats):
                 return self._stats(environ)(environ, start_response)
@@ -281,7 +281,7 @@ def _tokens(settings: Settings, made: str) -> Tokens:
     return given or Tokens(read=(made,) if made else ())
 
 
-def _counter(counts: str, settings: Settings) -> "CountingStore | DeferredCounter[CountingStore]":
+def _counter(counts: str, settings: Settings) -> "CountingStore | DeferredCounter":
     def open_store() -> "CountingStore":
         return open_counter(
             counts, journal=settings.counts_journal, keep_days=settings.keep_days or None

@@ -199,6 +199,26 @@ def test_reading(
         assert getattr(Settings.from_environment(environ), field) == value
 
 
+#: Texts that mean something else than what they say, or are read into something else than text.
+READ_ONCE = [
+    ("--stats", "off"), ("--stats", "/numbers"), ("--charset", "none"), ("--charset", "latin-1"),
+    ("--root-grace", "never"), ("--workers", "auto"), ("--unix-mode", "660"), ("--cors", "*"),
+    ("--immutable", "off"), ("--index", "a.html,b.html"), ("--own", "192.0.2.1"), ("--mime", ".x=a/b"),
+    ("--spa", "/app.html"), ("--max-age", "60"), ("--download", "*.csv"), ("--header", "* X-A: b"),
+    ("--keep-days", "0"), ("--badge", "/*"), ("--log-clients", "off"), ("--access-logformat", "json"),
+    ("--forwarded-allow-ips", "10.0.0.1"), ("--bind", ":80"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("flag", "text"), READ_ONCE)
+def test_flag_and_variable_read_the_same_text_alike(flag: str, text: str) -> None:
+    field = flag.removeprefix("--").replace("-", "_")
+    by_flag = getattr(read(flag, text), field)
+    assert getattr(Settings.from_environment({variable_of(flag): text}), field) == by_flag
+    by_both = Settings.from_command_line([flag, text], {variable_of(flag): text})
+    assert getattr(by_both, field) == by_flag
+
+
 # flag, value: refused alike on the command line and in the variable
 SENSELESS = [
     ("--index", "a/b"),

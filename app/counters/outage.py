@@ -44,15 +44,11 @@ class Outage:
         if first:
             tell(f"{error}; files are served, accesses are not counted until it works again")
 
-    def uncounted(self) -> None:
-        """Note an access that could not be counted."""
+    def uncounted(self, accesses: int = 1, transfers: int = 0) -> None:
+        """Note accesses, or ends of transfers, that could not be counted."""
         with self._lock:
-            self._uncounted += 1
-
-    def uncounted_transfer(self) -> None:
-        """Note the end of a transfer that could not be counted."""
-        with self._lock:
-            self._uncounted_transfers += 1
+            self._uncounted += accesses
+            self._uncounted_transfers += transfers
 
     def ended(self) -> tuple[int, int]:
         """Note that the store works. To be called when `retry_at` is set.

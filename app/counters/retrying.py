@@ -4,26 +4,25 @@ it opens.
 
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Generic, TypeVar
+from time import time
 
-from .contract import ACCESSES, Announce, Class, Counter, CounterError, Kind
+from .contract import ACCESSES, Announce, Class, CounterError, Kind
 from .outage import Outage
+from .reading import CountingStore
 
-_C = TypeVar("_C", bound=Counter)
 
-
-class DeferredCounter(Generic[_C]):
+class DeferredCounter:
     """Counts in what *open_store* returns, once that raises no CounterError any more; it is tried
     once a second.
 
     *error* is why it did not open so far: told once, as is the number of accesses that went
-    uncounted meanwhile.
+    uncounted meanwhile. The store is told of them, too, so that its numbers do not seem exact.
     """
 
-    def __init__(self, open_store: Callable[[], _C], error: CounterError) -> None:
+    def __init__(self, open_store: Callable[[], CountingStore], error: CounterError) -> None:
         self._open_store = open_store
         self._lock = Lock()
-        self._store: _C | None = None
+        self._store: CountingStore | None = None
         self._error = error
         self._closed = False
         self._outage = Outage()
@@ -73,7 +72,7 @@ class DeferredCounter(Generic[_C]):
         store = self._store or self._opened()
         return {} if store is None else store.accesses(paths)
 
-    def opened(self) -> _C:
+    def opened(self) -> CountingStore:
         """Return the store. Raises CounterError as long as it does not open."""
         store = self._store or self._opened()
         if store is None:
@@ -87,7 +86,7 @@ class DeferredCounter(Generic[_C]):
                 self._store.close()
         self._outage.close()
 
-    def _opened(self) -> _C | None:
+    def _opened(self) -> CountingStore | None:
         if self._outage.is_waiting():
             return None
         with self._lock:
@@ -99,5 +98,13 @@ class DeferredCounter(Generic[_C]):
                     self._error = error
                     self._outage.failed(error)
                 else:
-                    self._outage.ended()
+                    self._record(self._store, *self._outage.ended())
             return self._store
+
+    def _record(self, store: CountingStore, accesses: int, transfers: int) -> None:
+        try:
+            if accesses or transfers:
+                store.uncounted(accesses, transfers, int(time()))
+        except CounterError as error:
+            self._outage.failed(error)
+            self._outage.uncounted(accesses, transfers)

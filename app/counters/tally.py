@@ -99,36 +99,6 @@ class Tally:
         """Return the tally with these numbers of NAMES, all others 0."""
         return cls(lanes_of(**numbers))
 
-    @classmethod
-    def of_parts(cls, kinds: Mapping[str, int], classes: Mapping[str, int], **numbers: int) -> Self:
-        """Return the tally of all *kinds* and *classes*, and *numbers* beside them.
-
-        Raises ValueError when there are others than ours, when they contradict each other and when
-        one is out of range.
-        """
-        known = {**dict.fromkeys(map(str, KINDS), 0), **kinds}
-        by_class = {**dict.fromkeys(map(str, CLASSES), 0), **classes}
-        accesses = sum(known[kind] for kind in ACCESSES)
-        kept = {name: value for name, value in {**known, **by_class}.items() if name in PLACE}
-        together = {"accesses": accesses, **kept, **numbers}
-        if (
-            set(known) != set(KINDS)
-            or set(by_class) != set(CLASSES)
-            or not set(together) <= set(NAMES)
-        ):
-            raise ValueError("a number that is not kept")
-        if not all(
-            0 <= value < LIMIT
-            for value in (*known.values(), *by_class.values(), *together.values())
-        ):
-            raise ValueError("a number out of range")
-        if (
-            sum(by_class.values()) != accesses
-            or together.get("completed", 0) > known["full"] + known["partial"]
-        ):
-            raise ValueError("numbers that contradict each other")
-        return cls.of(**together)
-
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(self.lanes + other.lanes)
 

@@ -14,6 +14,7 @@ from ..clients import Classifier
 from ..counters.contract import ACCESSES, Announce, Class, Counter, Kind
 from .answer import Answer
 from .policy import Fields
+from .ranges import ByteRange
 from .static_file import StaticFile
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
 #: Called for each access with the file's key, the client's address and port, and the number.
 CountLine = Callable[[str, str, str, int | None], None]
+
+
+def kind_of_range(part: ByteRange, size: int) -> Kind:
+    """Return the kind of an answer to one range of a file of *size* bytes."""
+    if part.last <= 1 and size > 2:
+        return "probe"
+    return "partial" if part.first == 0 else "resumed"
 
 
 _NOBODY: tuple[None, int] = None, 0

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from ..clients import Classifier
 from ..clock import date_header
 from ..counters.contract import Counter, Kind
-from .accounts import Accounts, CountLine
+from .accounts import Accounts, CountLine, kind_of_range
 from .answer import Answer, error, page_answer, page_fields
 from .catalog import ATTEMPTS, HELD_TOTAL, Catalog, FileReplacedError, SlashMissingError
 from .codings import IDENTITY
@@ -348,7 +348,7 @@ class FileApplication:
             ("Content-Range", part.content_range(file.size)),
             *file.representation_fields,
         ]
-        kind = _kind_of(part, file.size)
+        kind = kind_of_range(part, file.size)
         reaches_end = part.last == file.size - 1
         completes = reaches_end and (part.first == 0 or kind == "resumed")
         body, source = self._body(file, environ, part)
@@ -364,13 +364,6 @@ class FileApplication:
         piece = self._catalog.open(file, part or ByteRange(0, file.size - 1))
         wrapper = environ.get("wsgi.file_wrapper")
         return (piece if wrapper is None else wrapper(piece, BLOCK)), piece
-
-
-def _kind_of(part: ByteRange, size: int) -> Kind:
-    """Return the kind of an answer to one range."""
-    if part.last <= 1 and size > 2:
-        return "probe"
-    return "partial" if part.first == 0 else "resumed"
 
 
 def _name_in(environ: "WSGIEnvironment") -> bytes:

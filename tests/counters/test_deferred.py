@@ -76,3 +76,23 @@ def test_what_went_uncounted_is_told_at_the_end(capfd: pytest.CaptureFixture[str
     counter.close()
     _, last = capfd.readouterr().err.splitlines()
     assert last == "tally: counts: 3 accesses were not counted"
+
+
+def test_what_went_uncounted_is_in_the_store_once_it_opens() -> None:
+    store = MemoryCounter()
+    opens = [False]
+
+    def open_store() -> MemoryCounter:
+        if not opens[0]:
+            raise CounterError("counts: out of order")
+        return store
+
+    counter = DeferredCounter(open_store, CounterError("counts: out of order"))
+    for _ in range(3):
+        counter.count("/a", "full")
+    counter.count("/a", "head")
+    opens[0] = True
+    counter._outage.retry_at = 0.0
+    assert counter.count("/a", "full") == 1
+    assert (store.totals().uncounted, store.totals().exact) == (3, False)
+    counter.close()

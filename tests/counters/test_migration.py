@@ -5,9 +5,9 @@ today's format in place: nothing is lost, nothing doubled, whenever the process 
 import gzip
 import json
 import shutil
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -85,17 +85,32 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(
     counter.close()
 
 
+#: Opens the store, and is killed when so many of its four files are in their new form; or else after
+#: all of them, before the transaction ends.
+KILLED = """
+import os, signal, sys
+from app.counters import open_counter
+from app.counters.lmdb import row_moving
+
+def until_killed(records):
+    for number, record in enumerate(records):
+        if number == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield record
+
+def add(rows, records, site, add=row_moving.add):
+    add(rows, until_killed(records), site)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+row_moving.add = add
+open_counter("lmdb:" + sys.argv[1])
+"""
+
+
 def test_a_kill_on_the_way(store: Path, kept: dict[str, Any]) -> None:
-    opening = (
-        "import sys; from app.counters import open_counter; open_counter('lmdb:' + sys.argv[1])"
-    )
-    for pause in (0.1, 0.15, 0.2):
-        process = subprocess.Popen([sys.executable, "-c", opening, str(store)], cwd=HOME)
-        deadline = time.monotonic() + pause
-        while time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
+    for files in (0, 2, 9):
+        process = subprocess.run([sys.executable, "-c", KILLED, str(store), str(files)], cwd=HOME)
+        assert process.returncode == -signal.SIGKILL
     counter = open_counter(f"lmdb:{store}")
     assert_is(counter, kept)
     counter.close()

@@ -3,7 +3,7 @@
 import pytest
 
 from app.counters.contract import ACCESSES, CLASSES, KINDS
-from app.counters.tally import COMPLETED, DELTAS, LIMIT, NAMES, SENT_BYTE, Tally, number
+from app.counters.tally import COMPLETED, DELTAS, NAMES, SENT_BYTE, Tally, number
 
 EVERY = Tally.of(**{name: 1000 + place for place, name in enumerate(NAMES)})
 
@@ -55,33 +55,3 @@ def test_accesses_of_classes() -> None:
     assert tally.accesses_of(frozenset({"people"})) == 4
     assert tally.accesses_of(frozenset({"people", "own"})) == 7
     assert tally.accesses_of(frozenset({"unknown"})) == 0
-
-
-def test_parts() -> None:
-    kinds, classes = {"full": 3, "partial": 1, "head": 9}, {"people": 2, "own": 2}
-    tally = Tally.of_parts(kinds, classes, completed=4, sent_bytes=7)
-    assert tally == Tally.of(accesses=4, partial=1, head=9, own=2, completed=4, sent_bytes=7)
-    assert Tally.of_parts(tally.kinds, tally.classes, completed=4, sent_bytes=7) == tally
-
-
-@pytest.mark.parametrize(
-    ("kinds", "classes", "numbers"),
-    [
-        ({"full": 1}, {}, {}),
-        ({}, {"people": 1}, {}),
-        ({"full": 1}, {"people": 1}, {"completed": 2}),
-        ({"not_modified": 1}, {"people": 1}, {"completed": 1}),
-        ({"full": -1}, {"people": -1}, {}),
-        ({"full": LIMIT}, {"people": LIMIT}, {}),
-        ({"full": LIMIT - 1, "partial": 1}, {"people": LIMIT - 1, "own": 1}, {}),
-        ({"none": 0}, {}, {}),
-        ({}, {"humans": 0}, {}),
-        ({}, {}, {"nothing": 0}),
-        ({}, {}, {"sent_bytes": -1}),
-    ],
-)
-def test_parts_that_cannot_be(
-    kinds: dict[str, int], classes: dict[str, int], numbers: dict[str, int]
-) -> None:
-    with pytest.raises(ValueError, match="number"):
-        Tally.of_parts(kinds, classes, **numbers)

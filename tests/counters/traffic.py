@@ -89,4 +89,7 @@ def expected(
         numbers["sent_bytes"] += answer.sent
         if answer.complete:
             numbers["resumed_completed" if answer.kind == "resumed" else "completed"] += 1
-    return Tally.of_parts(kinds, classes, **numbers)
+    accesses = sum(kinds[kind] for kind in ACCESSES)
+    assert accesses == sum(classes.values())
+    del kinds["full"], classes["people"]  # which follow from the others
+    return Tally.of(accesses=accesses, **kinds, **classes, **numbers)

@@ -1,12 +1,16 @@
 """Who gets in: attempts without, with wrong and with half a right to, and the owner's own ways."""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.settings import Settings
 from app.stats.access import session_of
 from app.stats_tokens import Tokens
+from app.wsgi import make_app
 from tests.stats.conftest import METRICS, READ, Site
 
 SESSION = session_of(READ)
@@ -210,3 +214,29 @@ def test_every_answer_is_for_its_reader_alone(site: Site) -> None:
 def test_the_slash_is_added(site: Site) -> None:
     answer = site.ask("", token=None, PATH_INFO="/-/tally")
     assert (answer.status, answer["Location"]) == (301, "./tally/")
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "off", "off/health", "offhealth", "health", "/-/tally/health"]
+)
+def test_statistics_that_are_off_have_no_address(tmp_path: Path, path: str) -> None:
+    settings = Settings.from_environment(
+        {"TALLY_ROOT": str(tmp_path), "TALLY_STATS": "off", "TALLY_STATS_PUBLIC": "1"}
+    )
+    application = make_app(settings)
+    statuses: list[str] = []
+
+    def start_response(status: str, *_: object) -> Callable[[bytes], object]:
+        statuses.append(status)
+        return statuses.append  # type: ignore[return-value]
+
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": path,
+        "SCRIPT_NAME": "",
+        "wsgi.multiprocess": False,
+    }
+    body = b"".join(application(environ, start_response))
+    application.close()
+    assert statuses[0][:3] == "404"
+    assert body != b"ok\n"

@@ -140,7 +140,7 @@ class LmdbCounter:
         enough: int = 0,
     ) -> None:
         if self._outage.retry_at and self._outage.is_waiting():
-            self._outage.uncounted_transfer()
+            self._outage.uncounted(0, transfers=1)
             return
         key = path.encode("utf-8", "surrogatepass")
         try:
@@ -149,7 +149,7 @@ class LmdbCounter:
             )
         except CounterError as error:
             self._outage.failed(error)
-            self._outage.uncounted_transfer()
+            self._outage.uncounted(0, transfers=1)
 
     def answered(self, status: int) -> None:
         if self._outage.retry_at and self._outage.is_waiting():
@@ -172,6 +172,7 @@ class LmdbCounter:
                 self.uncounted(accesses, transfers, int(self._clock()))
             except CounterError as error:
                 self._outage.failed(error)
+                self._outage.uncounted(accesses, transfers)
 
     def uncounted(self, accesses: int, transfers: int, at: int) -> None:
         self._environment.transact(self._counter.uncounted, accesses, transfers, at)
