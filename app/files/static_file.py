@@ -110,7 +110,7 @@ class StaticFile:
         policy, name = self._policy, self._name
         self.vary: Fields = [("Vary", "Accept-Encoding")] if self.is_compressible else []
         cache_control = policy.cache_control_of(name)
-        if self._is_interim and "max-age" in cache_control:
+        if self._is_interim:
             cache_control += f", s-maxage={_INTERIM_AGE}"
         common = [("ETag", self.etag), ("Cache-Control", cache_control), *self.vary]
         self.not_modified_fields: Fields = policy.fields_of(name, common)
@@ -142,6 +142,8 @@ class StaticFile:
 
     def interim(self) -> "StaticFile":
         """Return the file as it is sent until its coded forms are made: not to be kept for long."""
+        if "max-age" not in self._policy.cache_control_of(self._name):
+            return self
         other = copy(self)
         other._is_interim = True
         other._make_fields()

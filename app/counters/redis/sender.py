@@ -212,7 +212,7 @@ class Sender:
 
     def _keep(self, batch: list[WaitingEntry]) -> None:
         """Write *batch* into the journal and settle it; with the lock held."""
-        accesses = [waiting for waiting in batch if waiting.is_access]
+        accesses = sum(waiting.is_access for waiting in batch)
         try:
             if self._outage.retry_at and self._outage.is_waiting():
                 raise CounterError("")
@@ -225,9 +225,8 @@ class Sender:
         except CounterError as error:
             if not self._outage.is_waiting():
                 self._outage.failed(error)
-            for _ in accesses:
-                self._outage.uncounted()
-            self._held.miss([waiting.entry for waiting in batch], len(accesses))
+            self._outage.uncounted(accesses)
+            self._held.miss([waiting.entry for waiting in batch], accesses)
         else:
             if self._outage.retry_at:
                 self._outage.ended()
