@@ -25,6 +25,8 @@ _SHARED_BY_STORES = {
         "client_rows",
         "salts",
         "format_1",
+        "month_block",
+        "history",
     )
 }
 

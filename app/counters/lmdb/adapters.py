@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+from ..history import Packed
 from .environment import Transaction
-from .history import Packed
 from .rows import BLOCK_KEY, FIRST_MONTH, FOLDED, STORE_ID, number_at
 
 

@@ -10,9 +10,9 @@ from itertools import islice
 from operator import add, sub
 from typing import NamedTuple, Protocol
 
+from ..history import Blocks, Terms, sums
 from ..periods import Period
 from ..tally import MASK, WIDTH
-from .history import Blocks, Terms, sums
 from .rows import DIGESTS, LONG_PATHS, SPILLED, SPILLED_KEY, unpack_tally
 
 _ROWS_AT_ONCE = 2048

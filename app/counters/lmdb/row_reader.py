@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..contract import STATUS_OF_KIND
+from ..history import Blocks, days_of, months_of, terms_of
+from ..month_block import FILES
 from ..periods import (
     LAST_SECOND,
     SECONDS_PER_DAY,
@@ -35,8 +37,6 @@ from ..reading import (
     client_days,
 )
 from ..tally import Tally, number
-from .history import Blocks, days_of, months_of, terms_of
-from .month_block import FILES
 from .row_columns import Columns, Table, columns, over
 from .rows import (
     ANSWERS,
