@@ -64,20 +64,36 @@ def clock() -> Clock:
     return Clock()
 
 
+class PackingStore(RedisStore):
+    """Packs days that are over now and then, and sooner than servers do."""
+
+    batches = 0
+    packing = Lock()
+
+    def apply(self, *arguments: Any, **named: Any) -> list[int]:
+        numbers = super().apply(*arguments, **named)
+        self.batches += 1
+        if self.batches % 3 == 0:
+            with self.packing:
+                self._packing.pack(int(self._clock()) // DAY)
+        return numbers
+
+
 def redis_store(
     request: pytest.FixtureRequest,
 ) -> Callable[[Path, Clock, int | None], CountingStore]:
     """Opens counters in the Redis of the tests; lists are not kept, as each answer is to be new."""
     url = request.getfixturevalue("redis_server").url
+    opened = RedisStore if request.param == "redis" else PackingStore
 
     def open_one(tmp_path: Path, clock: Clock, keep_days: int | None) -> CountingStore:
-        remote = RedisStore(url, timeout=5.0, keep_days=keep_days, clock=clock, kept_seconds=0)
+        remote = opened(url, timeout=5.0, keep_days=keep_days, clock=clock, kept_seconds=0)
         return JournaledCounter(remote, str(tmp_path / "journal"), clock=clock)
 
     return open_one
 
 
-@pytest.fixture(params=[*STORES, "redis"])
+@pytest.fixture(params=[*STORES, "redis", "redis that packs days all the time"])
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> Iterator[Callable[..., CountingStore]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.counters import CounterError, open_counter
-from app.counters.redis import address
+from app.counters.redis import address, scripts
 from app.counters.redis.counter import JournaledCounter
 from app.counters.redis.store import RedisStore
 from tests.counters.redis_server import RedisServer, accesses
@@ -94,8 +94,9 @@ def test_counting_goes_on_after_a_failover(sentinels: Sentinels, tmp_path: Path)
     wait_until(
         lambda: (
             master.ask("DBSIZE") == replica.ask("DBSIZE")
-            and replica.ask("HGET", "{tally}:records", "/f")
-            == master.ask("HGET", "{tally}:records", "/f")
+            and replica.ask("HGET", scripts.RECORDS, "/f")
+            == master.ask("HGET", scripts.RECORDS, "/f")
+            != b"$-1\r\n"
         ),
         message="the replica",
     )

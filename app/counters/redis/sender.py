@@ -283,6 +283,7 @@ class Sender:
         with suppress(CounterError):  # the next count finds out
             self._remote.convert()
             self._remote.forget_old_days()
+            self._remote.pack()
 
     def _return(self) -> bool:
         """See whether the remote store is back; if it is, what waits is up for delivery.

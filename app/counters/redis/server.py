@@ -4,6 +4,7 @@ Each question raises `RemoteAwayError` when there is no answer or a refusal, wit
 no credentials.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -67,30 +68,57 @@ class Server:
         for client in (self.quick, self.reading, self.patient):
             client.close()
 
-    def run(self, client: "redis.Redis", script: scripts.Script, arguments: Sequence[str]) -> Any:
+    def run(
+        self, client: "redis.Redis", script: scripts.Script, arguments: Sequence[str | bytes]
+    ) -> Any:
         """Return the answer of *script*."""
         keys = scripts.KEYS
-        encoded = [argument.encode("utf-8", "surrogatepass") for argument in arguments]
+        encoded = [
+            argument.encode("utf-8", "surrogatepass") if isinstance(argument, str) else argument
+            for argument in arguments
+        ]
         try:
             return self.ask(client, "EVALSHA", script.digest, len(keys), *keys, *encoded)
         except redis.exceptions.NoScriptError:
             return self.ask(client, "EVAL", script.text, len(keys), *keys, *encoded)
 
-    def scan(self, key: str, match: bytes = b"") -> Iterator[list[tuple[bytes, bytes]]]:
+    def scan(self, key: str) -> Iterator[list[tuple[bytes, bytes]]]:
         """Yield the fields and values of a hash in parts.
 
         In a hash that changes meanwhile, a field may come twice.
         """
         cursor = b"0"
-        matching = ("MATCH", match) if match else ()
         while True:
-            cursor, flat = self.ask(self.reading, "HSCAN", key, cursor, *matching, "COUNT", _CHUNK)
+            cursor, flat = self.ask(self.reading, "HSCAN", key, cursor, "COUNT", _CHUNK)
             if isinstance(flat, dict):
                 yield list(flat.items())
             else:
                 yield list(zip(flat[::2], flat[1::2], strict=True))
             if int(cursor) == 0:
                 return
+
+    def scan_joined(self, key: str) -> Iterator[tuple[list[bytes], list[Any]]]:
+        """Yield the paths and the values, read, of a hash in parts; see `scan.lua`.
+
+        In a hash that changes meanwhile, a path may come twice.
+        """
+        cursor = "0"
+        while True:
+            following, paths, texts = self.run(
+                self.reading, scripts.SCAN, [key, cursor, str(_CHUNK)]
+            )
+            yield paths.split(b"\n")[:-1], json.loads(texts)
+            cursor = following.decode()
+            if cursor == "0":
+                return
+
+    def read_blocks(self, asked: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+        """Yield the numbers and the month blocks that `read_blocks.lua` returns."""
+        heads, joined = self.run(self.reading, scripts.READ_BLOCKS, asked)
+        at = 0
+        for number, length in json.loads(heads):
+            yield number, joined[at : at + length]
+            at += length
 
     def ask(self, client: "redis.Redis", *command: Any) -> Any:
         """Return the answer to one command."""
