@@ -122,6 +122,7 @@ PACKAGES: dict[str, set[str]] = {
     "redis": {
         "app.counters.redis.address",
         "app.counters.redis.cluster",
+        "app.counters.redis.sentinels",
         "app.counters.redis.server",
     },
     "brotli": {"app.files.compression"},

@@ -5,7 +5,7 @@ no credentials.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -22,6 +22,8 @@ ANSWER_SECONDS = 0.25
 PATIENT_SECONDS = 5.0
 READ_SECONDS = 2.0
 _CHUNK = 500
+#: The part of a time limit in which replicas are to have what was done.
+_WAITED = 0.8
 #: With these words in its answer the server refuses until somebody changes something.
 _REFUSALS = (
     "NOPERM",
@@ -72,15 +74,52 @@ class Server:
         self, client: "redis.Redis", script: scripts.Script, arguments: Sequence[str | bytes]
     ) -> Any:
         """Return the answer of *script*."""
+        return self._run(arguments, script, lambda *command: self.ask(client, *command))
+
+    def run_on_replicas(
+        self, client: "redis.Redis", script: scripts.Script, arguments: Sequence[str | bytes]
+    ) -> Any:
+        """Return the answer of *script* once as many replicas have what it did as the address asks
+        for.
+        """
+        wanted = self._address.wait_replicas
+        if not wanted:
+            return self.run(client, script, arguments)
+
+        def ask_and_wait(*command: Any) -> Any:
+            return self._asked(client, lambda: self._on_replicas(client, wanted, command))
+
+        return self._run(arguments, script, ask_and_wait)
+
+    def _on_replicas(self, client: "redis.Redis", wanted: int, command: tuple[Any, ...]) -> Any:
+        seconds = self._timeout if client is self.quick else PATIENT_SECONDS
+        pipe = client.pipeline(transaction=False)
+        pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+        pipe.execute_command(  # type: ignore[no-untyped-call]
+            "WAIT", wanted, int(1000 * _WAITED * seconds)
+        )
+        answer, reached = pipe.execute(raise_on_error=False)
+        for each in (answer, reached):
+            if isinstance(each, Exception):
+                raise each
+        if reached < wanted:
+            raise redis.exceptions.ResponseError(
+                f"{reached} of {wanted} replicas have it within the time limit"
+            )
+        return answer
+
+    def _run(
+        self, arguments: Sequence[str | bytes], script: scripts.Script, ask: Callable[..., Any]
+    ) -> Any:
         keys = scripts.KEYS
         encoded = [
             argument.encode("utf-8", "surrogatepass") if isinstance(argument, str) else argument
             for argument in arguments
         ]
         try:
-            return self.ask(client, "EVALSHA", script.digest, len(keys), *keys, *encoded)
+            return ask("EVALSHA", script.digest, len(keys), *keys, *encoded)
         except redis.exceptions.NoScriptError:
-            return self.ask(client, "EVAL", script.text, len(keys), *keys, *encoded)
+            return ask("EVAL", script.text, len(keys), *keys, *encoded)
 
     def scan(self, key: str) -> Iterator[list[tuple[bytes, bytes]]]:
         """Yield the fields and values of a hash in parts.
@@ -122,9 +161,12 @@ class Server:
 
     def ask(self, client: "redis.Redis", *command: Any) -> Any:
         """Return the answer to one command."""
+        return self._asked(client, lambda: client.execute_command(*command))  # type: ignore[no-untyped-call]
+
+    def _asked(self, client: "redis.Redis", ask: Callable[[], Any]) -> Any:
         try:
             try:
-                return client.execute_command(*command)  # type: ignore[no-untyped-call]
+                return ask()
             except redis.exceptions.ConnectionError as error:
                 if isinstance(
                     error, (redis.exceptions.AuthenticationError, redis.exceptions.BusyLoadingError)
@@ -132,7 +174,7 @@ class Server:
                     raise
                 # A connection that idled through a restart of the server fails once. What is asked
                 # may be asked twice.
-                return client.execute_command(*command)  # type: ignore[no-untyped-call]
+                return ask()
         except redis.exceptions.NoScriptError:
             raise
         except (redis.exceptions.RedisError, OSError) as error:

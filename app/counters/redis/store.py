@@ -176,7 +176,7 @@ class RedisStore:
         for entry in entries:
             arguments += entry
         client = self._server.patient if patient else self._server.quick
-        return cast(list[int], self._server.run(client, scripts.APPLY, arguments))
+        return cast(list[int], self._server.run_on_replicas(client, scripts.APPLY, arguments))
 
     def finish(self, writers: Sequence[str]) -> None:
         """Tell that *writers* deliver nothing any more."""
