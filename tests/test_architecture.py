@@ -23,6 +23,7 @@ _SHARED_BY_STORES = {
         "periods",
         "ranking",
         "client_rows",
+        "missed",
         "salts",
         "format_1",
     )

@@ -174,6 +174,13 @@ class DirectoryAnswer(Answer):
     last: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed(Answer):
+    """What was asked for and is not there, and at least how often: the most first."""
+
+    names: Mapping[str, int]
+
+
 class CountReader(Protocol):
     """Every method may raise CounterError when the store cannot be read. Safe from any thread."""
 
@@ -215,6 +222,9 @@ class CountReader(Protocol):
 
     def directory(self, path: str) -> DirectoryAnswer:
         """Return the sum of all files whose paths begin with *path*, which ends with a slash."""
+
+    def missed(self) -> Missed:
+        """Return the names that were asked for most of those that are not there; see `missed.py`."""
 
 
 @dataclass(slots=True)
@@ -260,6 +270,9 @@ class Store(CountReader, Protocol):
 
     def uncounted(self, accesses: int, transfers: int, at: int) -> None:
         """Record what a failing store did not count at the time *at*, once it works again."""
+
+    def add_missed(self, names: Mapping[str, int]) -> None:
+        """Add how often names that are not there were asked for. They are not moved elsewhere."""
 
     def contents(self) -> Contents:
         """Return what is kept of the site, and every file once, in any order.

@@ -7,7 +7,7 @@ No client's address is in an entry, only a hash with the day's salt. When the sa
 because Redis is away since the day began, the access is counted and its client is not.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import time
 from typing import TypeVar
@@ -21,6 +21,7 @@ from ..reading import (
     DirectoryAnswer,
     FileAnswer,
     FileRecord,
+    Missed,
     Order,
     Ranking,
     Series,
@@ -92,6 +93,11 @@ class JournaledCounter:
     def uncounted(self, accesses: int, transfers: int, at: int) -> None:
         self._sender.submit(uncounted_entry(accesses, transfers, at))
 
+    def add_missed(self, names: Mapping[str, int]) -> None:
+        if self._sender.is_away:
+            raise CounterError("counts: Redis is away")
+        self._remote.add_missed(names)
+
     def _hash(self, client: bytes, at: int) -> bytes | None:
         day, salts = at // SECONDS_PER_DAY, self._remote.salts
         salt = salts.known(day) if self._sender.is_away else salts.of(day)
@@ -132,6 +138,9 @@ class JournaledCounter:
 
     def directory(self, path: str) -> DirectoryAnswer:
         return self._completed(self._up_to_date().directory(path))
+
+    def missed(self) -> Missed:
+        return self._completed(self._up_to_date().missed())
 
     def _up_to_date(self) -> RedisStore:
         self._sender.submit_held()
