@@ -100,7 +100,7 @@ class StatsApplication:
                 "read", "problem", ("path", "period", "unit", "format", "excel"), api.series
             ),
             "api/v1/directory": Route("read", "problem", ("path",), api.directory),
-            "api/v1/live": Route("read", "problem", ("since",), api.live),
+            "api/v1/live": Route("read", "problem", ("since", "path"), api.live),
             "badge.svg": Route("everybody", "text", _BADGE, badges.svg),
             "badge.json": Route("everybody", "problem", _BADGE, badges.json),
             "metrics": Route("metrics", "text", (), lambda *asked: self._measures().host(*asked)),
@@ -109,6 +109,8 @@ class StatsApplication:
             ),
             "api/v1/openapi.json": Route("read", "problem", (), api.description),
         }
+        if not options.is_public:  # what anybody may ask for is not shown to everybody
+            self._routes["api/v1/missed"] = Route("read", "problem", (), api.missed)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -172,6 +174,8 @@ class StatsApplication:
                 root="../" * self._depth,
                 has_session=self._access.has_tokens,
                 shows_badge=self._badges.shows,
+                shows_missed=not self._options.is_public,
+                store=self._options.store,
             )
         return self._pages
 

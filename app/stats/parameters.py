@@ -1,13 +1,21 @@
 """What a query may ask for, checked: each name known and given once, each value one that can be."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from time import time
 from typing import get_args
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 
 from ..counters.contract import CLASSES, Class
 from ..counters.periods import SECONDS_PER_DAY, UNITS, Period, Unit
-from ..counters.reading import HOURS_KEPT_DAYS, MOST_DAYS_BY_DAY, MOST_ROWS, ORDERS, Order
+from ..counters.reading import (
+    HOURS_KEPT_DAYS,
+    MOST_DAYS_BY_DAY,
+    MOST_ROWS,
+    ORDERS,
+    Order,
+    Series,
+)
 from ..files.names import canonical_path
 from .answers import RefusedError
 
@@ -16,6 +24,10 @@ _LONGEST_VALUE = 8000
 _ROWS = 100
 #: For the site alone a period so short is drawn by hours.
 _MOST_DAYS_BY_HOUR = 2
+#: The hour that is under way and those before it. Files have days alone, so for them it is the two
+#: days in which these hours lie.
+LAST_HOURS = "24h"
+_HOURS = 24
 
 
 class Parameters:
@@ -48,8 +60,11 @@ class Parameters:
         return self.values.get("period") or default
 
     def period(self, default: str = "all") -> Period | None:
+        text, today = self.period_text(default), int(time()) // SECONDS_PER_DAY
+        if text == LAST_HOURS:
+            return Period(today - 1, today)
         try:
-            return Period.parse(self.period_text(default), int(time()) // SECONDS_PER_DAY)
+            return Period.parse(text, today)
         except ValueError as error:
             raise RefusedError(400, f"period: {error}") from None
 
@@ -88,6 +103,12 @@ class Parameters:
                 400, f"unit: hours are kept for {HOURS_KEPT_DAYS} days; give a period"
             )
         return next(unit for unit in UNITS if unit == found)
+
+    def within_hours(self, series: Series) -> Series:
+        """Return *series*; of hours the last 24 alone, when these are what is asked for."""
+        if series.unit != "hour" or self.values.get("period") != LAST_HOURS:
+            return series
+        return replace(series, points=series.points[-_HOURS:])
 
     def path(self, *, of_directory: bool = False) -> str:
         """Return a file's path as the counters have it, from either of its forms."""

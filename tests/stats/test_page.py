@@ -57,7 +57,34 @@ def test_the_site(site: Site) -> None:
     assert "exact nothing uncounted, nothing waiting" in found.text
     assert paths(found) == ["/releases/a.iso", "/releases/b.iso", "/index.html"]
     assert "1 to 3 of 3 files" in found.text
-    assert "200 52 98.1 %" in found.text
+    assert "200 OK 52 98.1 %" in found.text
+    assert "404 Not Found 1 1.9 %" in found.text
+    assert "Most missed" not in found.text
+
+
+@pytest.mark.parametrize("path", ODD_PATHS)
+def test_what_was_missed(site: Site, path: str) -> None:
+    site.counter.answered(404)
+    for number in range(20):
+        site.counter.add_missed({f"/{number}": 1, path: 5})
+    found = page(site)
+    table = found.text.partition("Most missed")[2]
+    assert wording.name(path).split()[0] in table
+    assert table.count(" 1 ") == 9  # the first ten in all
+    assert [tag for tag, _ in found.elements].count("script") == 1
+    assert "\x1b" not in found.text
+    assert "\u202e" not in found.text
+    public = Site(tokens=Tokens(), is_public=True)
+    public.counter.add_missed({path: 1})
+    public.counter.answered(404)
+    assert "Most missed" not in Page(public.ask(token=None)).text
+
+
+def test_the_last_24_hours(site: Site) -> None:
+    found = page(site, "", "period=24h")
+    assert "52 accesses by hour" in found.text
+    assert [of.get("class") for _, of in found.elements].count("place") == 24
+    assert "42 accesses by day" in page(site, "file", "path=/releases/a.iso&period=24h").text
 
 
 # query, paths in order
@@ -68,6 +95,7 @@ STATES = [
     ("order=path&period=all", ["/index.html", "/releases/a.iso", "/releases/b.iso"]),
     ("class=people", ["/releases/a.iso", "/index.html"]),
     ("limit=1", ["/releases/a.iso"]),
+    ("period=24h", ["/releases/a.iso", "/releases/b.iso", "/index.html"]),
     ("period=today", ["/releases/a.iso", "/releases/b.iso", "/index.html"]),
     ("period=year&order=last&class=robots", ["/releases/b.iso"]),
 ]  # fmt: skip
@@ -134,7 +162,7 @@ def test_nothing_in_a_name_becomes_markup(path: str, address: str) -> None:
         found = page(site, *addresses[address])
         assert not any(name.startswith("on") for _, of in found.elements for name in of)
         for href in found.all("a", "href"):
-            assert re.match(r"[?#]|\.\.?/|(file|dir)\?path=|api/v1/", href), href
+            assert re.match(r"[?#]|\.\.?/|(file|dir)\?path=|api/v1/|metrics/files", href), href
         assert "\x1b" not in found.text
         assert "\u202e" not in found.text
         return [tag for tag, _ in found.elements]
@@ -202,7 +230,8 @@ def test_before_the_first_access(site: Site) -> None:
 
 def test_nothing_found(site: Site) -> None:
     text = page(site, "", "q=*.zip").text
-    assert "No file with accesses in these days matches *.zip" in text
+    assert "No file with accesses in these days matches *.zip . Without this search" in text
+    assert "there are 3 files" in text
     text = page(site, "", "period=2001-01-01..2001-02-01").text
     assert "There were no accesses in these days. The first one was at" in text
 
