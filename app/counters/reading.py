@@ -224,7 +224,7 @@ class CountReader(Protocol):
         """Return the sum of all files whose paths begin with *path*, which ends with a slash."""
 
     def missed(self) -> Missed:
-        """Return the names that were asked for most of those that are not there; see `missed.py`."""
+        """Return the names that are not there and were asked for most; see `missed.py`."""
 
 
 @dataclass(slots=True)

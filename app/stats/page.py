@@ -31,6 +31,8 @@ _PERIODS = (
     ("all", "All"),
 )
 _MOST_MISSED = 10
+_ROWS = 50
+_MOST_DAYS_BY_HOUR = 7
 _MEANINGS = {
     "full": "The whole file was asked for, and sent.",
     "partial": "A part that begins with the first byte: how players and download tools begin.",
@@ -172,7 +174,7 @@ class Pages:
             shown.period,
             match,
             parameters.text("after"),
-            parameters.limit(),
+            parameters.limit(_ROWS),
             parameters.classes(),
         )
         try:
@@ -268,7 +270,8 @@ def _shown(parameters: Parameters, totals: Totals, *, of_site: bool) -> Shown:
     period = parameters.period(_DEFAULT_PERIOD)
     today = totals.as_of // SECONDS_PER_DAY
     span = period or Period(totals.first // SECONDS_PER_DAY if totals.first else today, today)
-    return Shown(period, span, parameters.unit(span, of_site=of_site))
+    unit = parameters.unit(span, of_site=of_site, by_hour=_MOST_DAYS_BY_HOUR)
+    return Shown(period, span, unit)
 
 
 def _listed(parameters: Parameters, ranking: Ranking, shown: Shown) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from .answers import RefusedError
 _MOST_FIELDS = 20
 _LONGEST_VALUE = 8000
 _ROWS = 100
-#: For the site alone a period so short is drawn by hours.
+#: Of the site alone a period so short has hours.
 _MOST_DAYS_BY_HOUR = 2
 #: The hour that is under way and those before it. Files have days alone, so for them it is the two
 #: days in which these hours lie.
@@ -83,17 +83,23 @@ class Parameters:
             raise RefusedError(400, f"class: not one or more of {', '.join(CLASSES)}")
         return None if len(found) == len(CLASSES) else found
 
-    def limit(self) -> int:
-        text = self.values.get("limit") or str(_ROWS)
+    def limit(self, default: int = _ROWS) -> int:
+        text = self.values.get("limit") or str(default)
         if not (text.isascii() and text.isdigit() and len(text) < 5 and 0 < int(text) <= MOST_ROWS):
             raise RefusedError(400, f"limit: {_shown(text)} is not a number from 1 to {MOST_ROWS}")
         return int(text)
 
-    def unit(self, period: Period | None, *, of_site: bool) -> Unit:
-        """Return the unit that is asked for, or else the one that suits *period*."""
+    def unit(
+        self, period: Period | None, *, of_site: bool, by_hour: int = _MOST_DAYS_BY_HOUR
+    ) -> Unit:
+        """Return the unit that is asked for, or else the one that suits *period*.
+
+        The site's hours suit up to *by_hour* days.
+        """
         days = period.days if period else MOST_DAYS_BY_DAY + 1
         suited = "day" if days <= MOST_DAYS_BY_DAY else "month"
-        if of_site and days <= _MOST_DAYS_BY_HOUR:
+        oldest = int(time()) // SECONDS_PER_DAY - HOURS_KEPT_DAYS
+        if of_site and period and days <= by_hour and period.first > oldest:
             suited = "hour"
         found = self.choice("unit", UNITS, suited)
         if found == "hour" and not of_site:

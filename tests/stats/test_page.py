@@ -32,7 +32,10 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        self._texts.append(data)
+        if [tag for tag, _ in self.elements[-1:]] == ["wbr"] and self._texts:
+            self._texts[-1] += data  # one word
+        else:
+            self._texts.append(data)
 
     def all(self, tag: str, name: str) -> list[str]:
         return [value for each, of in self.elements if each == tag and (value := of.get(name))]
@@ -83,7 +86,11 @@ def test_what_was_missed(site: Site, path: str) -> None:
 def test_the_last_24_hours(site: Site) -> None:
     found = page(site, "", "period=24h")
     assert "52 accesses by hour" in found.text
+    assert "Files yesterday and today" in found.text
     assert [of.get("class") for _, of in found.elements].count("place") == 24
+    assert "52 accesses by hour" in page(site, "", "period=7d").text
+    # Of days so long ago there are no hours any more.
+    assert "by day" in page(site, "", "period=2026-01-01..2026-01-02").text
     assert "42 accesses by day" in page(site, "file", "path=/releases/a.iso&period=24h").text
 
 
@@ -348,11 +355,14 @@ WORDS = [
     (wording.size(999_600), "1.0 MB"),
     (wording.size(8_210_000_000_000), "8.2 TB"),
     (wording.share(0, 0), "0 %"),
-    (wording.share(1, 100_000), "0.1 %"),
-    (wording.share(99_999, 100_000), "99.9 %"),
+    (wording.share(1, 100_000), "under 0.1 %"),
+    (wording.share(99_999, 100_000), "over 99.9 %"),
+    (wording.share(1, 1_999), "0.1 %"),
+    (wording.share(9_994, 10_000), "99.9 %"),
     (wording.share(5, 5), "100 %"),
     (wording.name("/gr%C3%B6%C3%9Fe%20.txt"), "/größe .txt"),
     (wording.name("/%1B%5B31m%E2%80%AE%FF"), "/\\x1b[31m\\u202e\\xff"),
+    ("|".join(wording.pieces("/a-b/%3Cb%3E.txt")), "/a-|b/|<b>.|txt"),
     (wording.age(0, 100), "never"),
     (wording.age(100, 100), "now"),
     (wording.age(99, 100), "1 second ago"),
@@ -360,7 +370,7 @@ WORDS = [
     (wording.age(200, 100), "now"),
     (wording.moment(0), "never"),
     (wording.moment(86399), "1970-01-01 23:59:59 UTC"),
-    (wording.unit_label("2026-11-25T14Z"), "14:00"),
+    (wording.unit_label("2026-11-25T14Z"), "25 November, 14:00"),
     (wording.unit_label("2026-11-05"), "5 November"),
     (wording.unit_label("2026-11"), "November 2026"),
     (wording.plural(1, "access", "accesses"), "1 access"),

@@ -30,10 +30,12 @@ from ..reading import (
 )
 from .entries import count_entry, sent_entry, uncounted_entry
 from .sender import RETRY_SECONDS, Sender
+from .server import RemoteAwayError
 from .store import RedisStore
 from .waiting import WaitingAccesses
 
 _A = TypeVar("_A", bound=Answer)
+_T = TypeVar("_T")
 
 
 class JournaledCounter:
@@ -114,10 +116,10 @@ class JournaledCounter:
             return {}
 
     def totals(self) -> Totals:
-        return self._completed(self._up_to_date().totals())
+        return self._completed(self._asked(RedisStore.totals))
 
     def series(self, unit: Unit, period: Period, path: str | None = None) -> Series | None:
-        found = self._up_to_date().series(unit, period, path)
+        found = self._asked(lambda store: store.series(unit, period, path))
         return None if found is None else self._completed(found)
 
     def ranked(
@@ -129,18 +131,29 @@ class JournaledCounter:
         limit: int = 100,
         classes: frozenset[Class] | None = None,
     ) -> Ranking:
-        store = self._up_to_date()
-        return self._completed(store.ranked(order, period, match, after, limit, classes))
+        question = order, period, match, after, limit, classes
+        return self._completed(self._asked(lambda store: store.ranked(*question)))
 
     def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
-        found = self._up_to_date().file(path, period)
+        found = self._asked(lambda store: store.file(path, period))
         return None if found is None else self._completed(found)
 
     def directory(self, path: str) -> DirectoryAnswer:
-        return self._completed(self._up_to_date().directory(path))
+        return self._completed(self._asked(lambda store: store.directory(path)))
 
     def missed(self) -> Missed:
-        return self._completed(self._up_to_date().missed())
+        return self._completed(self._asked(RedisStore.missed))
+
+    def _asked(self, question: Callable[[RedisStore], _T]) -> _T:
+        """Return the store's answer. When there is none, the error says what waits meanwhile."""
+        store = self._up_to_date()
+        try:
+            return question(store)
+        except RemoteAwayError as error:
+            if waiting := self._waiting.count():
+                text = f"{error}; {waiting} accesses wait on this host and will be counted"
+                raise RemoteAwayError(text) from None
+            raise
 
     def _up_to_date(self) -> RedisStore:
         self._sender.submit_held()

@@ -11,6 +11,7 @@
   const pause = standing.querySelector("[data-pause]");
   const main = document.querySelector("main");
   const watch = document.querySelector("[data-watch]");
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
   const LINES = 20;           // that the list of a file's accesses has
   let since = "";             // what the last answer was of
   let before = null;          // and its numbers
@@ -39,7 +40,13 @@
         element.dateTime = value;
         element.title = new Date(value).toLocaleString();
       }
-      if (element.textContent !== text) element.textContent = text;
+      if (element.textContent === text) continue;
+      element.textContent = text;
+      if (!isTime && !isCalm.matches) element.animate([{color: "var(--accent)"}, {}], 1200);
+    }
+    if (!watch && numbers.accesses !== undefined) {
+      const end = document.title.indexOf(" · ");
+      document.title = digits(numbers.accesses) + " accesses" + document.title.slice(end);
     }
   }
 
