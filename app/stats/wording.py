@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from ..counters.periods import time_text
 
-_MAY_BREAK = re.compile(r"(?<=.[/._-])(?=.)")
+_MAY_BREAK = re.compile(r"(?<=.[/_-])(?=.)")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -80,10 +80,19 @@ def unit_label(text: str) -> str:
     """Return 25 November for 2026-11-25, 25 November, 14:00 for 2026-11-25T14Z, November 2026 for
     2026-11.
     """
+    return _labelled(text, 20)
+
+
+def short_label(text: str) -> str:
+    """Return 25 Nov for 2026-11-25, and so on."""
+    return _labelled(text, 3)
+
+
+def _labelled(text: str, letters: int) -> str:
     if text.endswith("Z"):
-        return f"{unit_label(text[:10])}, {text[11:13]}:00"
+        return f"{_labelled(text[:10], letters)}, {text[11:13]}:00"
     year, month, *day = text.split("-")
-    named = _MONTHS[int(month) - 1]
+    named = _MONTHS[int(month) - 1][:letters]
     return f"{int(day[0])} {named}" if day else f"{named} {year}"
 
 
@@ -107,4 +116,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "clock_time": clock_time,
     "age": age,
     "plural": plural,
+    "short_label": short_label,
 }

@@ -362,7 +362,7 @@ WORDS = [
     (wording.share(5, 5), "100 %"),
     (wording.name("/gr%C3%B6%C3%9Fe%20.txt"), "/größe .txt"),
     (wording.name("/%1B%5B31m%E2%80%AE%FF"), "/\\x1b[31m\\u202e\\xff"),
-    ("|".join(wording.pieces("/a-b/%3Cb%3E.txt")), "/a-|b/|<b>.|txt"),
+    ("|".join(wording.pieces("/a-b/%3Cb%3E.txt")), "/a-|b/|<b>.txt"),
     (wording.age(0, 100), "never"),
     (wording.age(100, 100), "now"),
     (wording.age(99, 100), "1 second ago"),
@@ -373,6 +373,7 @@ WORDS = [
     (wording.unit_label("2026-11-25T14Z"), "25 November, 14:00"),
     (wording.unit_label("2026-11-05"), "5 November"),
     (wording.unit_label("2026-11"), "November 2026"),
+    (wording.short_label("2026-11-25T14Z"), "25 Nov, 14:00"),
     (wording.plural(1, "access", "accesses"), "1 access"),
     (wording.plural(1200, "file"), "1,200 files"),
 ]
