@@ -3,9 +3,10 @@
 A page that shows nothing, or zeros, while Redis is away would say something that is not so. The
 numbers from before are true, as of their moment.
 
-An answer that was dear to work out is given again for fifty times as long as that took. So however
-many people look at a list of a hundred thousand files, the server spends two parts in a hundred of
-a processor on it at most, and no list of a small site is ever old.
+An answer that was dear to work out is given again for a while: after each of them, none is worked
+out anew for fifty times as long as it took. So however many people look at lists of a hundred
+thousand files, a process spends at most two parts in a hundred of a processor on keeping them up to
+date. No list of a small site is ever old.
 """
 
 from collections import OrderedDict
@@ -22,29 +23,37 @@ _MOST = 64
 #: An answer that takes less is worked out for each who asks.
 _CHEAP_SECONDS = 0.01
 _TIMES_AS_LONG = 50
+#: Not even after many first questions.
+_LONGEST = 60.0
 #: A store that did not answer is left alone for so long.
 _REST_SECONDS = 1.0
 
 
 class _Kept(NamedTuple):
     answer: Any
-    fresh_until: float
+    is_dear: bool
 
 
 class KeptAnswers:
     """Asks what *reader* returns, and keeps the last answers. Safe from any thread."""
 
     def __init__(
-        self, reader: Callable[[], CountReader], clock: Callable[[], float] = monotonic
+        self,
+        reader: Callable[[], CountReader],
+        clock: Callable[[], float] = monotonic,
+        spent: Callable[[], float] = thread_time,
     ) -> None:
         self._reader = reader
         self._clock = clock
+        self._spent = spent
         self._lock = Lock()
         self._answers: OrderedDict[object, _Kept] = OrderedDict()
         #: What somebody is asking at the moment.
         self._asked: set[object] = set()
         self._rests_until = 0.0
         self._problem = ""
+        #: Until then no dear answer is worked out anew.
+        self._saves_until = 0.0
 
     def ask(self, key: object, question: Callable[[CountReader], _A]) -> tuple[_A, str]:
         """Return the answer, and "" or why it is one from before.
@@ -57,7 +66,7 @@ class KeptAnswers:
             if kept is not None:
                 if now < self._rests_until:
                     return kept.answer, self._problem
-                if now < kept.fresh_until or (kept.fresh_until and key in self._asked):
+                if kept.is_dear and (now < self._saves_until or key in self._asked):
                     return kept.answer, ""
             self._asked.add(key)
         try:
@@ -74,13 +83,15 @@ class KeptAnswers:
                 self._asked.discard(key)
 
     def _ask(self, key: object, question: Callable[[CountReader], _A]) -> _A:
-        begun = thread_time()
+        begun = self._spent()
         answer = question(self._reader())
-        took = thread_time() - begun
+        took = self._spent() - begun
         with self._lock:
-            is_cheap = took < _CHEAP_SECONDS
-            fresh_until = 0.0 if is_cheap else self._clock() + _TIMES_AS_LONG * took
-            self._answers[key] = _Kept(answer, fresh_until)
+            is_dear = took >= _CHEAP_SECONDS
+            if is_dear:
+                since = max(self._saves_until, self._clock())
+                self._saves_until = min(since + _TIMES_AS_LONG * took, self._clock() + _LONGEST)
+            self._answers[key] = _Kept(answer, is_dear)
             self._answers.move_to_end(key)
             if len(self._answers) > _MOST:
                 self._answers.popitem(last=False)
