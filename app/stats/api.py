@@ -112,7 +112,7 @@ class Api:
 
     def _live_file(self, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
         # By its rank an answer takes a look at every file.
-        found, away = self._kept.ask(("file", path), lambda reader: reader.file(path))
+        found, away = self._kept.share(("file", path), lambda reader: reader.file(path))
         if away:
             raise RefusedError(503, away, _RETRY)
         if found is None:

@@ -60,13 +60,23 @@ class KeptAnswers:
 
         Raises CounterError when there is none. *key* is the same for the same question alone.
         """
+        return self._answer(key, question, is_shared=False)
+
+    def share(self, key: object, question: Callable[[CountReader], _A]) -> tuple[_A, str]:
+        """Do as `ask` does; but an answer that was dear may be given again."""
+        return self._answer(key, question, is_shared=True)
+
+    def _answer(
+        self, key: object, question: Callable[[CountReader], _A], *, is_shared: bool
+    ) -> tuple[_A, str]:
         with self._lock:
             kept = self._answers.get(key)
             now = self._clock()
             if kept is not None:
                 if now < self._rests_until:
                     return kept.answer, self._problem
-                if kept.is_dear and (now < self._saves_until or key in self._asked):
+                is_given_again = is_shared and kept.is_dear
+                if is_given_again and (now < self._saves_until or key in self._asked):
                     return kept.answer, ""
             self._asked.add(key)
         try:

@@ -24,8 +24,9 @@ from .answers import Answer, Environ, answer
 from .metric_lines import FileLines, collected
 from .parameters import Parameters
 
-#: Reading all files takes as long as there are many; several scrapers share one reading.
-_KEPT_SECONDS = 10.0
+#: Several scrapers at once share one reading. Not for long: the next scrape may meet another worker,
+#: and a counter that falls is taken for one that began anew.
+_KEPT_SECONDS = 1.0
 _OTHERS = "(others)"
 #: So many formats are remembered. Who scrapes asks for one.
 _FORMATS = 2

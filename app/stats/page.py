@@ -114,7 +114,7 @@ class Pages:
         path = parameters.path()
         totals, away = self._kept.ask("totals", lambda reader: reader.totals())
         shown = _shown(parameters, totals, of_site=False)
-        found, _ = self._kept.ask(("file", path), lambda reader: reader.file(path))
+        found, _ = self._kept.share(("file", path), lambda reader: reader.file(path))
         if found is None:
             raise RefusedError(404, "No such file was counted.")
         series, series_away = self._curve(shown, path)
@@ -140,7 +140,7 @@ class Pages:
             return moved
         path = parameters.path(of_directory=True)
         totals, away = self._kept.ask("totals", lambda reader: reader.totals())
-        found, _ = self._kept.ask(("directory", path), lambda reader: reader.directory(path))
+        found, _ = self._kept.share(("directory", path), lambda reader: reader.directory(path))
         if not found.files:
             raise RefusedError(404, "No file below this directory was counted.")
         shown = _shown(parameters, totals, of_site=False)
@@ -159,7 +159,7 @@ class Pages:
         )
 
     def _clients(self, path: str, span: Period) -> ClientDays | None:
-        found, _ = self._kept.ask(("file", path, span), lambda reader: reader.file(path, span))
+        found, _ = self._kept.share(("file", path, span), lambda reader: reader.file(path, span))
         return found.file.clients if found else None
 
     def _curve(self, shown: Shown, path: str | None) -> tuple[Series | None, str]:
@@ -178,7 +178,7 @@ class Pages:
             parameters.classes(),
         )
         try:
-            return self._kept.ask(question, lambda reader: reader.ranked(*question))
+            return self._kept.share(question, lambda reader: reader.ranked(*question))
         except ValueError as error:
             raise RefusedError(400, str(error)) from None
 

@@ -34,7 +34,7 @@ class Kept:
             self.spent += seconds
             return self.asked
 
-        return self.kept.ask(key, question)
+        return self.kept.share(key, question)
 
 
 def test_a_cheap_answer_is_always_new() -> None:
@@ -51,6 +51,12 @@ def test_a_dear_answer_is_given_again_for_a_hundred_times_as_long_as_it_took() -
     kept.now += 100
     assert kept.ask() == (3, "")
     assert kept.ask() == (4, "")
+
+
+def test_what_is_asked_rather_than_shared_is_always_new() -> None:
+    kept = Kept()
+    kept.ask(seconds=0.02)
+    assert kept.kept.ask("key", lambda _: 7) == (7, "")
 
 
 def test_many_dear_answers_together_are_no_dearer() -> None:
@@ -82,7 +88,7 @@ def test_nobody_waits_for_an_answer_that_somebody_else_works_out() -> None:
         go_on.wait(30)
         return 7
 
-    other = Thread(target=kept.kept.ask, args=("key", slow))
+    other = Thread(target=kept.kept.share, args=("key", slow))
     other.start()
     assert begun.wait(30)
     assert kept.ask() == (1, "")
