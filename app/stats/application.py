@@ -144,8 +144,9 @@ class StatsApplication:
             return self._refuse(RefusedError(503, str(error), _RETRY), wording)
 
     def _answer_from(self, route: Route, environ: "WSGIEnvironment") -> Answer:
-        _demand(environ, "GET", "HEAD")
+        # Which methods there are is said to who may come in.
         self._access.check(environ, route.scope)
+        _demand(environ, "GET", "HEAD")
         parameters = Parameters(environ.get("QUERY_STRING", ""), route.allowed)
         return route.handler(parameters, environ)
 
@@ -189,12 +190,12 @@ class StatsApplication:
         return self._metrics
 
     def _static(self, environ: "WSGIEnvironment", name: str) -> Answer:
-        _demand(environ, "GET", "HEAD")
         from .templating import assets
 
         asset = assets().get(name)
         if asset is None:
             raise RefusedError(404, "There is nothing here.")
+        _demand(environ, "GET", "HEAD")
         found = answer(asset.media_type, asset.content)
         kept = [field for field in found.fields if field[0] != "Cache-Control"]
         return found._replace(fields=[*kept, ("Cache-Control", _IMMUTABLE)])

@@ -27,6 +27,7 @@ from ..reading import (
     Series,
     SiteRecord,
     Totals,
+    waiting_text,
 )
 from .entries import count_entry, sent_entry, uncounted_entry
 from .sender import RETRY_SECONDS, Sender
@@ -151,8 +152,7 @@ class JournaledCounter:
             return question(store)
         except RemoteAwayError as error:
             if waiting := self._waiting.count():
-                text = f"{error}; {waiting} accesses wait on this host and will be counted"
-                raise RemoteAwayError(text) from None
+                raise RemoteAwayError(f"{error}; {waiting_text(waiting)}") from None
             raise
 
     def _up_to_date(self) -> RedisStore:
