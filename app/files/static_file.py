@@ -7,6 +7,7 @@ from copy import copy
 from types import MappingProxyType
 
 from ..clock import http_date
+from .answer import Answer
 from .codings import IDENTITY
 from .policy import Fields, Policy
 from .version import Version, digest_of
@@ -40,12 +41,14 @@ class StaticFile:
         "fields",
         "forms",
         "has_all_forms",
+        "head",
         "held_as",
         "is_compressible",
         "key",
         "media_type",
         "modified",
-        "not_modified_fields",
+        "not_modified",
+        "not_modified_head",
         "order",
         "path",
         "representation_fields",
@@ -57,6 +60,7 @@ class StaticFile:
         "version",
         "wanted",
         "weight",
+        "whole",
     )
 
     def __init__(
@@ -113,7 +117,7 @@ class StaticFile:
         if self._is_interim:
             cache_control += f", s-maxage={_INTERIM_AGE}"
         common = [("ETag", self.etag), ("Cache-Control", cache_control), *self.vary]
-        self.not_modified_fields: Fields = policy.fields_of(name, common)
+        not_modified_fields: Fields = policy.fields_of(name, common)
         fields = [("Content-Type", self.media_type)]
         if self.modified is not None:
             fields.append(("Last-Modified", http_date(self.modified)))
@@ -124,6 +128,14 @@ class StaticFile:
         #: What 200 and 206 have in common: all but Content-Type and Content-Length
         self.representation_fields: Fields = others
         self.fields: Fields = [content_type, ("Content-Length", str(self.size)), *others]
+        key, size, content = self.key, self.size, self.content
+        # What is answered when nothing but the file decides. A body that is not held is opened anew.
+        self.not_modified = Answer(304, not_modified_fields, (), key, size, "not_modified")
+        self.not_modified_head = Answer(304, not_modified_fields, (), key, size, "head")
+        self.head = Answer(200, self.fields, (), key, size, "head")
+        self.whole = content is not None and Answer(
+            200, self.fields, (content,), key, size, "full", True, size
+        )
 
     def is_same_as(self, other: "StaticFile") -> bool:
         """Return whether *other* is the same version of the same file."""
