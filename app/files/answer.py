@@ -1,6 +1,7 @@
 """What is answered: a status, fields, a body, and what of it is counted."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..counters.contract import Kind
@@ -52,4 +53,9 @@ def page_answer(status: int, cache_control: str, *more: tuple[str, str]) -> Answ
 
 
 def error(status: int, *more: tuple[str, str]) -> Answer:
-    return page_answer(status, "no-store", *more)
+    return page_answer(status, "no-store", *more) if more else _error(status)
+
+
+@cache
+def _error(status: int) -> Answer:
+    return page_answer(status, "no-store")

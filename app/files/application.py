@@ -317,7 +317,7 @@ class FileApplication:
         fields = [
             ("Content-Type", layout.media_type),
             ("Content-Length", str(layout.length)),
-            *file.representation_fields,
+            *file.part_fields[1:],  # all but the file's own Content-Type
         ]
         kind: Kind = "partial" if any(item.first == 0 for item in layout.ranges) else "resumed"
         about = (file.key, file.size, kind, False)
@@ -329,18 +329,19 @@ class FileApplication:
         return Answer(206, fields, (content,), *about, len(content))
 
     def _one_range(self, file: StaticFile, environ: "WSGIEnvironment", part: ByteRange) -> Answer:
+        (first, last), size = part, file.size
+        length = last - first + 1
+        # What differs from part to part comes last: servers may remember how a head begins.
         fields = [
-            ("Content-Type", file.media_type),
-            ("Content-Length", str(part.length)),
-            ("Content-Range", part.content_range(file.size)),
-            *file.representation_fields,
+            *file.part_fields,
+            ("Content-Length", str(length)),
+            ("Content-Range", f"bytes {first}-{last}/{size}"),
         ]
-        kind = kind_of_range(part, file.size)
-        reaches_end = part.last == file.size - 1
-        completes = reaches_end and (part.first == 0 or kind == "resumed")
+        kind = kind_of_range(part, size)
+        completes = last == size - 1 and (first == 0 or kind == "resumed")
         body, source = self._body(file, environ, part)
-        held = part.length if source is None else 0
-        return Answer(206, fields, body, file.key, file.size, kind, completes, held, source)
+        held = length if source is None else 0
+        return Answer(206, fields, body, file.key, size, kind, completes, held, source)
 
     def _body(
         self, file: StaticFile, environ: "WSGIEnvironment", part: ByteRange | None = None
@@ -349,8 +350,9 @@ class FileApplication:
         if file.content is not None:
             content = file.content
             return (content if part is None else content[part.first : part.last + 1],), None
-        piece = self._catalog.open(file, part or ByteRange(0, file.size - 1))
         wrapper = environ.get("wsgi.file_wrapper")
+        shares = getattr(wrapper, "sends_spans", False)
+        piece = self._catalog.open(file, part or ByteRange(0, file.size - 1), shares=shares)
         return (piece if wrapper is None else wrapper(piece, BLOCK)), piece
 
 

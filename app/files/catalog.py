@@ -23,9 +23,10 @@ from .codings import IDENTITY, SUFFIXES
 from .compression import MOST_BYTES, is_compressible, is_packed, unpack
 from .directory import Directory, open_directory
 from .document_root import RootDirectory, RootLostError, RootWatch
-from .file_slice import FileSlice
+from .file_slice import FileSlice, SharedSlice
 from .held import HeldStore
 from .names import Visibility, canonical_path, file_name
+from .open_files import OpenFiles
 from .opening import OPEN_FILE, open_inside, read_whole
 from .policy import Policy
 from .ranges import ByteRange
@@ -85,6 +86,7 @@ class Catalog:
         self._coded = coded
         self._watch = RootWatch(self._root)
         self._held: HeldStore[str, StaticFile] = HeldStore(held_total)
+        self._open_files = OpenFiles()
 
     def held(self, url_path: str, date: str) -> StaticFile | None:
         """Return the file held for *url_path*, if it still is the version on disk.
@@ -165,26 +167,30 @@ class Catalog:
             directories = []
         for depth in range(min(len(directories), _MOST_LEVELS), -1, -1):
             name = b"/".join([*directories[:depth], os.fsencode(base)])
-            with suppress(OSError):
-                if stat.S_ISREG(os.stat(self._prefix + name).st_mode):
-                    return "/" + name.decode("latin-1")
+            # Asked first, since most directories have none, and an error costs more than an answer.
+            if os.access(self._prefix + name, os.F_OK):
+                with suppress(OSError):
+                    if stat.S_ISREG(os.stat(self._prefix + name).st_mode):
+                        return "/" + name.decode("latin-1")
         return None
 
-    def open(self, file: StaticFile, part: ByteRange) -> FileSlice:
-        """Open the larger *file* for one body. Raises FileReplacedError and OSError."""
+    def open(self, file: StaticFile, part: ByteRange, *, shares: bool = False) -> FileSlice:
+        """Open the larger *file* for one body, of a server that *shares* descriptors or does not.
+
+        *file* is as `held` or `find` has just returned it. Raises FileReplacedError and OSError.
+        """
+        known = file.size, file.version[3], file.sampled
+        if shares and (opened := self._open_files.get(file)):
+            return SharedSlice(opened, part.first, part.last, *known)
         try:
             descriptor = os.open(file.path, OPEN_FILE)
         except FileNotFoundError:
             raise FileReplacedError from None
-        piece = FileSlice(
-            descriptor,
-            part.first,
-            part.last,
-            size=file.size,
-            modified_ns=file.version[3],
-            sampled=file.sampled,
-        )
         version = version_of(os.fstat(descriptor))
+        if shares and version == file.version:
+            opened = self._open_files.put(file, descriptor)
+            return SharedSlice(opened, part.first, part.last, *known)
+        piece = FileSlice(descriptor, part.first, part.last, *known)
         # One that has only grown since is sent to the length that it had.
         if version != file.version and (
             version[:2] != file.version[:2] or not piece.has_grown_only()

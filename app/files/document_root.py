@@ -101,12 +101,15 @@ class RootWatch:
 
     def __init__(self, root: bytes) -> None:
         self._root = root
+        self._inside = root.rstrip(b"/") + b"/."
         self._lost = False
         self._lock = Lock()
 
     def look(self) -> None:
         """Raise RootLostError when the root cannot be served from."""
-        problem = root_problem(self._root)
+        # One question that only a directory answers with yes, and only one that can be searched.
+        is_there = os.access(self._inside, os.X_OK, effective_ids=_EFFECTIVE)
+        problem = None if is_there else root_problem(self._root)
         if problem is None:
             self.seen()
             return

@@ -50,8 +50,8 @@ class StaticFile:
         "not_modified",
         "not_modified_head",
         "order",
+        "part_fields",
         "path",
-        "representation_fields",
         "salt",
         "sampled",
         "size",
@@ -125,8 +125,8 @@ class StaticFile:
         if self.coding != IDENTITY:
             fields.append(("Content-Encoding", self.coding))
         content_type, *others = policy.fields_of(name, fields)
-        #: What 200 and 206 have in common: all but Content-Type and Content-Length
-        self.representation_fields: Fields = others
+        #: Of a 206 with one range, without Content-Length and Content-Range
+        self.part_fields: Fields = [content_type, *others]
         self.fields: Fields = [content_type, ("Content-Length", str(self.size)), *others]
         key, size, content = self.key, self.size, self.content
         # What is answered when nothing but the file decides. A body that is not held is opened anew.

@@ -72,6 +72,10 @@ _REMEMBERED = frozenset(
         "x-frame-options",
     }
 )
+#: Fields that nearly every answer has of its own.
+_EVER_DIFFERENT = frozenset(
+    {"Content-Length", "Content-Range", "Date", "Location", "Set-Cookie", "Tally-Count"}
+)
 
 
 class ResponseHead:
@@ -83,27 +87,40 @@ class ResponseHead:
 
     __slots__ = ("closes", "code", "content_length", "has_date", "has_server", "is_usual", "start")
 
-    def __init__(self, status: str, fields: Iterable[tuple[str, str]]) -> None:
-        self.content_length: int | None = None
-        self.has_date = self.has_server = self.closes = False
+    def __init__(
+        self,
+        status: str,
+        fields: Iterable[tuple[str, str]],
+        begun: "ResponseHead | None" = None,
+    ) -> None:
+        """With *begun*, the fields follow those of that head of the same status."""
+        if begun is None:
+            self.content_length: int | None = None
+            self.has_date = self.has_server = self.closes = False
+            status_line, self.code = _status_line(status)
+            self.start = status_line.encode("latin-1")
+        else:
+            self.content_length, self.closes = begun.content_length, begun.closes
+            self.has_date, self.has_server = begun.has_date, begun.has_server
+            self.code, self.start = begun.code, begun.start
         #: Whether there is nothing in it that other answers do not have, too.
         self.is_usual = True
-        status_line, self.code = _status_line(status)
         #: The status line and the fields; what the server decides about comes after it.
-        self.start = self._encoded(status_line, fields)
+        self.start += self._encoded(fields)
 
-    def _encoded(self, status_line: str, fields: Iterable[tuple[str, str]]) -> bytes:
-        lines = [status_line]
+    def _encoded(self, fields: Iterable[tuple[str, str]]) -> bytes:
+        lines = []
+        had_length = self.content_length is not None
         for field in fields:
             known = _lines.get(field)
             lines.append(self._line_of(*field) if known is None else known)
-        if self.content_length is not None and self.code != 204:  # RFC 9110 section 8.6
-            lines.append(f"Content-Length: {self.content_length}\r\n")
+        if self.content_length is not None and not had_length and self.code != 204:
+            lines.append(f"Content-Length: {self.content_length}\r\n")  # RFC 9110 section 8.6
         return "".join(lines).encode("latin-1")
 
     def _line_of(self, name: str, value: str) -> str:
         """Return the line of a field, "" when it is not sent or not here."""
-        folded = name.lower()
+        folded = _checked_name(name)
         if folded == "content-length":
             length = _decimal(value)
             if self.content_length not in (None, length):
@@ -118,8 +135,6 @@ class ResponseHead:
         if folded == "connection":
             self.closes = self.closes or "close" in value.lower()
             return ""
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"{name!r} is not a field name")
         if folded == "date":
             if self.has_date:
                 return ""
@@ -135,29 +150,44 @@ class ResponseHead:
 
 
 def usual_head(status: str, fields: list[tuple[str, str]], date: str) -> ResponseHead:
-    """Return the head of an answer; one that was met before is not made again.
+    """Return the head of an answer; what was met before is not made again.
 
-    Fields that end with *date* as Date are taken without it: it is what the server writes. Raises
-    as `ResponseHead` does.
+    That is a whole head, or one but for the fields at its end that differ from answer to answer.
+    *date* as Date at the very end is taken off: it is what the server writes. Raises as
+    `ResponseHead` does.
     """
+    end = len(fields)
     try:
-        if fields[-1] == ("Date", date):
-            fields = fields[:-1]
-        key = (status, *fields)
+        while end and fields[end - 1][0] in _EVER_DIFFERENT:
+            end -= 1
+        usual = fields[:end]
+        key = (status, *usual)
         known = _heads.get(key)
-    except (IndexError, TypeError):  # no field, or what is no field
+    except (IndexError, TypeError):  # what is no field
         return ResponseHead(status, fields)
     if known is None:
-        known = ResponseHead(status, fields)
+        known = ResponseHead(status, usual)
         if known.is_usual and len(known.start) <= _LONGEST_HEAD_REMEMBERED:
             _remember(_heads, key, known)
-    return known
+    rest = fields[end:]
+    if rest and rest[-1][1] == date and rest[-1][0] == "Date":
+        rest.pop()
+    return ResponseHead(status, rest, known) if rest else known
+
+
+@lru_cache(maxsize=1024)
+def _checked_name(name: str) -> str:
+    """Return *name* in lower case."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a field name")
+    return name.lower()
 
 
 def _decimal(value: str) -> int:
-    value = value.strip(" \t")
     if not (value.isascii() and value.isdigit()):
-        raise ValueError(f"Content-Length {value!r} is not a number")
+        value = value.strip(" \t")
+        if not (value.isascii() and value.isdigit()):
+            raise ValueError(f"Content-Length {value!r} is not a number")
     return int(value)
 
 

@@ -181,20 +181,26 @@ _LENGTH = ("Content-Length", "5")
 @pytest.mark.parametrize(
     ("fields", "is_remembered"),
     [
-        ([_ETAG, _LENGTH], True),
-        ([_ETAG, _LENGTH, ("Date", DATE)], True),
+        ([_LENGTH, _ETAG], True),
+        ([_LENGTH, _ETAG, ("Date", DATE)], True),
+        ([_ETAG, _LENGTH], False),
+        ([_ETAG, _LENGTH, ("Date", DATE)], False),
+        ([_ETAG, ("Content-Range", "bytes 0-4/9"), _LENGTH, ("Date", "another")], False),
+        ([_LENGTH, _ETAG, _LENGTH], False),
         ([_ETAG, ("Date", "another")], False),
         ([("Date", DATE), _ETAG], False),
         ([_ETAG, ("Connection", "close")], True),
         ([_ETAG, ("Set-Cookie", "secret")], False),
         ([_ETAG, ("Content-Range", "bytes 0-1/2")], False),
         ([("ETag", '"' + "x" * 300 + '"')], False),
-        ([], False),
+        ([], True),
+        ([("Date", DATE)], True),
     ],
 )
 def test_a_usual_head_is_made_once(fields: list[tuple[str, str]], is_remembered: bool) -> None:
     first, again = (usual_head("200 OK", list(fields), DATE) for _ in range(2))
     assert (first is again) == is_remembered
+    assert first.content_length == ResponseHead("200 OK", fields).content_length
     sent = [encode_head(head, Framing.LENGTH, 5, DATE, "HTTP/1.1", True, "S") for head in (
         first, again, ResponseHead("200 OK", fields))]  # fmt: skip
     assert sent[0] == sent[1]
