@@ -28,6 +28,7 @@ from .held import HeldStore
 from .names import Visibility, canonical_path, file_name
 from .open_files import OpenFiles
 from .opening import OPEN_FILE, open_inside, read_whole
+from .places import Places
 from .policy import Policy
 from .ranges import ByteRange
 from .static_file import StaticFile
@@ -35,6 +36,7 @@ from .version import (
     attributes_of,
     digest_of,
     digest_of_large,
+    has_settled,
     is_settled,
     may_be_held,
     salt_after,
@@ -87,6 +89,7 @@ class Catalog:
         self._watch = RootWatch(self._root)
         self._held: HeldStore[str, StaticFile] = HeldStore(held_total)
         self._open_files = OpenFiles()
+        self._places = Places(self._root, visible)
 
     def held(self, url_path: str, date: str) -> StaticFile | None:
         """Return the file held for *url_path*, if it still is the version on disk.
@@ -94,10 +97,10 @@ class Catalog:
         *date* is the present Date.
         """
         file = self._held.get(url_path)
-        # Moving a directory out of the root and linking it back leaves its files' status as it was;
-        # so where a held file truly lies is looked at again once a second.
-        if file is None or file.verified != date:
+        if file is None:
             return None
+        if file.verified != date:
+            return file if self._is_in_place(file, date) else None
         try:
             if version_of(os.stat(file.path)) != file.version:
                 return None
@@ -105,6 +108,25 @@ class Catalog:
             return None
         file.asked = True
         return file
+
+    def _is_in_place(self, file: StaticFile, date: str) -> bool:
+        """Look again, once a second, whether a held file lies where it did, and is no link.
+
+        A compressible one may have got a sibling meanwhile, unless its directory is as it was.
+        """
+        if file.place is None or not has_settled(file.version, time()):
+            return False
+        place = self._places.version(file.path.rpartition(b"/")[0], date)
+        if place is None or (file.is_compressible and place != file.place):
+            return False
+        try:
+            if version_of(os.lstat(file.path)) != file.version:
+                return False
+        except OSError:
+            return False
+        file.verified = date
+        file.asked = True
+        return True
 
     def find(self, url_path: str) -> StaticFile:
         """Return the file at *url_path*, as it is now.
@@ -239,6 +261,8 @@ class Catalog:
         media_type = self._policy.content_type(name)
         coded = self._coded and is_compressible(media_type)
         for attempt in range(ATTEMPTS):
+            directory = (self._prefix + name).rpartition(b"/")[0]
+            in_version = self._places.version(directory, date_header())
             place = _Place(
                 name,
                 name,
@@ -261,6 +285,7 @@ class Catalog:
                     continue
                 if coded and not place.is_packed:
                     file, may_hold = self._with_siblings(root, place, file, may_hold)
+            file.place = in_version
             if self._held.get(held_as) is file:
                 file.asked = True
             elif may_hold:

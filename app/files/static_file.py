@@ -52,6 +52,7 @@ class StaticFile:
         "order",
         "part_fields",
         "path",
+        "place",
         "salt",
         "sampled",
         "size",
@@ -104,6 +105,8 @@ class StaticFile:
         self._name = name  # below the root, without a coding's suffix
         self._policy = policy
         self.verified = ""  # the Date at which the file was last seen to lie inside the root
+        #: The version of its directory before the file and its siblings were looked up.
+        self.place: Version | None = None
         self.asked = False  # for the store
         self.wanted = False  # whether its coded forms have been asked for
         self.has_all_forms = False  # whether all that are worth it have been made
