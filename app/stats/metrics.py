@@ -24,8 +24,8 @@ from .answers import Answer, Environ, answer
 from .metric_lines import FileLines, collected
 from .parameters import Parameters
 
-#: Several scrapers at once share one reading. Not for long: the next scrape may meet another worker,
-#: and a counter that falls is taken for one that began anew.
+#: Several scrapers at once share one reading. Not for long: the next scrape may meet another
+#: worker, and a counter that falls is taken for one that began anew.
 _KEPT_SECONDS = 1.0
 _OTHERS = "(others)"
 #: So many formats are remembered. Who scrapes asks for one.
