@@ -91,7 +91,8 @@ class Looker:
     """One who looks, *phase* of two seconds after the first one."""
 
     def __init__(self, port: int, number: int, phase: float) -> None:
-        self._client = Client(port)
+        self._port = port
+        self._client: Client | None = None
         self._view = VIEWS[number % len(VIEWS)]
         self._since = ""
         self.wakes = time.monotonic() + phase * LIVE_SECONDS
@@ -109,7 +110,15 @@ class Looker:
             self._ask(self._view)
 
     def _ask(self, address: str) -> bytes:
-        answer = self._client.ask("GET", PREFIX + address, BEARER)
+        # Not before there is something to ask: a new connection without a request holds a thread
+        # of gunicorn's.
+        if self._client is None:
+            self._client = Client(self._port)
+        try:
+            answer = self._client.ask("GET", PREFIX + address, BEARER)
+        except OSError:  # gunicorn closes a connection that rests for two seconds
+            self._client = Client(self._port)
+            answer = self._client.ask("GET", PREFIX + address, BEARER)
         assert answer.status in (200, 304), (address, answer.status, answer.body)
         return answer.body
 
@@ -136,7 +145,10 @@ def turn(server: LiveServer, seconds: float, lookers: int) -> Turn:
 
 def compare(server: LiveServer, chosen: argparse.Namespace) -> bool:
     """Print what a request costs with and without people who look; return whether that will do."""
-    turn(server, 2, chosen.lookers)  # what is made once is made
+    with Client(server.port) as client:  # what is made once is made
+        for address in dict.fromkeys(VIEWS):
+            assert client.ask("GET", PREFIX + address, BEARER).status == 200
+    turn(server, 2, chosen.lookers)
     turns: dict[int, list[Turn]] = {0: [], chosen.lookers: []}
     for number in range(chosen.rounds):
         for lookers in sorted(turns, reverse=bool(number % 2)):
