@@ -23,6 +23,7 @@ _SHARED_BY_STORES = {
         "periods",
         "ranking",
         "client_rows",
+        "missed",
         "salts",
         "format_1",
     )
@@ -128,7 +129,7 @@ PACKAGES: dict[str, set[str]] = {
     "werkzeug": {"app.server.proxies"},
     "rich": {"app.comparison"},
     "jinja2": {"app.comparison.templating", "app.stats.templating"},
-    "prometheus_client": {"app.stats.metrics"},
+    "prometheus_client": {"app.stats.metrics", "app.stats.metric_lines"},
     "psutil": {"app.comparison.processes"},
     # Other servers' sides of a comparison, run only where they are installed.
     "a2wsgi": {"app.comparison.asgi_bridge"},
