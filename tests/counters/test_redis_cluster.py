@@ -109,6 +109,7 @@ def test_counting_goes_on_when_another_node_has_the_keys(cluster: Cluster, tmp_p
     [
         ("redis+cluster://a", (("a", 6379),)),
         ("redis+cluster://u:p@a:1,b:2/0?protocol=3", (("a", 1), ("b", 2))),
+        ("redis+cluster://a,[::1]:7,[fe80::2]", (("a", 6379), ("::1", 7), ("fe80::2", 6379))),
     ],
 )
 def test_urls(url: str, nodes: tuple[tuple[str, int], ...]) -> None:

@@ -1,5 +1,6 @@
 """Where a Redis is: its URL, and how to connect to it within a time limit."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -158,8 +159,11 @@ def _places(
 
     Raises ValueError, and CounterError for options that are not *known*.
     """
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
+    rest = url.partition("://")[2]
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    # A list with an IPv6 address in it is no authority to some versions of urlsplit.
+    parts = urlsplit("redis://a" + rest.removeprefix(authority))
+    credentials, _, hosts = authority.rpartition("@")
     places = tuple(_host_and_port(text, port) for text in hosts.split(","))
     given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     if not set(given) <= known:
