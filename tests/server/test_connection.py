@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 
 from app.http11 import Limits
-from app.server import channel, connection, crew, loop
+from app.server import channel, connection, crew, loop, thread_per_connection
 from app.server.thread_per_connection import ThreadPerConnection
 from tests.server.serving import get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
@@ -258,7 +258,8 @@ def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(
         rest = client.recv(100)
         assert rest
         # From here on it takes nothing: the server ends it, and the answer stays short.
-        pause.wait(1.2)
+        runner = running.server._runner
+        wait_until(lambda: not runner._connections, message="the end")
         total = taken + len(rest)
         try:
             while more := client.recv(1 << 20):
@@ -288,8 +289,8 @@ def test_bytes_that_are_no_request_get_an_answer_and_a_close(threads: int) -> No
 
 @MODELS
 def test_idle_connections_make_room_when_there_are_too_many(threads: int) -> None:
-    with serving(plain, threads=threads, max_connections=20) as running, ExitStack() as stack:
-        for number in range(40):
+    with serving(plain, threads=threads, max_connections=10) as running, ExitStack() as stack:
+        for number in range(12):
             stack.enter_context(running.connect())  # never says a word
             client = stack.enter_context(running.connect())
             client.sendall(get(f"/{number}"))
@@ -381,6 +382,7 @@ def test_an_upload_that_dribbles_gives_way_when_others_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(crew, "_UPLOADS", 1)
+    monkeypatch.setattr(connection, "_PATIENCE", 0.05)
     monkeypatch.setattr(channel, "_GRACE", 0.2)
     monkeypatch.setattr(channel, "_LEAST_RATE", 1_000_000)
     inside = threading.Event()
@@ -455,9 +457,10 @@ def test_stop_finishes_what_is_under_way(threads: int, large_file: Path) -> None
         with pytest.raises(ConnectionRefusedError):
             running.connect()
         gate.opened.set()
-        status, head, _ = read_answer(call)
-        assert status == 200
-        assert threads == 0 or b"Connection: close" in head
+        with call:
+            status, head, _ = read_answer(call)
+            assert status == 200
+            assert threads == 0 or b"Connection: close" in head
         running.thread.join(10)
         assert running.status == 7
 
@@ -468,16 +471,19 @@ def test_an_idle_connection_may_ask_once_more_while_the_server_lingers() -> None
         assert read_answer(idle)[2] == b"/1"
         running.server.stop(linger=20)
         wait_until(lambda: running.refuses())
-        idle.sendall(get("/2"))
-        _, head, body = read_answer(idle)
-        assert body == b"/2"
-        assert b"Connection: close" in head
+        with idle:
+            idle.sendall(get("/2"))
+            _, head, body = read_answer(idle)
+            assert body == b"/2"
+            assert b"Connection: close" in head
         running.thread.join(15)
         assert running.status == 0
 
 
 @MODELS
-def test_the_end_of_patience(threads: int) -> None:
+def test_the_end_of_patience(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (loop, thread_per_connection):
+        monkeypatch.setattr(module, "_LAST_CLOSES", 0.1)
     gate = Gate()
     with (
         serving(gate, threads=threads, graceful_timeout=0.3) as running,
@@ -572,6 +578,7 @@ def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(crew, "_UPLOADS", 1)
+    monkeypatch.setattr(connection, "_PATIENCE", 0.05)
 
     def application(environ: Environ, start_response: Any) -> list[bytes]:
         environ["PATH_INFO"] = f"/{len(environ['wsgi.input'].read())}"
@@ -699,11 +706,11 @@ def test_a_slow_upload_gets_its_large_answer(threads: int, monkeypatch: pytest.M
 def test_a_long_call_does_not_use_up_the_time_of_the_next_request(threads: int) -> None:
     def application(environ: Environ, start_response: Any) -> list[bytes]:
         if environ["PATH_INFO"] == "/long":
-            threading.Event().wait(1.1)
+            threading.Event().wait(0.8)
         return plain(environ, start_response)
 
     with (
-        serving(application, threads=threads, keep_alive=1.0) as running,
+        serving(application, threads=threads, keep_alive=0.7) as running,
         running.connect() as client,
     ):
         for path in ("/long", "/next"):
