@@ -71,7 +71,7 @@ def cluster() -> Iterator[Cluster]:
 
 def test_counting_goes_on_when_another_node_has_the_keys(cluster: Cluster, tmp_path: Path) -> None:
     master, replica = cluster.nodes
-    store = RedisStore(cluster.url(1, 0), timeout=1.0, kept_seconds=0)
+    store = RedisStore(cluster.url(1, 0), timeout=5.0, kept_seconds=0)
     counter = JournaledCounter(store, str(tmp_path), retry=0.02)
     for number in range(1, 6):  # five days, with clients: keys that the scripts name themselves
         at = number * DAY
