@@ -48,7 +48,7 @@ class Sentinels:
         self.port = free_port()
         config = directory / "sentinel.conf"
         config.write_text(
-            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
+            f'port {self.port}\nbind 127.0.0.1\ndir "{directory}"\n'
             f"sentinel monitor counts 127.0.0.1 {self.ports[0]} 1\n"
             "sentinel down-after-milliseconds counts 1000\n"
             "sentinel failover-timeout counts 3000\n"

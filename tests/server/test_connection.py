@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -121,11 +122,16 @@ def test_every_request_is_called_for_once_while_calls_change_threads() -> None:
     assert set(calls.values()) == {1}
 
 
+def named(file: Path) -> str:
+    """Return the field that names the file for /file."""
+    return f"X-File: {quote(str(file))}"
+
+
 def large(environ: Environ, start_response: Any) -> Any:
     """Answers /file by the kernel, /pieces from a generator, everything else at once."""
     if environ["PATH_INFO"] == "/file":
         start_response("200 OK", [("Content-Length", str(16 * MEBIBYTE))])
-        return environ["wsgi.file_wrapper"](Path(environ["HTTP_X_FILE"]).open("rb"))
+        return environ["wsgi.file_wrapper"](Path(unquote(environ["HTTP_X_FILE"])).open("rb"))
     if environ["PATH_INFO"] == "/write":
         write = start_response("200 OK", [])
         for _ in range(16):
@@ -149,9 +155,7 @@ def test_slow_readers_hold_no_thread(threads: int, large_file: Path) -> None:
     with serving(large, threads=threads) as running, ExitStack() as stack:
         readers = [stack.enter_context(running.connect(receive_buffer=4096)) for _ in range(6)]
         for number, reader in enumerate(readers):
-            reader.sendall(
-                get("/file" if number % 2 else "/pieces", f"X-File: {large_file}", close=True)
-            )
+            reader.sendall(get("/file" if number % 2 else "/pieces", named(large_file), close=True))
         quick = stack.enter_context(running.connect())
         for _ in range(20):
             quick.sendall(get("/quick"))
@@ -249,7 +253,7 @@ def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(
         serving(large, threads=threads, write_timeout=0.2) as running,
         running.connect(receive_buffer=4096) as client,
     ):
-        client.sendall(get(path, f"X-File: {large_file}"))
+        client.sendall(get(path, named(large_file)))
         pause = threading.Event()
         taken = 0
         for _ in range(12):
@@ -313,7 +317,7 @@ def test_the_limit_holds_while_nobody_leaves(threads: int, large_file: Path) -> 
         clients = [stack.enter_context(running.connect(receive_buffer=4096)) for _ in range(30)]
         for client in clients:
             client.setblocking(False)
-            client.sendall(get("/file", f"X-File: {large_file}"))
+            client.sendall(get("/file", named(large_file)))
 
         def begun() -> int:
             answered = 0
@@ -446,7 +450,7 @@ def test_stop_finishes_what_is_under_way(threads: int, large_file: Path) -> None
         download, call, idle = (stack.enter_context(running.connect()) for _ in range(3))
         idle.sendall(get("/idle"))
         assert read_answer(idle)[0] == 200
-        download.sendall(get("/file", f"X-File: {large_file}"))
+        download.sendall(get("/file", named(large_file)))
         call.sendall(get("/wait"))
         wait_until(lambda: gate.inside == 1)
         assert download.recv(1)

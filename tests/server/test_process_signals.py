@@ -82,7 +82,7 @@ def test_logs_that_were_renamed_are_begun_anew(
         assert [line for line in server.err if "rror" in line] == []
 
 
-RECIPE = """%s {
+RECIPE = """"%s" {
     rotate 3
     size 1
     missingok
