@@ -12,6 +12,7 @@ from app.counters.periods import Period
 from app.counters.redis import address
 from app.counters.redis.counter import JournaledCounter
 from app.counters.redis.store import RedisStore
+from tests.counters.far_away import far_away
 from tests.counters.redis_server import RedisServer
 from tests.counters.test_redis_sentinel import free_port
 from tests.waiting import wait_until
@@ -102,6 +103,19 @@ def test_counting_goes_on_when_another_node_has_the_keys(cluster: Cluster, tmp_p
     wait_until(is_numbered, message="numbers from the other node", timeout=40)
     wait_until(lambda: counter.accesses(["/f"]) == {"/f": answered}, message="delivery")
     counter.close()
+
+
+def test_a_node_that_is_far_away_is_slow_not_away(cluster: Cluster, tmp_path: Path) -> None:
+    with far_away(cluster.ports[0], 0.3) as port:
+        store = RedisStore(f"redis+cluster://127.0.0.1:{port}")
+        counter = JournaledCounter(store, str(tmp_path), retry=0.02)
+        assert counter.count("/f", "full") is None
+
+        def is_delivered() -> bool:
+            return b"/f" in cluster.nodes[0].ask("HKEYS", "{tally}:records")
+
+        wait_until(is_delivered, message="delivery")
+        counter.close()
 
 
 @pytest.mark.parametrize(

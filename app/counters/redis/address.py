@@ -12,11 +12,9 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from ..contract import CounterError
-from .cluster import SlotConnection
+from .cluster import LOOK_UP_SECONDS, SlotConnection
 
 CONNECT_SECONDS = 1.0
-#: One of several sentinels that takes longer is passed over.
-SENTINEL_SECONDS = 0.25
 SENTINEL_SCHEME, CLUSTER_SCHEME = "redis+sentinel", "redis+cluster"
 _SENTINEL_PORT, _CLUSTER_PORT = 26379, 6379
 #: What a URL may say beside the place. Other options of redis-py would change what is asked, or how
@@ -92,9 +90,10 @@ class Address:
         own = {
             name: value for name, value in self.options.items() if not name.startswith("sentinel_")
         }
+        seconds = min(float(limits["socket_timeout"]), LOOK_UP_SECONDS)
         of_sentinels.update(
-            socket_timeout=SENTINEL_SECONDS,
-            socket_connect_timeout=SENTINEL_SECONDS,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
             retry=Retry(NoBackoff(), 0),
         )
         places = list(self.sentinels)
