@@ -116,7 +116,7 @@ def test_a_real_logrotate(tmp_path: Path, root: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [("-w", "1"), ("-w", "2"), ("--threads", "0")])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
 def test_signals_until_the_very_end(
     root: Path, options: tuple[str, ...], number: signal.Signals
 ) -> None:
