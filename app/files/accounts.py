@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..clients import Classifier
 from ..counters.contract import ACCESSES, Announce, Class, Counter, Kind
+from ..request_note import NOTE, RequestNote
 from .answer import Answer
 from .policy import Fields
 from .ranges import ByteRange
@@ -43,7 +44,8 @@ class Accounts:
 
     *classifier* says what class of client asked; without it all are `unknown`. With it and
     *download_bytes*, clients are told apart; that many bytes of a file, or all of a smaller one,
-    make a download. With *count_header*, answers carry Tally-Count.
+    make a download. With *count_header*, answers carry Tally-Count. With *notes*, the environ gets
+    a `RequestNote` about each file that was asked for.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Accounts:
         count_line: CountLine | None,
         download_bytes: int | None,
         count_header: bool,
+        notes: bool,
     ) -> None:
         self.counter = counter
         self._classifier = classifier
@@ -62,6 +65,7 @@ class Accounts:
         self._count_line = count_line
         self._download_bytes = download_bytes
         self._count_header = count_header
+        self._notes = notes
 
     def count_held(self, environ: "WSGIEnvironment", file: StaticFile, fields: Fields) -> None:
         """Count the whole of a file that is held."""
@@ -70,6 +74,8 @@ class Accounts:
         number = self.counter.count(
             file.key, "full", self._announce(environ, file), class_, file.size, True, client, enough
         )
+        if self._notes:
+            environ[NOTE] = RequestNote(file.key, "full", class_, number, True)
         if self._count_header and number is not None:
             fields.append(("Tally-Count", str(number)))
 
@@ -92,9 +98,14 @@ class Accounts:
             enough,
             at,
         )
+        note = None
+        if self._notes:
+            class_noted = class_ if kind in ACCESSES else ""
+            completed = bool(held) and answer.completes
+            environ[NOTE] = note = RequestNote(file.key, kind, class_noted, number, completed)
         if source is not None:
             source.ended = partial(
-                self._ended, file.key, kind, answer.completes, at, client, enough
+                self._ended, file.key, kind, answer.completes, at, client, enough, note
             )
         if self._count_header and number is not None:
             fields.append(("Tally-Count", str(number)))
@@ -107,9 +118,12 @@ class Accounts:
         at: int,
         client: bytes | None,
         enough: int,
+        note: RequestNote | None,
         sent: int,
         is_whole: bool,
     ) -> None:
+        if note is not None:
+            note.completed, note.sent = completes and is_whole, sent
         if sent:
             self.counter.sent(key, kind, sent, completes and is_whole, at, client, enough)
 
