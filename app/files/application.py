@@ -93,6 +93,7 @@ class FileApplication:
         lists: bool = False,
         coded: bool = True,
         count_header: bool = False,
+        notes: bool = False,
         held_total: int = HELD_TOTAL,
         visible: Visibility = DEFAULT_VISIBILITY,
         missed: Callable[[str], None] | None = None,
@@ -117,6 +118,7 @@ class FileApplication:
             count_line=count_line,
             download_bytes=download_bytes,
             count_header=count_header,
+            notes=notes,
         )
         self._warned = ""  # the Date of the last warning
 
