@@ -245,6 +245,12 @@ class MemoryCounter:
                 for path in paths
             }
 
+    def pending(self) -> int:
+        return 0
+
+    def is_counting(self) -> bool:
+        return True
+
     def totals(self) -> Totals:
         with self._settled():
             now, site = int(self._clock()), self._site

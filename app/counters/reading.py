@@ -310,7 +310,13 @@ class Store(CountReader, Protocol):
 
 
 class CountingStore(Counter, Store, Protocol):
-    """A counter whose counts can be read."""
+    """A counter whose counts can be read. The methods here never raise."""
+
+    def pending(self) -> int:
+        """Return how many accesses wait on this host, also while the store is away."""
+
+    def is_counting(self) -> bool:
+        """Return False while accesses go uncounted, as nothing takes them. May try the store."""
 
 
 def add_to(tallies: dict[int, Tally], others: Mapping[int, Tally]) -> None:

@@ -1,9 +1,9 @@
 """The WSGI application: find the file, decide what to answer, count, answer.
 
-It is decided step by step: method, file, content coding, preconditions, range. Most requests are for
-a file that is at hand (`_held_answer`), and most of the answers are ready: a held file has its own
-(`StaticFile`). An access is counted before its answer leaves, so a client that has its answer has
-been counted.
+It is decided step by step: method, file, content coding, preconditions, range. Most requests are
+for a file that is at hand (`_held_answer`), and most of the answers are ready: a held file has its
+own (`StaticFile`). An access is counted before its answer leaves, so a client that has its answer
+has been counted.
 
 Nothing is known here of sockets, parsing or framing; OS errors become HTTP statuses in `_status_of`
 alone.
@@ -93,6 +93,7 @@ class FileApplication:
         lists: bool = False,
         coded: bool = True,
         count_header: bool = False,
+        notes: bool = False,
         held_total: int = HELD_TOTAL,
         visible: Visibility = DEFAULT_VISIBILITY,
         missed: Callable[[str], None] | None = None,
@@ -117,6 +118,7 @@ class FileApplication:
             count_line=count_line,
             download_bytes=download_bytes,
             count_header=count_header,
+            notes=notes,
         )
         self._warned = ""  # the Date of the last warning
 
@@ -308,7 +310,7 @@ class FileApplication:
             return error(416, unsatisfied, ("Accept-Ranges", "bytes"), *file.vary)
         if ranges is not None and len(ranges) == 1:
             return self._one_range(file, environ, ranges[0])
-        # Of a coded form Content-Encoding would seem to be about the multipart body, which has none.
+        # Of a coded form, Content-Encoding would seem to be the multipart body's: it has none.
         layout = None
         if ranges is not None and file.coding == IDENTITY:
             # The boundary cannot be foreseen, so that no file can contain it on purpose.

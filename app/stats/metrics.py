@@ -1,28 +1,31 @@
 """Metrics for Prometheus, in its text format or as OpenMetrics.
 
 `files` is about the store: equal from every worker and host, so it is to be scraped once. `host` is
-about this host's way to the store, to be scraped from each.
+about this host, the sum of its workers, to be scraped from each.
 
 A file that has a metric keeps it: the files that were accessed first have metrics of their own, and
 the rest is added up as `(others)`, which is no path. With the most accessed ones, series would come
 and go.
 """
 
-import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from .. import __version__
 from ..counters.contract import ACCESSES, KINDS, CounterError
 from ..counters.reading import MOST_ROWS, CountReader, Totals
 from ..counters.tally import Tally
 from .answers import Answer, Environ, answer
+from .host_metrics import of_build, of_host
 from .metric_lines import FileLines, collected
 from .parameters import Parameters
+
+if TYPE_CHECKING:
+    from .application import Host
 
 #: Several scrapers at once share one reading. Not for long: the next scrape may meet another
 #: worker, and a counter that falls is taken for one that began anew.
@@ -33,7 +36,7 @@ _FORMATS = 2
 
 
 class Metrics:
-    """Answers scrapes of the counts that *reader* gives. Safe from any thread.
+    """Answers scrapes of the counts that *reader* gives, and of *host*. Safe from any thread.
 
     At most *most_files* files have metrics of their own. *store* is the kind of store.
     """
@@ -41,12 +44,14 @@ class Metrics:
     def __init__(
         self,
         reader: Callable[[], CountReader],
+        host: "Host",
         *,
         most_files: int,
         store: str,
         kept_seconds: float = _KEPT_SECONDS,
     ) -> None:
         self._reader = reader
+        self._host = host
         self._most_files = most_files
         self._store = store
         self._kept_seconds = kept_seconds
@@ -81,34 +86,13 @@ class Metrics:
 
     def host(self, _parameters: Parameters, environ: Environ) -> Answer:
         try:
-            totals = self._reader().totals()
+            self._reader().totals()
         except CounterError:
-            totals = None
-        return _exposed(list(self._of_host(totals)), environ)
-
-    def _of_host(self, totals: Totals | None) -> Iterator[Metric]:
-        build = GaugeMetricFamily(
-            "tally_build_info", "What serves", labels=["version", "python", "store"]
-        )
-        build.add_metric([__version__, platform.python_version(), self._store], 1)
-        yield build
-        yield GaugeMetricFamily(
-            "tally_counts_store_up",
-            "Whether the store of the counts can be read",
-            totals is not None,
-        )
-        if totals is None:
-            return
-        yield GaugeMetricFamily(
-            "tally_counts_pending",
-            "Accesses that wait on this host and will be counted",
-            totals.pending,
-        )
-        yield CounterMetricFamily(
-            "tally_counts_uncounted",
-            "Accesses that were answered and not counted",
-            totals.uncounted,
-        )
+            is_up = False
+        else:
+            is_up = True
+        metrics = of_host(self._host.figures(), self._host.pending(), is_up=is_up)
+        return _exposed([*of_build(self._store), *metrics], environ)
 
 
 def first_files(reader: CountReader, most: int) -> list[tuple[str, Tally]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.client import Answer, fetch
+from tests.end_to_end.client import Answer, accesses, fetch
 from tests.end_to_end.servers import (
     BUILTIN,
     GUNICORN,
@@ -46,12 +46,6 @@ def link_of(server: LiveServer) -> str:
 
 def ask(server: LiveServer, address: str, token: str = TOKEN) -> Answer:
     return fetch(server.port, PREFIX + address, [("Authorization", f"Bearer {token}")])
-
-
-def accesses(server: LiveServer, token: str = TOKEN) -> int:
-    answer = ask(server, "api/v1/totals", token)
-    assert answer.status == 200, answer.body
-    return int(json.loads(answer.body)["accesses"])
 
 
 def test_every_worker_knows_the_token_that_the_banner_names(root: Path) -> None:
@@ -93,7 +87,7 @@ def test_the_given_token_opens_both_servers(kind: str, root: Path) -> None:
     with running(kind, "-w", "2", root=root, TALLY_STATS_TOKEN=TOKEN) as server:
         for _ in range(7):
             fetch(server.port, "/a.txt")
-        assert {accesses(server) for _ in range(10)} == {7}
+        assert {accesses(server.port, TOKEN) for _ in range(10)} == {7}
         assert ask(server, "api/v1/totals", "x" * 22).status == 401
         # Nothing below the prefix is an access, or has a line.
         assert {line[0] for line in server.counted(7)} == {"/a.txt"}
@@ -129,7 +123,7 @@ def test_a_token_file(kind: str, root: Path, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"# of this year\n{TOKEN}\n")
     with running(kind, root=root, TALLY_STATS_TOKEN_FILE=str(file)) as server:
-        assert accesses(server) == 0
+        assert accesses(server.port, TOKEN) == 0
 
 
 @pytest.mark.parametrize("text", [None, "short"])

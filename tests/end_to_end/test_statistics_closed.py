@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from app import host_figures
 from app.counters.contract import CounterError
 from app.counters.reading import CountReader
-from app.stats.application import StatsApplication, StatsOptions
+from app.stats.application import Host, StatsApplication, StatsOptions
 from app.stats_tokens import Tokens
 from tests.end_to_end.client import Client
 from tests.end_to_end.servers import LiveServer, running
@@ -138,7 +139,9 @@ def test_every_route_is_among_them() -> None:
         raise CounterError("nothing is read")
 
     application = StatsApplication(
-        StatsOptions(prefix=PREFIX, tokens=Tokens((TOKEN,))), reader, lambda: None
+        StatsOptions(prefix=PREFIX, tokens=Tokens((TOKEN,))),
+        reader,
+        Host(host_figures.figures, lambda: 0, lambda: None),
     )
     guarded = {address.partition("?")[0] for address in GUARDED}
     open_ = {address.partition("?")[0] for address in OPEN}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.counters.redis_server import redis_running
 from tests.end_to_end.browser import Browser, browser
-from tests.end_to_end.client import fetch
+from tests.end_to_end.client import accesses, fetch
 from tests.end_to_end.servers import BUILTIN, LiveServer, running
 from tests.waiting import wait_until
 from tests.web_tools import axe, faults_of_html
@@ -290,13 +290,13 @@ def test_pause(server: LiveServer, entered: Browser) -> None:
 
 
 def test_the_page_fetches_nothing_that_is_counted(server: LiveServer, entered: Browser) -> None:
-    before = entered.evaluate(LIVE)
+    before = accesses(server.port, TOKEN)
     entered.open(address(server, "?period=7d"))
     wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
     loaded = entered.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
     assert loaded
     assert all(name.startswith(address(server)) for name in loaded)
-    assert entered.evaluate(LIVE) == before
+    assert accesses(server.port, TOKEN) == before
 
 
 def test_without_script(server: LiveServer, entered: Browser) -> None:

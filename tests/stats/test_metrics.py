@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_form
 from app import __version__
 from app.counters.contract import KINDS, CounterError
 from app.counters.reading import CountReader
+from app.host_figures import Board, Known
 from app.stats.metrics import Metrics, first_files
 from app.stats.parameters import Parameters
 from tests.stats.conftest import METRICS, ODD_PATHS, READ, Site
@@ -68,7 +69,7 @@ def test_open_metrics_for_who_asks_for_it(site: Site) -> None:
 
 
 def metrics(site: Site, most: int) -> Samples:
-    made = Metrics(site.reader, most_files=most, store="memory", kept_seconds=0)
+    made = Metrics(site.reader, site.host, most_files=most, store="memory", kept_seconds=0)
     return samples(made.files(Parameters("", ()), {}).body)
 
 
@@ -96,7 +97,7 @@ def test_the_first_files_keep_their_metrics_and_no_sum_falls() -> None:
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
 def test_lines_that_are_remembered_are_those_that_would_be_made(accept: str) -> None:
     site = Site()
-    made = Metrics(site.reader, most_files=30, store="memory", kept_seconds=0)
+    made = Metrics(site.reader, site.host, most_files=30, store="memory", kept_seconds=0)
 
     def text(of: Metrics) -> bytes:
         return of.files(Parameters("", ()), {"HTTP_ACCEPT": accept}).body
@@ -111,7 +112,7 @@ def test_lines_that_are_remembered_are_those_that_would_be_made(accept: str) -> 
             site.counter.reset([path for path, _ in first_files(site.counter, 30)][::2])
         if turn == 25:
             site.counter.reset()
-        anew = Metrics(site.reader, most_files=30, store="memory", kept_seconds=0)
+        anew = Metrics(site.reader, site.host, most_files=30, store="memory", kept_seconds=0)
         assert text(made) == text(anew)
     assert len(made._lines) == 1
     for version in range(1, 9):  # a client may ask for any
@@ -145,6 +146,57 @@ def test_the_hosts_metrics(site: Site) -> None:
     assert of(found, "tally_counts_uncounted_total") == 0
     [build] = [dict(labels) for name, labels in found if name == "tally_build_info"]
     assert (build["version"], build["store"]) == (__version__, "memory")
+    for state in ("active", "idle"):
+        assert of(found, "tally_connections", state=state) == 0
+    for method in ("GET", "HEAD", "other"):
+        assert of(found, "tally_http_request_duration_seconds_count", method=method) == 0
+    assert of(found, "tally_workers") == 1
+    assert of(found, "process_open_fds") > 3
+    assert of(found, "process_cpu_seconds_total") > 0
+
+
+def test_what_the_host_did(site: Site) -> None:
+    lane = site.place.lane
+    lane.begun += 4
+    lane.opened += 7
+    lane.closed += 2
+    lane.end("GET", 0.004, 1000)
+    lane.end("GET", 0.2, 500)
+    lane.uncounted(3)
+    lane.dropped(9)
+    lane.publish()
+    site.board.restarted()
+    for accept, parse in (
+        ("text/plain", text_format),
+        ("application/openmetrics-text;version=1.0.0", open_metrics),
+    ):
+        found = samples(site.ask("metrics", HTTP_ACCEPT=accept).body, parse)
+        name = "tally_http_request_duration_seconds"
+        assert of(found, f"{name}_bucket", method="GET", le="0.005") == 1
+        assert of(found, f"{name}_bucket", method="GET", le="0.1") == 1
+        assert of(found, f"{name}_bucket", method="GET", le="0.25") == 2
+        assert of(found, f"{name}_bucket", method="GET", le="+Inf") == 2
+        assert of(found, f"{name}_sum", method="GET") == pytest.approx(0.204)
+        assert of(found, "tally_http_requests_in_progress") == 2
+        assert of(found, "tally_connections", state="active") == 2
+        assert of(found, "tally_connections", state="idle") == 3
+        assert of(found, "tally_http_sent_bytes_total") == 1500
+        assert of(found, "tally_counts_uncounted_total") == 3
+        assert of(found, "tally_count_lines_dropped_total") == 9
+        assert of(found, "tally_worker_restarts_total") == 1
+
+
+def test_a_server_that_tells_nothing_has_no_such_metrics(site: Site) -> None:
+    site.host = site.host._replace(figures=Board.make(1, Known.NOTHING).figures)
+    made = Metrics(site.reader, site.host, most_files=1, store="memory")
+    names = {name for name, _ in samples(made.host(Parameters("", ()), {}).body)}
+    assert names == {
+        "tally_build_info",
+        "tally_counts_uncounted_total",
+        "tally_counts_pending",
+        "tally_counts_store_up",
+        "tally_count_lines_dropped_total",
+    }
 
 
 def test_a_store_that_is_away(site: Site) -> None:
@@ -154,7 +206,7 @@ def test_a_store_that_is_away(site: Site) -> None:
     site.reader = away
     found = samples(site.ask("metrics").body)
     assert of(found, "tally_counts_store_up") == 0
-    assert not [name for name, _ in found if name.startswith("tally_counts_pending")]
+    assert of(found, "tally_counts_pending") == 0  # this host knows what waits here
     assert site.ask("metrics/files").status == 503
 
 

@@ -173,7 +173,21 @@ class LmdbCounter:
                 self.uncounted(accesses, transfers, int(self._clock()))
             except CounterError as error:
                 self._outage.failed(error)
-                self._outage.uncounted(accesses, transfers)
+                self._outage.uncounted_still(accesses, transfers)
+
+    def pending(self) -> int:
+        return 0
+
+    def is_counting(self) -> bool:
+        if self._outage.retry_at and not self._outage.is_waiting():
+            # Who hears that it fails sends no requests any more, by which it would be tried.
+            try:
+                self.uncounted(0, 0, int(self._clock()))
+            except CounterError as error:
+                self._outage.failed(error)
+            else:
+                self._end_outage()
+        return not self._outage.retry_at
 
     def uncounted(self, accesses: int, transfers: int, at: int) -> None:
         self._environment.transact(self._counter.uncounted, accesses, transfers, at)

@@ -108,6 +108,12 @@ class JournaledCounter:
 
     # Reading
 
+    def pending(self) -> int:
+        return self._waiting.count()
+
+    def is_counting(self) -> bool:
+        return not self._sender.is_stuck
+
     def accesses(self, paths: Sequence[str]) -> dict[str, int]:
         if self._sender.is_away:
             return {}
@@ -164,7 +170,7 @@ class JournaledCounter:
         accesses, transfers = self._sender.missed
         return replace(
             answer,
-            pending=self._waiting.count(),
+            pending=self.pending(),
             uncounted=answer.uncounted + accesses,
             uncounted_sent=answer.uncounted_sent + transfers,
         )
