@@ -23,6 +23,8 @@ from time import sleep
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from .. import host_figures
+from ..host_figures import Known
 from . import systemd
 from .access_log import AccessLog
 from .listeners import Listener
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
     from _typeshed.wsgi import WSGIApplication
+
+#: What our server tells of itself in the host's figures.
+KNOWN = Known.REQUESTS | Known.CONNECTIONS | Known.RESTARTS
 
 #: Seconds between two questions whether the server should end.
 WATCH_INTERVAL = 0.25
@@ -157,6 +162,7 @@ class ServingProcess:
             sleep(WATCH_INTERVAL)
             status = end_status()
             if status is not None and self._server is not None:
+                host_figures.stop_is_told_by(_yes)
                 self._server.stop(status)
                 return
 
@@ -171,6 +177,7 @@ class ServingProcess:
                 self._service.reopen_logs()
                 continue
             if command != RETIRE:
+                host_figures.stop_is_told_by(_yes)
                 # Every worker accepts what waits, and the first that has done so ends the socket
                 # for all of them.
                 for listener in self._service.listeners:
@@ -196,6 +203,7 @@ class ServingProcess:
             ignore_signals()
             raise SystemExit(0)
         systemd.notify("STOPPING=1")
+        host_figures.stop_is_told_by(_yes)
         self._server.stop()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -211,6 +219,10 @@ class ServingProcess:
         systemd.notify_reloading()
         self._service.reload()
         systemd.notify("READY=1")
+
+
+def _yes() -> bool:
+    return True
 
 
 def ignore_signals() -> None:
@@ -261,6 +273,8 @@ def serve(service: Service, ready: Callable[[], object] = lambda: None) -> int:
     """Serve in this process alone, until stopped; return the exit status. For the main thread."""
     process = ServingProcess(service)
     process.handle_signals()
+    board = host_figures.Board.make(1, KNOWN, threads=service.options.threads)
+    host_figures.serve_on(board, board.take())
     for listener in service.listeners:
         listener.is_last = True
 

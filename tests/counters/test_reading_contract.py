@@ -16,6 +16,7 @@ import pytest
 from app.counters.contract import ACCESSES, CLASSES, KINDS, Class, Kind
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.memory import MemoryCounter
+from app.counters.missed import MOST_NAMES
 from app.counters.periods import Period, month_of
 from app.counters.reading import (
     MOST_CLIENTS,
@@ -801,6 +802,30 @@ def test_reset_of_everything(store: CountingStore, busy: list[Answered]) -> None
     assert (totals.tally, totals.files, totals.statuses, totals.first) == (Tally(), 0, {}, 0)
     assert (list(records_of(store).items()), store.contents()[0]) == ([], SiteRecord())
     assert store.count("/d0/f0.bin", "full") == 1
+
+
+def test_names_that_are_not_there(store: CountingStore) -> None:
+    assert store.missed().names == {}
+    store.add_missed({"/b": 2, "/a": 1})
+    store.add_missed({"/a": 1, "/c": 7})
+    found = store.missed()
+    assert list(found.names.items()) == [("/c", 7), ("/a", 2), ("/b", 2)]
+    assert found.as_of == store.totals().as_of
+    store.reset(["/c"])
+    assert store.missed().names == found.names  # they are no files
+    store.reset()
+    assert store.missed().names == {}
+
+
+def test_names_that_are_not_there_are_kept_within_bounds(store: CountingStore) -> None:
+    often = {f"/often/{number}": 1000 + number for number in range(MOST_NAMES // 2)}
+    store.add_missed(often)
+    for flood in range(4):
+        store.add_missed({f"/flood/{flood}/{number}": 1 for number in range(2 * MOST_NAMES)})
+        store.add_missed(dict.fromkeys(often, 1))
+    found = store.missed().names
+    assert len(found) == MOST_NAMES
+    assert {name: found[name] for name in often} == {name: often[name] + 4 for name in often}
 
 
 def test_close_twice(store: CountingStore) -> None:

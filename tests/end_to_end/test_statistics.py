@@ -95,6 +95,23 @@ def test_the_given_token_opens_both_servers(kind: str, root: Path) -> None:
         assert found["statuses"] == {"200": 7}
 
 
+def test_what_was_missed_is_the_same_from_every_worker(kind: str, root: Path) -> None:
+    def missed() -> set[str]:
+        answers = [ask(server, "api/v1/missed") for _ in range(10)]
+        return {json.dumps(json.loads(answer.body)["missed"]) for answer in answers}
+
+    with running(kind, "-w", "2", root=root, TALLY_STATS_TOKEN=TOKEN) as server:
+        for address in ("/none?x=1", "/none", "/none", "/a.txt/", "/%C3%B6%1B", "/a.txt"):
+            fetch(server.port, address)
+        assert ask(server, "no-such").status == 404  # below the prefix
+        expected = [
+            {"path": "/none", "times": 3},
+            {"path": "/%C3%B6%1B", "times": 1},
+            {"path": "/a.txt/", "times": 1},
+        ]
+        wait_until(lambda: missed() == {json.dumps(expected)}, message="the names")
+
+
 def test_gunicorn_without_a_token_has_none_of_it(root: Path) -> None:
     with running(GUNICORN, root=root) as server:
         for address in ("", "enter?token=x", "api/v1/totals"):
@@ -146,7 +163,8 @@ def test_nothing_of_it_is_loaded_before_it_is_asked_for(root: Path) -> None:
     code = (
         "import sys; from run_builtin import load; wsgi = load('wsgi');"
         " app = wsgi.make_app(wsgi.Settings.from_environment(), 'x' * 22); app.open();"
-        " print([name for name in sys.modules if '.stats.' in name or name == 'jinja2']); app.close()"
+        " print([name for name in sys.modules if '.stats' in name.removesuffix('.stats_tokens')"
+        " or name in ('jinja2', 'prometheus_client')]); app.close()"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, check=True)
     assert found.stdout == b"[]\n"

@@ -114,6 +114,11 @@ class Sender:
         return self._away
 
     @property
+    def is_stuck(self) -> bool:
+        """Whether the journal fails, while entries go there alone. The courier tries it again."""
+        return self._away and bool(self._outage.retry_at)
+
+    @property
     def missed(self) -> tuple[int, int]:
         """Accesses and ends of transfers that went uncounted, which the store does not know yet."""
         return self._held.missed
