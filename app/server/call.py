@@ -9,10 +9,11 @@ here sends, waits or knows of sockets. Only `write()` and `wsgi.input` have to: 
 import io
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from time import time
+from time import monotonic, time
 from typing import Protocol
 
 from ..clock import date_header
+from ..host_figures import Lane
 from ..http11 import Request
 from ..http11.response import (
     LAST_CHUNK,
@@ -21,8 +22,10 @@ from ..http11.response import (
     choose_framing,
     encode_chunk,
     encode_head,
+    usual_head,
 )
-from .access_log import Exchange
+from ..request_note import NO_NOTE, NOTE, REQUEST_ID, RequestNote, shown_target
+from .access_log import AccessLog, Exchange
 from .error_page import SERVER, error_answer
 from .gateway import Environ, ExcInfo, Gateway
 from .request_body import RequestBody
@@ -36,6 +39,9 @@ log = logging.getLogger("tally.server")
 # Looked up for every answer; a member of an enumeration is ten times as far away.
 _NO_BODY, _LENGTH = Framing.NO_BODY, Framing.LENGTH
 _CHUNKED, _UNTIL_CLOSE = Framing.CHUNKED, Framing.UNTIL_CLOSE
+
+
+_WITHOUT_CLOSE = (tuple, list, type(None))
 
 
 class ClientError(OSError):
@@ -82,6 +88,7 @@ class Call:
     __slots__ = (
         "_channel",
         "_cut_short",
+        "_date",
         "_gateway",
         "_iterable",
         "_output",
@@ -109,6 +116,7 @@ class Call:
         )
         # The answer, as it comes to be
         self.head: ResponseHead | None = None
+        self._date = ""  # when the head was given
         self.framing: Framing | None = None  # until the head has been encoded
         self.keep_alive = False
         self.complete = False  # nothing comes after what next_output returned last
@@ -160,7 +168,7 @@ class Call:
         self.complete = True
         if type(iterable) is FileWrapper:
             note_sent(iterable.filelike, self._body_sent)
-        close = None if type(iterable) is list else getattr(iterable, "close", None)
+        close = None if type(iterable) in _WITHOUT_CLOSE else getattr(iterable, "close", None)
         if close is not None:
             try:
                 close()
@@ -169,14 +177,26 @@ class Call:
                 return False
         return True
 
-    def exchange(self, duration: float, *, aborted: bool) -> Exchange:
-        """Return what the access log has to know. *duration* is in seconds, up to now."""
+    def record(
+        self, lane: Lane, access_log: AccessLog | None, began: float, *, aborted: bool
+    ) -> None:
+        """Note the end of the answer; *began* is in monotonic seconds."""
+        seconds = monotonic() - began
+        note: RequestNote | None = self.environ.get(NOTE)
+        if note is not None and not note.is_told:
+            lane.end_unmeasured()
+            return
+        lane.end(self.request.method, seconds, self._body_sent)
+        if access_log is not None:
+            access_log.write(self._exchange(seconds, note or NO_NOTE, aborted=aborted))
+
+    def _exchange(self, duration: float, note: RequestNote, *, aborted: bool) -> Exchange:
         environ, request = self.environ, self.request
         return Exchange(
             remote_addr=environ.get("REMOTE_ADDR", ""),
             remote_user=environ.get("REMOTE_USER", ""),
             received=time() - duration,
-            request_line=f"{request.method} {request.target} {request.version}",
+            request_line=f"{request.method} {note.target or request.target} {request.version}",
             status=self.head.code if self.head is not None else 0,
             sent=self._body_sent,
             duration=duration,
@@ -184,12 +204,18 @@ class Call:
             user_agent=environ.get("HTTP_USER_AGENT", ""),
             aborted=aborted,
             host=environ.get("HTTP_HOST", ""),
+            note=note,
+            request_id=environ.get(REQUEST_ID, ""),
         )
 
     def _log_failure(self, message: str, error: BaseException) -> None:
         """Log *error*, unless its attribute `is_logged` says that the application has done so."""
         if getattr(error, "is_logged", False) is not True:
-            log.error(message, self.request.method, self.request.target, exc_info=error)
+            log.error(message, self.request.method, self._shown_target, exc_info=error)
+
+    @property
+    def _shown_target(self) -> str:
+        return shown_target(self.environ, self.request.target)
 
     # What the application calls
 
@@ -204,7 +230,8 @@ class Call:
                 exc_info = None  # a traceback that holds its own frame would live on
         elif self.head is not None:
             raise AssertionError("start_response was called a second time without exc_info")
-        self.head = ResponseHead(status, headers)
+        self._date = date_header()
+        self.head = usual_head(status, headers, self._date)
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -229,7 +256,7 @@ class Call:
         if self._cut_short:
             raise CutShortError
         if self.framing is None:
-            if type(result) is list and len(result) <= 1:
+            if isinstance(result, (list, tuple)) and len(result) <= 1:
                 whole = self._whole(result[0] if result else b"")
                 if whole is not None:
                     return whole
@@ -296,7 +323,7 @@ class Call:
             log.error(
                 "the body was shorter than its Content-Length at %s %r",
                 self.request.method,
-                self.request.target,
+                self._shown_target,
             )
             raise CutShortError
         return b""
@@ -335,7 +362,7 @@ class Call:
             framing is not _UNTIL_CLOSE and not head.closes and self._channel.may_persist()
         )
         encoded = encode_head(
-            head, framing, length, date_header(), request.version, self.keep_alive, SERVER
+            head, framing, length, self._date, request.version, self.keep_alive, SERVER
         )
         self.overhead += len(encoded)
         self.framing = framing
@@ -344,8 +371,8 @@ class Call:
     def _error_page(self, status: int, reason: str) -> bytes:
         self.close()
         self.complete = True
-        self.head, page = error_answer(status, reason)
-        self.head.closes = True
+        self.head, page = error_answer(status, reason, [("Connection", "close")])
+        self._date = date_header()
         head = self._encode_head(len(page))
         return head if self.framing is _NO_BODY else head + page
 

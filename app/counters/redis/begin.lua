@@ -8,7 +8,7 @@
 -- in its journal.
 
 local records, site, marked_files, marked_days, old_files, old_days, format_key, marked_records =
-  KEYS[1], KEYS[4], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+  KEYS[1], KEYS[4], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[17]
 local MARK = 'moved: kept in a newer format'
 
 local kept = redis.call('GET', format_key)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..contract import STATUS_OF_KIND, CounterError
+from ..missed import most_missed
 from ..month_block import FILES, MonthBlock
 from ..periods import (
     LAST_SECOND,
@@ -33,6 +34,7 @@ from ..reading import (
     FileAnswer,
     FileNumbers,
     FileRecord,
+    Missed,
     RankedFile,
     Ranking,
     Series,
@@ -293,6 +295,11 @@ class RedisReader:
         last = min(period.last, self._now() // SECONDS_PER_DAY)
         clients = client_days({day: Tally(tally) for day, tally in days.items()}, last)
         return {**numbers, "tally": Tally(file.over(period)), "clients": clients}
+
+    def missed(self) -> Missed:
+        site, (kept,), _ = self.read(("HGETALL", scripts.MISSED))
+        names = {name.decode(): int(times) for name, times in _pairs(kept)}
+        return Missed(**_standing(site, self._now()), names=most_missed(names))
 
     # Moving
 

@@ -11,7 +11,8 @@ if #ARGV == 1 then
   for _, month in ipairs(kept_months) do
     redis.call('UNLINK', MONTH .. month, PACKED .. month)
   end
-  redis.call('UNLINK', records, top, months, site, hours, days, statuses, old_files, old_days)
+  redis.call('UNLINK', records, top, months, site, hours, days, statuses, old_files, old_days,
+    missed)
   redis.call('HSET', site, 'era', format('%d', next_era))
   for _, writer in ipairs(redis.call('HKEYS', writers)) do
     if string.sub(writer, 1, #import) == import then

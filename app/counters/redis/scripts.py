@@ -19,6 +19,7 @@ its end.
    next_id, packed_before (no later day is packed), packed_until (all days before it are), packs
    (how often)
  - hours, site-days: the site's tallies; statuses: answers by status
+ - missed: by name that is not there, how often it was asked for
  - clients:ERA:DAY:PATH: by client hash, "last access, hours seen, bytes"; salt:DAY. Both expire.
  - writers, seen, replies: what was applied; packing: expires when it is time to go on with it
 
@@ -39,7 +40,7 @@ from typing import NamedTuple
 PREFIX = "{tally}:"
 RECORDS, TOP, MONTHS = PREFIX + "file-records", PREFIX + "top", PREFIX + "months"
 SITE, HOURS, SITE_DAYS = PREFIX + "site", PREFIX + "hours", PREFIX + "site-days"
-STATUSES = PREFIX + "statuses"
+STATUSES, MISSED = PREFIX + "statuses", PREFIX + "missed"
 WRITERS, SEEN, REPLIES = PREFIX + "writers", PREFIX + "seen", PREFIX + "replies"
 #: Format 1 kept files and their days under these names; and where they wait to be converted.
 FILES, DAYS = PREFIX + "files", PREFIX + "days"
@@ -64,6 +65,7 @@ KEYS = (
     OLD_FILES,
     OLD_DAYS,
     FORMAT_KEY,
+    MISSED,
     FORMER_RECORDS,
 )
 #: Keys of these are followed by a month, and by a file's day.
@@ -99,8 +101,8 @@ APPLY, CONVERT, RESET, NUMBER = (
     _load("common", name) for name in ("apply", "convert", "reset", "number")
 )
 BEGIN = _load("begin")
-FINISH, FORGET, FORGET_DAYS, TOP_PAGE, ACCESSES, SALT_OF = map(
-    _load, ("finish", "forget", "forget_days", "top", "accesses", "salt")
+FINISH, FORGET, FORGET_DAYS, TOP_PAGE, ACCESSES, SALT_OF, ADD_MISSED = map(
+    _load, ("finish", "forget", "forget_days", "top", "accesses", "salt", "missed")
 )
 READ, READ_BLOCKS = (_load("blocks", name) for name in ("read", "read_blocks"))
 SCAN, PACKABLE, PACK = map(_load, ("scan", "packable", "pack"))

@@ -32,7 +32,7 @@ from .entries import Entry
 from .held import Held
 from .journal import Journal, Writer
 from .number_watch import NumberWatch
-from .server import RemoteRefusedError
+from .server import RemoteAwayError, RemoteRefusedError
 from .store import RedisStore
 from .waiting_entry import WaitingEntry, release
 
@@ -112,6 +112,11 @@ class Sender:
     def is_away(self) -> bool:
         """Whether entries go into the journal alone."""
         return self._away
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the journal fails, while entries go there alone. The courier tries it again."""
+        return self._away and bool(self._outage.retry_at)
 
     @property
     def missed(self) -> tuple[int, int]:
@@ -270,6 +275,8 @@ class Sender:
             if reached and monotonic() >= adopt_at:
                 self._tidy()
                 self._delivery.deliver_all(self._end)
+                with suppress(CounterError):
+                    self._remote.pack()
                 adopt_at = monotonic() + _ADOPT_SECONDS
             self.submit_held()
             if self._away:
@@ -283,7 +290,6 @@ class Sender:
         with suppress(CounterError):  # the next count finds out
             self._remote.convert()
             self._remote.forget_old_days()
-            self._remote.pack()
 
     def _return(self) -> bool:
         """See whether the remote store is back; if it is, what waits is up for delivery.
@@ -292,9 +298,7 @@ class Sender:
         wait.
         """
         try:
-            is_quick = self._remote.check() < self._remote.timeout * _QUICK
-            if is_quick:
-                self._remote.check(quick=True)  # and so the next request finds a connection
+            is_quick = self._remote.check() < self._remote.timeout * _QUICK and self._is_at_hand()
         except RemoteRefusedError as error:
             self._tell_anew(
                 f"{error}; accesses wait in {self._journal.directory} until it works again"
@@ -310,6 +314,16 @@ class Sender:
                             " wait; accesses go "
                             f"through {self._journal.directory}, and have no numbers")  # fmt: skip
         self._is_slow = not is_quick
+        return True
+
+    def _is_at_hand(self) -> bool:
+        """Make the connection that the next request finds; False when that takes too long, as with
+        sentinels that are farther away than the store.
+        """
+        try:
+            self._remote.check(quick=True)
+        except RemoteAwayError:
+            return False
         return True
 
     def _tell_anew(self, line: str) -> None:
