@@ -8,7 +8,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from time import time
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..contract import CounterError
 from ..outage import tell
@@ -16,6 +16,8 @@ from ..periods import month_of
 from . import row_moving
 from .adapters import TransactionBlocks, TransactionRows
 from .environment import DATA, Environment, Transaction
+from .month_block import MonthBlock
+from .month_sums import BLOCKS, packed_sums
 from .rows import (
     BATCH,
     BLOCK_KEY,
@@ -27,6 +29,8 @@ from .rows import (
     SPILLED,
     SPILLED_KEY,
     STORE_ID,
+    SUMMED,
+    SUMS,
     number_at,
 )
 
@@ -37,6 +41,13 @@ _DIRECTORY, _LOCK = "history", "fold.lock"
 _READ_AT_ONCE, _DELETED_AT_ONCE = 4096, 512
 
 T = TypeVar("T")
+
+
+class _Changes(NamedTuple):
+    """Packed rows of history: by month and number, and by month and group."""
+
+    blocks: dict[tuple[int, int], bytes]
+    sums: dict[tuple[int, int], bytes]
 
 
 class PastDays:
@@ -110,8 +121,9 @@ class PastDays:
             return False
         history = self._environment or self._created()
         blocks = self._blocks_with(history, store_id, batch)
+        sums = _sums_with(history, store_id, blocks)
         oldest = 0 if self._keep_days is None else month_of(max(0, today - self._keep_days + 1))
-        history.transact(_write, store_id, batch, oldest, blocks)
+        history.transact(_write, store_id, batch, oldest, _Changes(blocks, sums))
         while self._data.transact(_delete_folded, batch):
             pass
         return True
@@ -192,20 +204,48 @@ def _write(
     store_id: bytes,
     batch: int,
     oldest: int,
-    blocks: dict[tuple[int, int], bytes],
+    changes: _Changes,
 ) -> None:
-    """Write *blocks*, and drop those of another store and of months before *oldest*."""
+    """Write *changes*, and drop what is of another store and of months before *oldest*."""
     is_ours = transaction.get(STORE_ID) == store_id
-    end = BLOCK_KEY.pack(oldest if is_ours else LAST_MONTH, 0)
-    with transaction.cursor() as cursor:
-        found = cursor.set_range(BLOCK_KEY.pack(FIRST_MONTH, 0))
-        while found and b"" < cursor.key() < end:
-            found = cursor.delete()
-    for (month, number), packed in blocks.items():
-        if month >= oldest:
-            transaction.put(BLOCK_KEY.pack(month, number), packed)
+    for mark, rows in ((b"", changes.blocks), (SUMS, changes.sums)):
+        end = mark + BLOCK_KEY.pack(oldest if is_ours else LAST_MONTH, 0)
+        with transaction.cursor() as cursor:
+            found = cursor.set_range(mark + BLOCK_KEY.pack(FIRST_MONTH, 0))
+            while found and b"" < cursor.key() < end:
+                found = cursor.delete()
+        for (month, number), packed in rows.items():
+            if month >= oldest:
+                transaction.put(mark + BLOCK_KEY.pack(month, number), packed)
     transaction.put(STORE_ID, store_id)
     transaction.put(FOLDED, NUMBER.pack(batch))
+    transaction.put(SUMMED, NUMBER.pack(batch))
+
+
+def _sums_with(
+    history: Environment, store_id: bytes, changed: dict[tuple[int, int], bytes]
+) -> dict[tuple[int, int], bytes]:
+    """Return the rows of sums that follow from the *changed* blocks; all rows if those that are
+    there cannot be used.
+    """
+
+    def begin(transaction: Transaction) -> set[tuple[int, int]]:
+        blocks = TransactionBlocks(transaction, store_id)
+        if blocks.has_sums:
+            return set()
+        months = blocks.months()
+        return {(month, number) for month in months for number, _ in blocks.of_month(month)}
+
+    def row(transaction: Transaction, month: int, group: int) -> bytes:
+        blocks = TransactionBlocks(transaction, store_id)
+        numbers = range(group * BLOCKS, (group + 1) * BLOCKS)
+        packed = [changed.get((month, n)) or blocks.block(month, n) or b"" for n in numbers]
+        while packed and not packed[-1]:
+            packed.pop()
+        return packed_sums([MonthBlock(block) for block in packed])
+
+    keys = {(month, number // BLOCKS) for month, number in history.read(begin) | changed.keys()}
+    return {key: history.read(lambda rows, key=key: row(rows, *key)) for key in sorted(keys)}  # type: ignore[misc]
 
 
 def _delete_folded(transaction: Transaction, batch: int) -> bool:
