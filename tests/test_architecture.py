@@ -115,7 +115,11 @@ ARROWS: dict[str, set[str]] = {
 
 # Third-party packages, and the only modules that may import them.
 PACKAGES: dict[str, set[str]] = {
-    "lmdb": {"app.counters.lmdb.environment", "app.counters.lmdb.file_check"},
+    "lmdb": {
+        "app.counters.lmdb.environment",
+        "app.counters.lmdb.opening",
+        "app.counters.lmdb.file_check",
+    },
     "counter_robots": {"app.clients.agents"},
     "redis": {
         "app.counters.redis.address",

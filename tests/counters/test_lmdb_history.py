@@ -209,7 +209,7 @@ def test_after_a_power_failure_the_later_of_two_states_holds(
     run(counter, more, clock)
     counter.close()
     shutil.copy(tmp_path / "earlier", store / "data.mdb")
-    monkeypatch.setattr("app.counters.lmdb.environment._boot", lambda: b"another boot")
+    monkeypatch.setattr("app.counters.lmdb.opening.boot", lambda: b"another boot")
     counter = opened()
     given: list[Answered] = [*first, *more]
     assert counter.totals().tally == expected(given)

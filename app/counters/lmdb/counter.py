@@ -29,8 +29,9 @@ from ..reading import (
 from ..salts import FileSalts
 from . import format_1_rows, recovery, row_moving
 from .adapters import TransactionBlocks, TransactionRows
-from .environment import DATA, FIRST_SIZE, FORMAT_KEY, SNAPSHOT, Environment, Transaction
+from .environment import Environment, Transaction
 from .file_check import rows_of_file
+from .opening import FIRST_SIZE, FORMAT_KEY
 from .past_days import PastDays
 from .private_directory import is_private, remove_unused
 from .row_counter import RowCounter
@@ -47,6 +48,7 @@ from .rows import (
     number_at,
 )
 from .snapshots import INTERVAL_SECONDS, Snapshots
+from .store_files import DATA, SNAPSHOT
 
 #: Rows of clients of past days are deleted so many at a time.
 _DELETED_AT_ONCE = 512

@@ -15,7 +15,7 @@ from ..outage import tell
 from ..periods import month_of
 from . import row_moving
 from .adapters import TransactionBlocks, TransactionRows
-from .environment import DATA, Environment, Transaction
+from .environment import Environment, Transaction
 from .month_block import MonthBlock
 from .month_sums import BLOCKS, packed_sums
 from .rows import (
@@ -33,6 +33,7 @@ from .rows import (
     SUMS,
     number_at,
 )
+from .store_files import DATA
 
 #: Days are moved at most so often: a site's files are counted on a new day one after the other.
 INTERVAL_SECONDS = 600.0

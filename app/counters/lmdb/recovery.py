@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from ..tally import Tally
 from .adapters import TransactionRows
-from .environment import FORMAT_KEY, Transaction
+from .opening import FORMAT_KEY, Transaction
 from .row_counter import add_spilled
 from .rows import (
     ANSWERS,
