@@ -51,7 +51,7 @@ class TransactionBlocks:
         self.folded = self._number(FOLDED)
         #: Whether the sums are those of the blocks: a program that knew no sums may have written
         #: blocks since.
-        self.has_sums = self.folded > 0 and self._number(SUMMED) == self.folded
+        self.has_sums = self._number(SUMMED) == self.folded
 
     def _number(self, key: bytes) -> int:
         return 0 if self._transaction is None else number_at(self._transaction.get(key))

@@ -25,7 +25,7 @@ from itertools import chain, repeat
 from operator import add, mul, sub
 from typing import Final, Literal, TypeAlias
 
-from ..tally import MASK, NAMES, PLACE, WIDTH
+from ..tally import MASK, PLACE, WIDTH
 
 FILES: Final = 128
 DAYS: Final = 31
@@ -67,10 +67,12 @@ class MonthBlock:
 
     def add(self, day: int, file: int, lanes: int) -> None:
         """Add a tally's integer to day 0 to 30 of file 0 to 127. Only `pack` shows it."""
-        cell = day * FILES + file
-        for place in range(len(NAMES)):
-            if value := (lanes >> WIDTH * place) & MASK:
+        cell, place = day * FILES + file, 0
+        while lanes:
+            if value := lanes & MASK:
                 self._table(place)[cell] += value
+            lanes >>= WIDTH
+            place += 1
 
     def sums(self, place: int, first: int = 0, last: int = DAYS - 1) -> int:
         """Return the number at *place* of each file from day *first* to *last*, file *i* at bit

@@ -5,7 +5,7 @@ moment.
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from ..contract import STATUS_OF_KIND
@@ -54,11 +54,15 @@ from .rows import (
     STATUSES,
     FileRow,
     SiteRow,
+    id_of_row,
     key_of,
     number_at,
     total_of_rows,
     unpack_tally,
 )
+
+#: Of so many files the rows are in memory while all are read, in the order of their ids.
+_IDS_AT_ONCE = 1 << 14
 
 
 class RowReader:
@@ -351,25 +355,30 @@ class RowReader:
         return site, self._records(self._kept(everything))
 
     def _records(self, period: Period) -> Iterator[tuple[str, FileRecord]]:
-        files = columns(self._table, [])
-        by_id = dict(sorted(zip(files.ids, files.paths, strict=True)))
         months = self._blocks.months()
         first = max(period.first, first_day_of(min(months))) if months else period.last
-        ids = list(by_id)
-        for begin in range(0, len(ids), FILES):
-            part = ids[begin : begin + FILES]
-            rows = {
-                file_id: FileRow.unpack(self._table.get(key_of(by_id[file_id])) or b"")
-                for file_id in part
-            }
-            past = days_of(self._blocks, part, first, period.last)
-            for file_id, file in rows.items():
-                days = past[file_id]
-                for day, lanes in self._days_at_hand(file).items():
-                    if day >= period.first:
-                        days[day] = days.get(day, 0) + lanes
-                path = by_id[file_id].decode("utf-8", "surrogatepass")
-                yield path, FileRecord(Tally(file.total), file.first, file.last, _tallies(days))
+        ids, _ = ids_and_numbers(self._table, PLACE["accesses"])
+        for begin in range(0, max(ids, default=-1) + 1, _IDS_AT_ONCE):
+            files = self._files_of(range(begin, begin + _IDS_AT_ONCE))
+            for _, part in groupby(sorted(files), key=lambda file_id: file_id // FILES):
+                past = days_of(self._blocks, part, first, period.last)
+                for file_id, days in past.items():
+                    path, file = files[file_id]
+                    for day, lanes in self._days_at_hand(file).items():
+                        if day >= period.first:
+                            days[day] = days.get(day, 0) + lanes
+                    yield path, FileRecord(Tally(file.total), file.first, file.last, _tallies(days))
+
+    def _files_of(self, ids: range) -> dict[int, tuple[str, FileRow]]:
+        """Return the paths and rows of the files with *ids*."""
+        found = {}
+        for key, value in self._table.starting(DIGESTS):
+            file_id = id_of_row(value)
+            if file_id in ids:
+                path = self._table.get(LONG_PATHS + key[1:]) if key[:1] == DIGESTS else key
+                text = (path or b"").decode("utf-8", "surrogatepass")
+                found[file_id] = text, FileRow.unpack(value)
+        return found
 
 
 def _values(query: Query, files: Columns, numbers: Sequence[Sequence[int]]) -> list[int]:

@@ -175,6 +175,11 @@ def is_site_row(value: bytes) -> bool:
     return len(value) >= _SITE.size and len(value) % 16 == _SITE.size % 16
 
 
+def id_of_row(value: bytes) -> int:
+    """Return the id that a file's row holds."""
+    return int.from_bytes(value[8:12], "little")
+
+
 def accesses_of_row(value: bytes | None) -> int:
     """Return the accesses that a file's row holds, 0 for a row that is not there."""
     if value is None or not is_file_row(value):
