@@ -83,7 +83,7 @@ class LmdbCounter:
             directory, first_size=first_size, guest=guest, prepare=self._prepare
         )
         self._salts = FileSalts(self._environment.directory)
-        self._counter = RowCounter(self._salts)
+        self._counter = RowCounter(self._salts, self._environment.breaks)
         self._private = is_private(directory)
         self._counts_here = create  # who only reads what a killed server left must find it again
         self._snapshots = Snapshots(self._environment, interval=snapshot_interval, after=self._tidy)

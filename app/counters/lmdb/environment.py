@@ -32,6 +32,7 @@ import lmdb
 
 from ..contract import CounterError
 from ..outage import tell
+from .breaks import Breaks
 from .file_system import reserves_space
 from .opening import (
     FIRST_SIZE,
@@ -113,6 +114,8 @@ class Environment:
         #: failure may have left pages of different ages, so values are to be compared with the
         #: snapshot's.
         self.may_be_stale = False
+        #: For those that know what they wrote in the last transaction.
+        self.breaks = Breaks()
         self._begin()
 
     def _begin(self) -> None:
@@ -168,6 +171,7 @@ class Environment:
                         transaction.commit()
                     except BaseException:
                         transaction.abort()
+                        self.breaks.number += 1
                         raise
                     break
                 except _FAILURES as error:
@@ -322,6 +326,7 @@ class Environment:
                     self._close()
                     raise
                 self._users.share()
+                self.breaks.number += 1
                 return self._opened
         except _FAILURES as error:
             raise self._problem(error) from None

@@ -15,6 +15,7 @@ from ..outage import tell
 from ..periods import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from ..salts import Salts
 from ..tally import COMPLETED, MASK, PLACE, WIDTH, lanes_of
+from .breaks import Breaks
 from .rows import (
     ANSWERS,
     ASIDE,
@@ -63,7 +64,7 @@ from .rows import (
 
 _from_bytes = int.from_bytes
 _MASK32 = (1 << 32) - 1
-_MOST_HASHES = _MOST_GROWTHS = 4096
+_MOST_HASHES = _MOST_GROWTHS = _MOST_KEPT = 4096
 #: Kind, class, bytes, whether these complete the file, client, bytes of a download, and the time of
 #: an answer, which is not 0: see `contract.Counter.count`.
 AnswerToCount: TypeAlias = tuple[Kind, Class, int, bool, bytes | None, int, int]
@@ -80,20 +81,37 @@ class Rows(Protocol):
     def put(self, key: bytes, value: bytes) -> bool: ...
 
 
+class NumberedRows(Rows, Protocol):
+    """A write transaction that knows its number: one more than that of the last one, in whichever
+    process, that was not given up.
+    """
+
+    def id(self) -> int: ...
+
+
 class RowCounter:
     """Counts in a transaction that the caller begins and commits. For one thread at a time.
 
     Between calls it keeps only what can be found again (the second, the day's salt, caches), so a
-    transaction may be given up and its work repeated.
+    transaction may be given up and its work repeated; *breaks* tells of it.
+
+    The rows that it wrote are kept as integers. They are used by the next count if nobody wrote in
+    between: if its transaction has the next number, in the same second. So the process that counts
+    alone reads each row once a second.
     """
 
-    def __init__(self, salts: Salts | None = None) -> None:
+    def __init__(self, salts: Salts | None = None, breaks: Breaks | None = None) -> None:
         self._salts = salts
         self._salt: bytes | None = None
         self._salt_day = -1
         #: Of the day's clients, with its salt: most ask for several files.
         self._hashes: dict[bytes, bytes] = {}
         self._growths: dict[tuple[Kind, Class, bool, int], Growth] = {}
+        self._breaks = breaks or Breaks()
+        #: Of the last transaction: its number, and how many breaks there had been.
+        self._number, self._known_breaks = -1, 0
+        #: By key: a row of this second, and its size.
+        self._kept: dict[bytes, tuple[int, int]] = {}
         self._set_time(0)
 
     def _set_time(self, at: int) -> None:
@@ -103,52 +121,75 @@ class RowCounter:
         self._site_stamp = site_stamp(self._hour, at)
         self._site_hour = self._site_stamp[:8]
         self._client_mark = CLIENTS + NUMBER.pack(self._day)
+        self._kept.clear()
 
-    def count(self, rows: Rows, path: bytes, answer: AnswerToCount) -> int | None:
-        """Count one answer for the file at *path*, and return an access's number."""
-        kind, class_, sent, complete, client, enough, at = answer
+    def _begin(self, rows: NumberedRows, at: int) -> None:
+        """Begin a transaction of the second *at*."""
         if at != self._at:
             self._set_time(at)
-        in_file, in_site = self._growth_by(kind, class_, complete, sent)
+        number, breaks = rows.id(), self._breaks.number
+        if number != self._number + 1 or breaks != self._known_breaks:
+            self._kept.clear()
+        self._number, self._known_breaks = number, breaks
+
+    def count(self, rows: NumberedRows, path: bytes, answer: AnswerToCount) -> int | None:
+        """Count one answer for the file at *path*, and return an access's number."""
+        kind, class_, sent, complete, client, enough, at = answer
+        if (
+            at == self._at
+            and rows.id() == self._number + 1
+            and self._breaks.number == self._known_breaks
+        ):
+            self._number += 1
+        else:
+            self._begin(rows, at)
+        growth = self._growths.get((kind, class_, complete, sent))
+        in_file, in_site = growth or self._growth_by(kind, class_, complete, sent)
         is_access = kind in ACCESSES
         key = path if len(path) <= LONGEST_PATH and path[0] == SLASH else long_key(rows, path)
-        value = rows.get(key)
+        kept, value = self._kept.get(key), b""
+        if kept is not None:
+            row, size = kept
+        else:
+            value = rows.get(key) or b""
+            row, size = _from_bytes(value, "little"), len(value)
         if client is not None:
-            row = 0 if value is None else _from_bytes(value, "little")
-            if grown := self._count_client(rows, row, client, kind, sent, enough):
-                more_in_file, more_in_site = _growth(grown)
-                in_file += more_in_file
-                in_site += more_in_site
-        if value is None:
+            more = _growth(self._count_client(rows, row, client, kind, sent, enough))
+            in_file, in_site = in_file + more[0], in_site + more[1]
+        if not size:
             row = self._new_file(rows, is_access, in_site)
         else:
             self._add_to_site(rows, in_site, is_access)
-            if value[FILE_STAMP] == self._file_stamp:
-                row = _from_bytes(value, "little")
-            else:
+            if value and value[FILE_STAMP] != self._file_stamp:
                 row = self._brought_up(rows, key, value, is_access, in_file)
         row += in_file
-        try:
-            rows.put(key, row.to_bytes(len(value or b""), "little"))
-        except OverflowError:
-            rows.put(key, row.to_bytes(file_size(row), "little"))
+        if row >> 8 * size:
+            size = file_size(row)
+        packed = row.to_bytes(size, "little")
+        rows.put(key, packed)
+        if kept is not None:
+            self._kept[key] = row, size
+        elif packed[FILE_STAMP] == self._file_stamp:
+            self._keep(key, row, size)
         return (row >> FILE_PAIRS) & MASK if is_access else None
+
+    def _keep(self, key: bytes, row: int, size: int) -> None:
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        self._kept[key] = row, size
 
     def _growth_by(self, kind: Kind, class_: Class, complete: bool, sent: int) -> Growth:
         """Return what an answer adds to the two rows. Most files are sent whole again and again."""
-        answer = kind, class_, complete, sent
-        found = self._growths.get(answer)
-        if found is None:
-            if len(self._growths) >= _MOST_GROWTHS:
-                self._growths.clear()
-            in_file, in_site = DELTAS_OF_ROWS[kind][class_][complete]
-            found = in_file + sent * FILE_SENT, in_site + sent * SITE_SENT
-            self._growths[answer] = found
+        if len(self._growths) >= _MOST_GROWTHS:
+            self._growths.clear()
+        in_file, in_site = DELTAS_OF_ROWS[kind][class_][complete]
+        found = in_file + sent * FILE_SENT, in_site + sent * SITE_SENT
+        self._growths[kind, class_, complete, sent] = found
         return found
 
     def sent(
         self,
-        rows: Rows,
+        rows: NumberedRows,
         path: bytes,
         kind: Kind,
         sent: int,
@@ -158,9 +199,9 @@ class RowCounter:
         enough: int,
     ) -> None:
         """Add the end of a transfer; see `contract.Counter.sent`."""
-        if at != self._at:
-            self._set_time(at)
+        self._begin(rows, at)
         key = key_of(path)
+        self._kept.pop(key, None)
         value = rows.get(key)
         if value is None or not is_file_row(value):
             return  # nothing to add it to: the file was reset, or its row cannot be read
@@ -182,9 +223,9 @@ class RowCounter:
         row = self._brought_up(rows, key, value, False, in_file) + in_file
         rows.put(key, row.to_bytes(file_size(row), "little"))
 
-    def uncounted(self, rows: Rows, accesses: int, transfers: int, at: int) -> None:
+    def uncounted(self, rows: NumberedRows, accesses: int, transfers: int, at: int) -> None:
         """Note what a failing store did not count; see `reading.Store.uncounted`."""
-        self._set_time(at)
+        self._begin(rows, at)
         self._add_to_site(
             rows, growth(lanes_of(uncounted=accesses, uncounted_sent=transfers))[1], is_access=False
         )
@@ -274,16 +315,24 @@ class RowCounter:
     # The site
 
     def _add_to_site(self, rows: Rows, in_site: int, is_access: bool) -> None:
-        value = rows.get(SITE)
-        if value is not None and value[SITE_STAMP] == self._site_stamp:
-            row = _from_bytes(value, "little")
+        kept, value = self._kept.get(SITE), None
+        if kept is not None:
+            row, size = kept
         else:
-            row = self._site_brought_up(rows, value, is_access, in_site)
+            value = rows.get(SITE)
+            if value is not None and value[SITE_STAMP] == self._site_stamp:
+                row, size = _from_bytes(value, "little"), len(value)
+            else:
+                row, size = self._site_brought_up(rows, value, is_access, in_site), 0
         row += in_site
-        try:
-            rows.put(SITE, row.to_bytes(len(value or b""), "little"))
-        except OverflowError:
-            rows.put(SITE, row.to_bytes(site_size(row), "little"))
+        if row >> 8 * size:
+            size = site_size(row)
+        packed = row.to_bytes(size, "little")
+        rows.put(SITE, packed)
+        if kept is not None:
+            self._kept[SITE] = row, size
+        elif packed[SITE_STAMP] == self._site_stamp:
+            self._keep(SITE, row, size)
 
     def _site_brought_up(
         self, rows: Rows, value: bytes | None, is_access: bool, in_site: int
