@@ -60,7 +60,7 @@ class HeldBlocks:
 def contents(
     environment: Environment, past: PastDays, now: Callable[[], int], keep_days: int | None
 ) -> Contents:
-    """Return what the store holds; see `reading.Store.contents`. Raises CounterError and OSError."""
+    """Return what the store holds; see `Store.contents`. Raises CounterError and OSError."""
     environment.open()
     past.open()
     hold = past.hold()
