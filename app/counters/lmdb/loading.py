@@ -22,8 +22,8 @@ from ..reading import FileRecord
 from ..tally import Tally
 from .month_block import FILES, MonthBlock
 from .month_sums import BLOCKS
-from .row_counter import Rows
 from .row_moving import Placed
+from .row_writing import Rows
 from .rows import SITE, SiteRow
 
 #: Of files that share the rows of their sums.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from ..tally import Tally
 from .adapters import TransactionRows
 from .opening import FORMAT_KEY, Transaction
-from .row_counter import add_spilled
+from .row_writing import add_spilled
 from .rows import (
     ANSWERS,
     BATCH,

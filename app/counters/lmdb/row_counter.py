@@ -16,10 +16,16 @@ from ..periods import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from ..salts import Salts
 from ..tally import COMPLETED, MASK, PLACE, WIDTH, lanes_of
 from .breaks import Breaks
+from .row_writing import (
+    Rows,
+    add_answers,
+    add_spilled,
+    add_tally,
+    add_up_day,
+    long_key,
+    set_aside,
+)
 from .rows import (
-    ANSWERS,
-    ASIDE,
-    BATCH,
     CLIENTS,
     DAYS,
     DELTAS_OF_ROWS,
@@ -29,10 +35,8 @@ from .rows import (
     FILE_SENT,
     FILE_STAMP,
     FILE_TODAY,
-    FIRST_BATCH,
     HOURS,
     LAST,
-    LONG_PATHS,
     LONGEST_PATH,
     NUMBER,
     SITE,
@@ -43,9 +47,6 @@ from .rows import (
     SITE_STAMP,
     SITE_THIS_HOUR,
     SLASH,
-    SPILLED,
-    SPILLED_KEY,
-    STATUSES,
     FileRow,
     Growth,
     SiteRow,
@@ -55,11 +56,8 @@ from .rows import (
     is_file_row,
     is_site_row,
     key_of,
-    number_at,
-    pack_tally,
     site_size,
     site_stamp,
-    unpack_tally,
 )
 
 _from_bytes = int.from_bytes
@@ -72,13 +70,6 @@ AnswerToCount: TypeAlias = tuple[Kind, Class, int, bool, bytes | None, int, int]
 _FILE_CLIENTS = FILE_PAIRS + WIDTH * (2 * PLACE["clients"] + 1)
 _NEW_FILE = (1 << SITE_FILES) + (1 << SITE_NEXT_ID)
 _growth = cache(growth)  # of the few tallies that clients and ends of transfers add
-
-
-class Rows(Protocol):
-    """A write transaction, as LMDB's."""
-
-    def get(self, key: bytes) -> bytes | None: ...
-    def put(self, key: bytes, value: bytes) -> bool: ...
 
 
 class NumberedRows(Rows, Protocol):
@@ -369,16 +360,6 @@ class RowCounter:
         return _from_bytes(site.pack(), "little") - (in_site & SITE_THIS_HOUR)
 
 
-def add_up_day(rows: Rows, day: int) -> None:
-    """Add a day's hours to the day's row. To be called once, when the day is over."""
-    hours = range(day * 24, (day + 1) * 24)
-    add_tally(
-        rows,
-        DAYS + NUMBER.pack(day),
-        sum(unpack_tally(rows.get(HOURS + NUMBER.pack(hour))) for hour in hours),
-    )
-
-
 def _next_id(rows: Rows) -> int:
     value = rows.get(SITE)
     return 0 if value is None else SiteRow.unpack(value).next_id
@@ -398,45 +379,6 @@ def was_begun(tally: int, kind: Kind) -> bool:
 
 def _number(tally: int, name: str) -> int:
     return (tally >> WIDTH * PLACE[name]) & MASK
-
-
-def set_aside(rows: Rows, key: bytes, value: bytes) -> None:
-    """Keep a copy of an unreadable row under another key.
-
-    The caller then writes a new row, which begins at 0.
-    """
-    rows.put((ASIDE + key)[:LONGEST_PATH], value)
-    tell(
-        f"counts: the row {key[:80]!a} cannot be read ({len(value)} bytes), and was set aside; it"
-        " begins at 0"
-    )
-
-
-def long_key(rows: Rows, path: bytes) -> bytes:
-    """Return the key of a file's row, after keeping the path if the key does not tell it."""
-    key = key_of(path)
-    if key is not path and rows.get(key) is None:
-        rows.put(LONG_PATHS + key[1:], path)
-    return key
-
-
-def add_answers(rows: Rows, status: int, answers: int) -> None:
-    key = STATUSES + NUMBER.pack(status)
-    value = rows.get(key)
-    if value is not None and len(value) != ANSWERS.size:
-        set_aside(rows, key, value)
-        value = None
-    rows.put(key, ANSWERS.pack(answers + (0 if value is None else ANSWERS.unpack(value)[0])))
-
-
-def add_tally(rows: Rows, key: bytes, lanes: int) -> None:
-    if lanes:
-        rows.put(key, pack_tally(unpack_tally(rows.get(key)) + lanes))
-
-
-def add_spilled(rows: Rows, file_id: int, day: int, lanes: int) -> None:
-    batch = number_at(rows.get(BATCH), FIRST_BATCH)
-    add_tally(rows, SPILLED + SPILLED_KEY.pack(file_id, day, batch), lanes)
 
 
 def _plain(in_file: int) -> int:

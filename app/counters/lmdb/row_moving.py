@@ -8,7 +8,7 @@ from ..periods import first_day_of, month_of
 from ..reading import FileRecord, SiteRecord
 from ..tally import LIMIT, Tally, lanes_of
 from .month_block import FILES, MonthBlock
-from .row_counter import Rows, add_answers, add_spilled, add_tally, add_up_day, long_key
+from .row_writing import Rows, add_answers, add_spilled, add_tally, add_up_day, long_key
 from .rows import (
     DAYS,
     DETAILED_SINCE,
