@@ -7,15 +7,22 @@ Workers come and go (`--workers`, TTIN, HUP, max-requests, crashes), so where TA
 nothing they always count in a private directory of the master's, named to them by TALLY_COUNTS in
 its environment. At USR2 it passes to the new master, by TALLY_PRIVATE_COUNTS; with the last master
 it goes.
+
+The figures of this host (`tally_server.host_figures`) are in a map that workers share; it is the
+master's, and outlives a HUP. Its access log shows no token, and no health checks.
 """
 
 import atexit
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pwd import getpwuid
+from time import monotonic
 from typing import Any
+
+from gunicorn.glogging import Logger
 
 from run_builtin import load
 
@@ -39,17 +46,93 @@ def on_starting(server: Any) -> None:
         raise SystemExit(2)
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    board = _board(server)
+    worker.tally_board, worker.tally_slot = server.tally_figures, board.take()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    if worker.tally_board is server.tally_figures:
+        _board(server).release(worker.tally_slot)
+
+
 def post_worker_init(worker: Any) -> None:
-    # Not at the first request: what a killed server left in the journal is to be delivered now.
     wsgi = sys.modules.get("tally_server.wsgi")
-    if wsgi is not None and isinstance(worker.wsgi, wsgi.Application):
-        worker.wsgi.open()
+    if wsgi is None or not isinstance(worker.wsgi, wsgi.Application):
+        return
+    # Not the module that the master has: what is imported here may be newer.
+    figures = load("host_figures")
+    with suppress(ValueError):  # then it is newer indeed
+        figures.serve_on(figures.Board(worker.tally_board), worker.tally_slot)
+    worker.tally_place = figures.present()
+    _tell_of_the_end(worker, figures)
+    # Not at the first request: what a killed server left in the journal is to be delivered now.
+    worker.wsgi.open(notes=True)
+
+
+def pre_request(worker: Any, req: Any) -> None:
+    if place := getattr(worker, "tally_place", None):
+        req.tally_began = monotonic()
+        place.lane.begun += 1
+        place.lane.publish()
+
+
+def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:
+    place = getattr(worker, "tally_place", None)
+    if place is None:
+        return
+    note = environ.get(_NOTE)
+    if note is not None and not note.is_told:
+        place.lane.end_unmeasured()
+        return
+    # What the kernel sends of a file by itself is known to the file alone.
+    sent = getattr(resp, "sent", 0) or getattr(note, "sent", 0)
+    place.lane.end(req.method, monotonic() - req.tally_began, sent)
+    place.lane.publish()
 
 
 def pre_exec(server: Any) -> None:
     # The new master would get the environment as it was before gunicorn read this file.
     if private := os.environ.get("TALLY_PRIVATE_COUNTS"):
         server.cfg.env_orig["TALLY_PRIVATE_COUNTS"] = private
+
+
+class QuietLogger(Logger):  # type: ignore[misc]
+    """Gunicorn's own, whose access log has no health checks, and no token of the statistics."""
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        note = environ.get(_NOTE)
+        if note is not None and not note.is_told:
+            return
+        if note is not None and note.target:
+            environ = {**environ, "RAW_URI": note.target, "QUERY_STRING": "token=-"}
+        super().access(resp, req, environ, request_time)
+
+
+def _board(server: Any) -> Any:
+    """Return the map of the figures, which is the master's: another after a change of its form."""
+    global _figures
+    if _figures is None:
+        with _imported_for_now():
+            _figures = load("host_figures")
+    with suppress(AttributeError, ValueError):
+        return _figures.Board(server.tally_figures)
+    # As many as may come and go: TTIN adds workers.
+    board = _figures.Board.make(
+        4 * server.num_workers + 16, _figures.Known.REQUESTS, threads=server.cfg.threads
+    )
+    server.tally_figures = board.memory
+    return board
+
+
+def _tell_of_the_end(worker: Any, figures: Any) -> None:
+    """Have the health check hear of SIGTERM, which gunicorn sends to a worker that is to stop."""
+
+    def stop(number: int, frame: Any) -> None:
+        figures.stop_is_told_by(lambda: True)
+        worker.handle_exit(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def _share_counts(directories: Any, config: Any) -> None:
@@ -125,6 +208,11 @@ def _threads() -> int:
     return number
 
 
+#: Where the application's note on a request is in the environ (`tally_server.request_note`).
+_NOTE = "tally.note"
+_figures: Any = None
+
 worker_class = "gthread"
+logger_class = QuietLogger
 with _imported_for_now():
     threads = _threads()

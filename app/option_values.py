@@ -163,8 +163,8 @@ def stats_prefix(text: str) -> str:
 
 
 def log_format(text: str) -> str:
-    if text not in ("combined", "json"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither combined nor json")
+    if text not in ("combined", "combined+", "json"):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of combined, combined+ and json")
     return text
 
 

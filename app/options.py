@@ -467,10 +467,10 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             ),
             _option(
                 "--access-logformat",
-                metavar="combined|json",
+                metavar="combined|combined+|json",
                 convert=values.log_format,
                 default="combined",
-                help="its format",
+                help="its format; combined+ ends with the number of the access",
             ),
         ),
     ),

@@ -12,11 +12,12 @@ from contextlib import closing
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from . import failure_log, files
+from . import failure_log, files, host_figures
 from .client_address import shown_address
 from .clients import Classifier, Networks
 from .counters import CounterError, CountLog, open_counter
 from .counters.lmdb.private_directory import PrivateDirectory, is_private
+from .counters.missed import MissedNames
 from .counters.open_counter import open_store
 from .counters.retrying import DeferredCounter
 from .files import FileApplication
@@ -66,6 +67,7 @@ class Application:
         self._files: FileApplication | None = None
         self._statistics: StatsApplication | None = None
         self._counter: CountingStore | DeferredCounter | None = None
+        self._missed: MissedNames | None = None
         self._log = _count_log(settings)
         #: Of the statistics; "" when they are off.
         self._prefix = settings.stats.removesuffix("/")
@@ -81,11 +83,12 @@ class Application:
             environ, start_response
         )
 
-    def open(self, *, is_one_of_several: bool = False) -> FileApplication:
+    def open(self, *, is_one_of_several: bool = False, notes: bool = False) -> FileApplication:
         """Open the counter now rather than at the first request.
 
-        One that does not open is no reason not to serve: it is told, and counting begins when it
-        does open.
+        With *notes*, the server gets a `RequestNote` of each file; the built-in one's access log
+        always does. A counter that does not open is no reason not to serve: it is told, and
+        counting begins when it does open.
         """
         with self._lock:
             if self._files is None:
@@ -95,6 +98,9 @@ class Application:
                     tell(_EACH_FOR_ITSELF)
                 self._counter = _counter(counts, settings)
                 self._tokens = _tokens(settings, self._made_token)
+                # Only the owner sees what others asked for: it may be anything.
+                if self._prefix and self._tokens.read and not settings.stats_public:
+                    self._missed = MissedNames(self.counts)
                 atexit.register(self.close)
                 self._files = FileApplication(
                     settings.root,
@@ -109,6 +115,8 @@ class Application:
                     visible=Visibility(settings.dotfiles, settings.follow_symlinks),
                     coded=not settings.no_compression,
                     count_header=settings.count_header,
+                    missed=None if self._missed is None else self._missed.add,
+                    notes=notes or bool(settings.access_logfile),
                 )
             return self._files
 
@@ -116,7 +124,7 @@ class Application:
         if self._statistics is None:
             self.open(is_one_of_several=environ["wsgi.multiprocess"])
             # Few servers are asked for them, so they are loaded when the first is.
-            from .stats.application import StatsApplication, StatsOptions
+            from .stats.application import Host, StatsApplication, StatsOptions
 
             settings = self._settings
             options = StatsOptions(
@@ -129,10 +137,23 @@ class Application:
                 store=_counts(settings).partition(":")[0] or "memory",
             )
             # Two first requests at once make two; the one that stays does not matter.
-            self._statistics = StatsApplication(
-                options, self.counts, lambda: root_problem(settings)
-            )
+            host = Host(host_figures.figures, self._pending, self._problem)
+            self._statistics = StatsApplication(options, self.counts, host)
         return self._statistics
+
+    def _pending(self) -> int:
+        counter = self._counter
+        return 0 if counter is None else counter.pending()
+
+    def _problem(self) -> str | None:
+        """Return in a line why no more clients should come here, or None."""
+        if host_figures.is_stopping():
+            return "the server stops"
+        if problem := root_problem(self._settings):
+            return problem
+        if self._counter is not None and not self._counter.is_counting():
+            return "accesses are not counted"
+        return None
 
     def counts(self) -> "CountingStore":
         """Return what the counts can be read with. Raises CounterError while they cannot."""
@@ -180,6 +201,8 @@ class Application:
         To be called when no request runs any more; again does nothing.
         """
         atexit.unregister(self.close)
+        if self._missed is not None:
+            self._missed.close()
         if self._counter is not None:
             self._counter.close()
         self._log.close()

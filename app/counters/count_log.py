@@ -16,7 +16,7 @@ from collections import deque
 from threading import Event, Lock, Thread
 from time import monotonic
 
-from .. import after_fork
+from .. import after_fork, host_figures
 from ..line_log import RenameWatch, append_whole_lines
 from .outage import tell
 
@@ -84,7 +84,7 @@ class CountLog:
         if not self.enabled:
             return
         if len(self._waiting) >= MOST_WAITING_LINES:
-            self._dropped += 1
+            self._drop(1)
             return
         self._waiting.append(f"{path}|{addr}|{port}|{'?' if number is None else number}\n")
         if self._asleep:
@@ -106,7 +106,7 @@ class CountLog:
         try:
             while (self._waiting or self._unwritten) and self._write_batch(deadline):
                 pass
-            self._dropped += len(self._waiting) + self._unwritten.count(b"\n")
+            self._drop(len(self._waiting) + self._unwritten.count(b"\n"))
             self._waiting.clear()
             self._unwritten = b""
             self._tell_dropped()
@@ -228,7 +228,7 @@ class CountLog:
 
     def _complain(self, error: OSError) -> None:
         if error.errno == errno.EPIPE:  # nobody will read these
-            self._dropped += self._unwritten.count(b"\n") + len(self._waiting)
+            self._drop(self._unwritten.count(b"\n") + len(self._waiting))
             self._unwritten = b""
             self._waiting.clear()
         if not self._complained:
@@ -237,6 +237,11 @@ class CountLog:
                 f"count log {self._name}: {error.strerror}; count lines wait or are dropped until"
                 " it works again"
             )
+
+    def _drop(self, lines: int) -> None:
+        self._dropped += lines
+        if lines:
+            host_figures.present().lane.dropped(lines)
 
     def _tell_dropped(self) -> None:
         if self._dropped:

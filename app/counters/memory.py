@@ -11,6 +11,7 @@ from .. import after_fork
 from .client_rows import client_hash, counted, sent_more
 from .contract import ACCESSES, Announce, Class, CounterError, Kind
 from .memory_reader import File, MemoryReader, Site
+from .missed import add_names
 from .periods import SECONDS_PER_DAY, SECONDS_PER_HOUR, Period, Unit
 from .ranking import Query
 from .reading import (
@@ -18,6 +19,7 @@ from .reading import (
     DirectoryAnswer,
     FileAnswer,
     FileRecord,
+    Missed,
     Order,
     Ranking,
     Series,
@@ -123,6 +125,10 @@ class MemoryCounter:
         with self._lock:
             self._book(File(), lanes_of(uncounted=accesses, uncounted_sent=transfers), at)
 
+    def add_missed(self, names: Mapping[str, int]) -> None:
+        with self._lock:
+            self._site.missed = add_names(self._site.missed, names)
+
     def _count_client(
         self, file: File, client: bytes, kind: Kind, at: int, sent: int, enough: int
     ) -> int:
@@ -201,6 +207,12 @@ class MemoryCounter:
                 for path in paths
             }
 
+    def pending(self) -> int:
+        return 0
+
+    def is_counting(self) -> bool:
+        return True
+
     def totals(self) -> Totals:
         with self._reading() as reader:
             return reader.totals()
@@ -229,6 +241,10 @@ class MemoryCounter:
     def directory(self, path: str) -> DirectoryAnswer:
         with self._reading() as reader:
             return reader.directory(path)
+
+    def missed(self) -> Missed:
+        with self._reading() as reader:
+            return reader.missed()
 
     @contextmanager
     def _reading(self) -> Iterator[MemoryReader]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .contract import STATUS_OF_KIND
+from .missed import most_missed
 from .periods import (
     LAST_SECOND,
     SECONDS_PER_DAY,
@@ -23,6 +24,7 @@ from .reading import (
     DirectoryAnswer,
     FileAnswer,
     FileNumbers,
+    Missed,
     RankedFile,
     Ranking,
     Series,
@@ -52,6 +54,7 @@ class Site:
     days: dict[int, int] = field(default_factory=dict)
     hours: dict[int, int] = field(default_factory=dict)
     statuses: dict[int, int] = field(default_factory=dict)
+    missed: dict[str, int] = field(default_factory=dict)
     detailed_since: int = 0
 
 
@@ -160,6 +163,9 @@ class MemoryReader:
             first=min((file.first for file in files if file.first), default=0),
             last=max((file.last for file in files), default=0),
         )
+
+    def missed(self) -> Missed:
+        return Missed(**self._standing(None), names=most_missed(self._site.missed))
 
     def _standing(self, period: Period | None) -> dict[str, Any]:
         """Return what every answer says of itself."""

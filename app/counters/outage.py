@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 
-from .. import after_fork, line_log
+from .. import after_fork, host_figures, line_log
 from .contract import CounterError
 
 RETRY_SECONDS = 1.0
@@ -46,6 +46,12 @@ class Outage:
 
     def uncounted(self, accesses: int = 1, transfers: int = 0) -> None:
         """Note accesses, or ends of transfers, that could not be counted."""
+        if accesses:
+            host_figures.present().lane.uncounted(accesses)
+        self.uncounted_still(accesses, transfers)
+
+    def uncounted_still(self, accesses: int, transfers: int) -> None:
+        """Note again what `ended` returned: the store has not taken it."""
         with self._lock:
             self._uncounted += accesses
             self._uncounted_transfers += transfers

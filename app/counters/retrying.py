@@ -72,6 +72,14 @@ class DeferredCounter:
         store = self._store or self._opened()
         return {} if store is None else store.accesses(paths)
 
+    def pending(self) -> int:
+        store = self._store or self._opened()
+        return 0 if store is None else store.pending()
+
+    def is_counting(self) -> bool:
+        store = self._store or self._opened()
+        return store is not None and store.is_counting()
+
     def opened(self) -> CountingStore:
         """Return the store. Raises CounterError as long as it does not open."""
         store = self._store or self._opened()
@@ -107,4 +115,4 @@ class DeferredCounter:
                 store.uncounted(accesses, transfers, int(time()))
         except CounterError as error:
             self._outage.failed(error)
-            self._outage.uncounted(accesses, transfers)
+            self._outage.uncounted_still(accesses, transfers)

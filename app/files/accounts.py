@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..clients import Classifier
 from ..counters.contract import ACCESSES, Announce, Class, Counter, Kind
+from ..request_note import NOTE, RequestNote
 from .answer import Answer
 from .policy import Fields
 from .ranges import ByteRange
@@ -42,7 +43,8 @@ class Accounts:
 
     *classifier* says what class of client asked; without it all are `unknown`. With it and
     *download_bytes*, clients are told apart; that many bytes of a file, or all of a smaller one,
-    make a download. With *count_header*, answers carry Tally-Count.
+    make a download. With *count_header*, answers carry Tally-Count. With *notes*, the environ gets
+    a `RequestNote` about each file that was asked for.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Accounts:
         count_line: CountLine | None,
         download_bytes: int | None,
         count_header: bool,
+        notes: bool,
     ) -> None:
         self.counter = counter
         self._classifier = classifier
@@ -61,6 +64,7 @@ class Accounts:
         self._count_line = count_line
         self._download_bytes = download_bytes
         self._count_header = count_header
+        self._notes = notes
 
     def count(self, environ: "WSGIEnvironment", answer: Answer, fields: Fields) -> None:
         """Count an answer about a file, and see that the end of a body that is sent later is
@@ -71,14 +75,17 @@ class Accounts:
         class_: Class = self._classify(environ) if kind in ACCESSES else "unknown"
         client, enough = self._client(environ, size, class_) if self._tells_clients else _NOBODY
         announce = self._announce(environ, key)
-        if source is None:
-            number = self.counter.count(
-                key, kind, announce, class_, held, completes, client, enough
-            )
-        else:
-            at = int(time())
-            number = self.counter.count(key, kind, announce, class_, 0, False, client, enough, at)
-            source.ended = partial(self._ended, key, kind, completes, at, client, enough)
+        at = 0 if source is None else int(time())
+        completed = source is None and completes
+        number = self.counter.count(
+            key, kind, announce, class_, held, completed, client, enough, at
+        )
+        note = None
+        if self._notes:
+            class_noted = class_ if kind in ACCESSES else ""
+            environ[NOTE] = note = RequestNote(key, kind, class_noted, number, completed)
+        if source is not None:
+            source.ended = partial(self._ended, key, kind, completes, at, client, enough, note)
         if self._count_header and number is not None:
             fields.append(("Tally-Count", str(number)))
 
@@ -90,9 +97,12 @@ class Accounts:
         at: int,
         client: bytes | None,
         enough: int,
+        note: RequestNote | None,
         sent: int,
         is_whole: bool,
     ) -> None:
+        if note is not None:
+            note.completed, note.sent = completes and is_whole, sent
         if sent:
             self.counter.sent(key, kind, sent, completes and is_whole, at, client, enough)
 

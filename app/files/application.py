@@ -1,9 +1,9 @@
 """The WSGI application: find the file, decide what to answer, count, answer.
 
-It is decided step by step: method, file, content coding, preconditions, range. Most requests are for
-a file that is at hand (`_held_answer`), and most of the answers are ready: a held file has its own
-(`StaticFile`). An access is counted before its answer leaves, so a client that has its answer has
-been counted.
+It is decided step by step: method, file, content coding, preconditions, range. Most requests are
+for a file that is at hand (`_held_answer`), and most of the answers are ready: a held file has its
+own (`StaticFile`). An access is counted before its answer leaves, so a client that has its answer
+has been counted.
 
 Nothing is known here of sockets, parsing or framing; OS errors become HTTP statuses in `_status_of`
 alone.
@@ -11,7 +11,7 @@ alone.
 
 import errno
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from secrets import token_hex
 from time import time
 from typing import TYPE_CHECKING
@@ -76,7 +76,7 @@ class FileApplication:
     are the names of files that stand for their directory, the first that exists; *spa* is the name
     of the file that browsers get where there is none. With *lists*, directories without an index
     are listed. With *coded*, text goes out compressed to clients that accept it: from siblings such
-    as `style.css.gz`, or compressed here.
+    as `style.css.gz`, or compressed here. *missed* is called with the path of each 404.
     """
 
     def __init__(
@@ -93,8 +93,10 @@ class FileApplication:
         lists: bool = False,
         coded: bool = True,
         count_header: bool = False,
+        notes: bool = False,
         held_total: int = HELD_TOTAL,
         visible: Visibility = DEFAULT_VISIBILITY,
+        missed: Callable[[str], None] | None = None,
     ) -> None:
         self._policy = policy or Policy()
         self._spa = spa
@@ -109,12 +111,14 @@ class FileApplication:
         )
         self._forms = Forms(self._catalog)
         self._counter = counter
+        self._missed = missed
         self._accounts = Accounts(
             counter,
             classifier=classifier,
             count_line=count_line,
             download_bytes=download_bytes,
             count_header=count_header,
+            notes=notes,
         )
         self._warned = ""  # the Date of the last warning
 
@@ -137,6 +141,8 @@ class FileApplication:
             )
         if kind is None or kind == "head":  # the other kinds tell their status
             self._counter.answered(status)
+            if status == 404 and self._missed is not None:
+                self._missed(environ.get("PATH_INFO", ""))
         start_response(STATUS_LINES[status], fields)
         return () if method == "HEAD" else body
 
@@ -304,7 +310,7 @@ class FileApplication:
             return error(416, unsatisfied, ("Accept-Ranges", "bytes"), *file.vary)
         if ranges is not None and len(ranges) == 1:
             return self._one_range(file, environ, ranges[0])
-        # Of a coded form Content-Encoding would seem to be about the multipart body, which has none.
+        # Of a coded form, Content-Encoding would seem to be the multipart body's: it has none.
         layout = None
         if ranges is not None and file.coding == IDENTITY:
             # The boundary cannot be foreseen, so that no file can contain it on purpose.

@@ -1,10 +1,10 @@
 """A bounded part of an open file, as a body for any WSGI server: read in blocks, or sent by the
 kernel.
 
-A `FileSlice` has a descriptor of its own. Positions are the file's own, as `sendfile` needs them, and
-the descriptor's offset is the only record of them: servers that send by the kernel ask for
-`fileno()` and begin at that offset. `read` ends where the slice ends. A `SharedSlice` is for servers
-that send from where `file_span` says, and has a descriptor that others have, too.
+A `FileSlice` has a descriptor of its own. Positions are the file's own, as `sendfile` needs them,
+and the descriptor's offset is the only record of them: servers that send by the kernel ask for
+`fileno()` and begin at that offset. `read` ends where the slice ends. A `SharedSlice` is for
+servers that send from where `file_span` says, and has a descriptor that others have, too.
 
 A file that is rewritten while it is being sent ends the answer early: `read` raises
 FileChangedError instead of giving out new bytes, and a server that sends by the kernel asks

@@ -132,7 +132,7 @@ class StaticFile:
         self.part_fields: Fields = [content_type, *others]
         self.fields: Fields = [content_type, ("Content-Length", str(self.size)), *others]
         key, size, content = self.key, self.size, self.content
-        # What is answered when nothing but the file decides. A body that is not held is opened anew.
+        # What is answered when nothing but the file decides. A body that is not held is opened.
         self.not_modified = Answer(304, not_modified_fields, (), key, size, "not_modified")
         self.not_modified_head = Answer(304, not_modified_fields, (), key, size, "head")
         self.head = Answer(200, self.fields, (), key, size, "head")

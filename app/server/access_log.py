@@ -1,5 +1,7 @@
 """The server's access log: one line for each exchange, in Apache's combined format or as JSON.
 
+What only the application knows, such as the number of an access, comes with its `RequestNote`.
+
 The thread that serves only makes the line. A thread of the log's own, started with the first line
 in each process, writes lines out in batches. So a disk or a reader that is slow or broken costs
 lines, never service: what waits is bounded, and lost lines are counted and reported. Several
@@ -12,6 +14,7 @@ import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from select import POLLOUT, poll
 from threading import Condition, Thread
@@ -20,6 +23,7 @@ from typing import NamedTuple
 
 from ..client_address import Shown, shown_address
 from ..line_log import RenameWatch, append_whole_lines, tell
+from ..request_note import NO_NOTE, RequestNote
 
 #: Seconds that a line may wait to be written where nobody watches.
 _BATCH_TIME = 0.2
@@ -50,6 +54,8 @@ class Exchange(NamedTuple):
     user_agent: str
     aborted: bool
     host: str
+    note: RequestNote = NO_NOTE
+    request_id: str = ""
 
 
 def refused(remote_addr: str, status: int, sent: int) -> Exchange:
@@ -267,6 +273,8 @@ def formatter(log_format: str) -> Formatter:
     """Return the function that makes a line, with its newline. Raises ValueError."""
     if log_format == "combined":
         return combined
+    if log_format == "combined+":
+        return combined_with_count
     if log_format == "json":
         return _json_formatter()
     raise ValueError(f"{log_format!r} is not an access log format")
@@ -282,6 +290,12 @@ def combined(exchange: Exchange) -> str:
         f' "{_quoted(exchange.user_agent or "-")}" '
         f"{exchange.duration:.6f} {'aborted' if exchange.aborted else '-'}\n"
     )
+
+
+def combined_with_count(exchange: Exchange) -> str:
+    """Return the combined line, then `count=` and the number of the access, or `-`."""
+    number = exchange.note.number
+    return f"{combined(exchange)[:-1]} count={'-' if number is None else number}\n"
 
 
 @lru_cache(maxsize=2)
@@ -327,6 +341,17 @@ def _json_formatter() -> Formatter:
             value = value if value.isascii() else value.encode("latin-1").decode()
         return quote(value).replace("\x7f", "\\u007f")
 
+    def text_or_null(value: str) -> str:
+        return text(value) if value else "null"
+
+    def noted(note: RequestNote) -> str:
+        return (
+            f'"path":{text_or_null(note.path)},"kind":{text_or_null(note.kind)},'
+            f'"class":{text_or_null(note.class_)},'
+            f'"number":{"null" if note.number is None else note.number},'
+            f'"completed":{"true" if note.completed else "false"}'
+        )
+
     def as_json(exchange: Exchange) -> str:
         method, _, rest = exchange.request_line.partition(" ")
         target, _, version = rest.rpartition(" ")
@@ -340,7 +365,8 @@ def _json_formatter() -> Formatter:
             f'"status":{exchange.status},"bytes":{exchange.sent},'
             f'"duration":{exchange.duration:.6f},'
             f'"referer":{text(exchange.referer)},"user_agent":{text(exchange.user_agent)},'
-            f'"aborted":{"true" if exchange.aborted else "false"}}}\n'
+            f'"aborted":{"true" if exchange.aborted else "false"},'
+            f'{noted(exchange.note)},"request_id":{text_or_null(exchange.request_id)}}}\n'
         )
 
     return as_json
@@ -362,6 +388,7 @@ def _cut(exchange: Exchange, room: int) -> Exchange:
         referer=cut(exchange.referer),
         user_agent=cut(exchange.user_agent),
         host=cut(exchange.host),
+        note=replace(exchange.note, path=cut(exchange.note.path)),
     )
 
 

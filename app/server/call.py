@@ -9,10 +9,11 @@ here sends, waits or knows of sockets. Only `write()` and `wsgi.input` have to: 
 import io
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from time import time
+from time import monotonic, time
 from typing import Protocol
 
 from ..clock import date_header
+from ..host_figures import Lane
 from ..http11 import Request
 from ..http11.response import (
     LAST_CHUNK,
@@ -23,7 +24,8 @@ from ..http11.response import (
     encode_head,
     usual_head,
 )
-from .access_log import Exchange
+from ..request_note import NO_NOTE, NOTE, REQUEST_ID, RequestNote, shown_target
+from .access_log import AccessLog, Exchange
 from .error_page import SERVER, error_answer
 from .gateway import Environ, ExcInfo, Gateway
 from .request_body import RequestBody
@@ -175,14 +177,26 @@ class Call:
                 return False
         return True
 
-    def exchange(self, duration: float, *, aborted: bool) -> Exchange:
-        """Return what the access log has to know. *duration* is in seconds, up to now."""
+    def record(
+        self, lane: Lane, access_log: AccessLog | None, began: float, *, aborted: bool
+    ) -> None:
+        """Note the end of the answer; *began* is in monotonic seconds."""
+        seconds = monotonic() - began
+        note: RequestNote | None = self.environ.get(NOTE)
+        if note is not None and not note.is_told:
+            lane.end_unmeasured()
+            return
+        lane.end(self.request.method, seconds, self._body_sent)
+        if access_log is not None:
+            access_log.write(self._exchange(seconds, note or NO_NOTE, aborted=aborted))
+
+    def _exchange(self, duration: float, note: RequestNote, *, aborted: bool) -> Exchange:
         environ, request = self.environ, self.request
         return Exchange(
             remote_addr=environ.get("REMOTE_ADDR", ""),
             remote_user=environ.get("REMOTE_USER", ""),
             received=time() - duration,
-            request_line=f"{request.method} {request.target} {request.version}",
+            request_line=f"{request.method} {note.target or request.target} {request.version}",
             status=self.head.code if self.head is not None else 0,
             sent=self._body_sent,
             duration=duration,
@@ -190,12 +204,18 @@ class Call:
             user_agent=environ.get("HTTP_USER_AGENT", ""),
             aborted=aborted,
             host=environ.get("HTTP_HOST", ""),
+            note=note,
+            request_id=environ.get(REQUEST_ID, ""),
         )
 
     def _log_failure(self, message: str, error: BaseException) -> None:
         """Log *error*, unless its attribute `is_logged` says that the application has done so."""
         if getattr(error, "is_logged", False) is not True:
-            log.error(message, self.request.method, self.request.target, exc_info=error)
+            log.error(message, self.request.method, self._shown_target, exc_info=error)
+
+    @property
+    def _shown_target(self) -> str:
+        return shown_target(self.environ, self.request.target)
 
     # What the application calls
 
@@ -303,7 +323,7 @@ class Call:
             log.error(
                 "the body was shorter than its Content-Length at %s %r",
                 self.request.method,
-                self.request.target,
+                self._shown_target,
             )
             raise CutShortError
         return b""

@@ -12,7 +12,6 @@ the runner's, in monotonic seconds.
 import logging
 from contextlib import suppress
 from socket import MSG_MORE
-from time import monotonic
 
 from ..http11 import EndOfMessage, ProtocolError, Request
 from ..http11.response import Framing
@@ -167,6 +166,7 @@ class Connection:
 
         Returns False when it needs the runner now.
         """
+        self.runner.place.lane.publish()
         if self.phase is not _IDLE or self.receiver.buffered or self.runner.stopping:
             return False
         self.busy = False
@@ -300,8 +300,8 @@ class Connection:
         if request.chunked and upload is not None and upload.ended:
             environ["CONTENT_LENGTH"] = str(upload.size)
         self.channel.call = Call(runner.gateway, request, environ, self.channel)
-        if runner.access_log is not None:
-            self._started = monotonic()
+        self._started = runner.now
+        runner.lane.begun += 1
         return runner.run_call(self) and self.phase is not _ANSWER
 
     def _resume_answer(self) -> bool:
@@ -357,7 +357,8 @@ class Connection:
         ended = upload is None or upload.ended
         if upload is not None:
             self._count_out(upload)
-        self._record(call, aborted=False)
+        runner = self.runner
+        call.record(runner.place.lane, runner.access_log, self._started, aborted=False)
         self.channel.call = None
         # Also while the server stops: a client that was promised another answer may be asking for
         # it already.
@@ -382,11 +383,6 @@ class Connection:
         if upload.counted:
             upload.counted = False
             self.runner.uploading(-1)
-
-    def _record(self, call: Call, *, aborted: bool) -> None:
-        if self.runner.access_log is not None:
-            exchange = call.exchange(monotonic() - self._started, aborted=aborted)
-            self.runner.access_log.write(exchange)
 
     # Ending
 
@@ -466,7 +462,8 @@ class Connection:
             self._count_out(self.channel.upload)
         if call is not None:
             call.close()
-            self._record(call, aborted=True)
+            runner = self.runner
+            call.record(runner.place.lane, runner.access_log, self._started, aborted=True)
         # A clean close would be read as the end of a body that has no other.
         self._close(reset=call is not None and call.framing is Framing.UNTIL_CLOSE)
 
@@ -474,4 +471,5 @@ class Connection:
         if self.phase is not _CLOSED:
             self.phase = _CLOSED
             self.runner.forget(self)
+            self.runner.place.lane.closed += 1
             self.stream.shut(reset=reset)

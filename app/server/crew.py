@@ -168,6 +168,8 @@ class Crew:
         if self._running >= self._most_running or (
             self._slow_until and monotonic() < self._slow_until
         ):
+            # Another thread must not end it before its beginning is seen.
+            connection.runner.place.lane.publish()
             with self._lock:
                 self._queue.append(connection)
                 if self._may_run():  # else the thread that ends a call looks at the queue

@@ -22,7 +22,7 @@ from contextlib import suppress
 from itertools import islice
 from time import monotonic
 
-from .. import after_fork
+from .. import after_fork, host_figures
 from .accept import EXHAUSTED, Doors, idle_first
 from .access_log import AccessLog
 from .channel import LOOKS
@@ -74,6 +74,8 @@ class Loop:
         self.gateway = gateway
         self.options = options
         self.access_log = access_log
+        self.place = host_figures.present()
+        self.lane = self.place.lane  # the leader's
         self.now = monotonic()  # as of the last readiness
         self.stopping = False
         self.crowded = False
@@ -152,6 +154,7 @@ class Loop:
     def _lead(self, term: Term) -> None:
         crew, events, connections = self._crew, self._events, self._connections
         knocking: list[int] = []  # listeners at which clients wait
+        self.lane = self.place.lane
         while True:
             while events:
                 descriptor, flags = events.popleft()
@@ -187,6 +190,7 @@ class Loop:
             return 0.0
         if self._connections or self.stopping or not self._doors.are_open:
             return max(self._next_tick - self.now, 0.001)
+        self.lane.publish()
         return -1
 
     def _go_on(self, term: Term) -> bool:
@@ -210,6 +214,7 @@ class Loop:
     def _tick(self, term: Term) -> bool:
         """Look at the deadlines; True when another leads now."""
         now = self.now
+        self.lane.publish()
         # Until all was done: when a call takes the lead away from here, the next leader goes on
         # with the rest at once.
         self._next_tick = 0.0
@@ -269,6 +274,7 @@ class Loop:
             end_connection(sock)
             sock.close()
             return
+        self.lane.opened += 1
         self._connections[connection.stream.descriptor] = connection
         self._epoll.register(connection.stream.descriptor, _EVENTS)
 
@@ -323,6 +329,7 @@ class Loop:
                 connection.close()
         self._close_all(queue)
         self._close_all(self._returned)
+        self.lane.publish()
         self._all_closed.set()
 
     def _close_all(self, connections: deque[Connection]) -> None:

@@ -5,14 +5,24 @@ proxy, and then only its last entry: the one that this proxy added itself.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from ..request_note import REQUEST_ID
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+_REQUEST_ID = re.compile(r"[!-~]{1,200}")
+#: W3C Trace Context, level 1: version, trace, parent, flags; later versions may add to it.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
 
 
 class ForwardedClients:
@@ -27,6 +37,8 @@ class ForwardedClients:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         if self._is_trusted(environ["REMOTE_ADDR"]):
+            if identifier := request_id(environ):
+                environ[REQUEST_ID] = identifier
             return self._forwarded(environ, start_response)
         return self._application(environ, start_response)
 
@@ -46,6 +58,15 @@ class ForwardedClients:
         if environ["wsgi.url_scheme"] not in ("http", "https"):
             environ["wsgi.url_scheme"] = proxy["wsgi.url_scheme"]
         return self._application(environ, start_response)
+
+
+def request_id(environ: "WSGIEnvironment") -> str:
+    """Return what a proxy calls the request: X-Request-ID, or the trace's id; "" for neither."""
+    given: str = environ.get("HTTP_X_REQUEST_ID", "")
+    if _REQUEST_ID.fullmatch(given):
+        return given
+    trace = _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
+    return trace[1] if trace else ""
 
 
 def trusted_peers(allowed: Sequence[str]) -> Callable[[str], bool]:

@@ -2,6 +2,7 @@
 
 from typing import Protocol, TypeVar
 
+from ..host_figures import Lane, Place
 from .access_log import AccessLog
 from .channel import CallRunner
 from .gateway import Gateway
@@ -14,6 +15,9 @@ class Runner(CallRunner, Protocol[Run]):
 
     gateway: Gateway
     access_log: AccessLog | None
+    place: Place
+    #: Of the thread that calls `Connection.advance`.
+    lane: Lane
 
     def run_call(self, connection: Run) -> bool:
         """Run `connection.perform`.

@@ -22,8 +22,8 @@ class FileWrapper:
     """
 
     #: An application may look at this: the server asks an object's `file_span`, if its class has
-    #: one, which bytes of which descriptor to send, and leaves the descriptor's offset alone. So many
-    #: objects may share a descriptor.
+    #: one, which bytes of which descriptor to send, and leaves the descriptor's offset alone. So
+    #: many objects may share a descriptor.
     sends_spans = True
 
     def __init__(self, filelike: Any, block_size: int = 65536) -> None:

@@ -3,6 +3,7 @@
 It is the whole server when there is one process, and each of the workers when there are several.
 
     SIGTERM, first SIGINT    stop accepting, finish what is in flight, status 0
+    SIGQUIT                  the same, as containers are stopped whose image was nginx's
     SIGINT after that        close everything at once
     SIGHUP                   reload: reopen logs, read certificates anew
     SIGUSR1                  reopen logs, as the recipes of logrotate send it
@@ -22,6 +23,8 @@ from time import sleep
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from .. import host_figures
+from ..host_figures import Known
 from . import systemd
 from .access_log import AccessLog
 from .listeners import Listener
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
     from _typeshed.wsgi import WSGIApplication
+
+#: What our server tells of itself in the host's figures.
+KNOWN = Known.REQUESTS | Known.CONNECTIONS | Known.RESTARTS
 
 #: Seconds between two questions whether the server should end.
 WATCH_INTERVAL = 0.25
@@ -85,6 +91,10 @@ def _has_terminal() -> bool:
     return True
 
 
+#: Signals that mean something to a server.
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1)
+
+
 class ServingProcess:
     """Serves in this process, from the main thread."""
 
@@ -95,7 +105,8 @@ class ServingProcess:
         self._stopping = False
 
     def handle_signals(self) -> None:
-        signal.signal(signal.SIGTERM, self._stop)
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, self._stop)
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGHUP, self._reload)
         signal.signal(signal.SIGUSR1, lambda *_: self._service.reopen_logs())
@@ -151,6 +162,7 @@ class ServingProcess:
             sleep(WATCH_INTERVAL)
             status = end_status()
             if status is not None and self._server is not None:
+                host_figures.stop_is_told_by(_yes)
                 self._server.stop(status)
                 return
 
@@ -165,6 +177,7 @@ class ServingProcess:
                 self._service.reopen_logs()
                 continue
             if command != RETIRE:
+                host_figures.stop_is_told_by(_yes)
                 # Every worker accepts what waits, and the first that has done so ends the socket
                 # for all of them.
                 for listener in self._service.listeners:
@@ -190,6 +203,7 @@ class ServingProcess:
             ignore_signals()
             raise SystemExit(0)
         systemd.notify("STOPPING=1")
+        host_figures.stop_is_told_by(_yes)
         self._server.stop()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -207,6 +221,10 @@ class ServingProcess:
         systemd.notify("READY=1")
 
 
+def _yes() -> bool:
+    return True
+
+
 def ignore_signals() -> None:
     """Ignore signals from here on: the exit status is decided, and many programs signal twice.
 
@@ -214,7 +232,7 @@ def ignore_signals() -> None:
     set, Python prints a traceback. The interpreter's own exit would restore the defaults, which
     kill, so the process has to end by `end_process`.
     """
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+    for number in HANDLED:
         signal.signal(number, lambda *_: None)
 
 
@@ -255,6 +273,8 @@ def serve(service: Service, ready: Callable[[], object] = lambda: None) -> int:
     """Serve in this process alone, until stopped; return the exit status. For the main thread."""
     process = ServingProcess(service)
     process.handle_signals()
+    board = host_figures.Board.make(1, KNOWN, threads=service.options.threads)
+    host_figures.serve_on(board, board.take())
     for listener in service.listeners:
         listener.is_last = True
 

@@ -16,6 +16,8 @@ from .. import after_fork
 from .sendfile import FileSpan
 
 _READ_SIZE = 65536
+_ROOM = select.EPOLLOUT
+_HUNG_UP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 #: What is sent in a row before other connections get their turn.
 _TURN = 4 << 20
 
@@ -71,9 +73,9 @@ class Stream:
 
     def note(self, events: int) -> None:
         """Note what epoll says."""
-        if events != select.EPOLLOUT:
+        if events != _ROOM:
             self.readable = True
-            if events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
+            if events & _HUNG_UP:
                 self.hung_up = True
 
     def handshake(self) -> bool:

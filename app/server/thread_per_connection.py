@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from time import monotonic
 
+from .. import host_figures
 from ..http11 import ProtocolError, Request
 from ..http11.response import Framing
 from . import channel as channels
@@ -49,6 +50,7 @@ class ThreadPerConnection:
         self.gateway = gateway
         self.options = options
         self.access_log = access_log
+        self.figures = _Figures()
         self.crowded = False
         self.stopping = False
         self._linger = 0.0
@@ -125,6 +127,7 @@ class ThreadPerConnection:
         base = self._bases[descriptor]
         connection = BlockingConnection(self, stream, *name_and_port(address), base)
         self._connections.add(connection)
+        self.figures.note_connection(opened=True)
         try:
             threading.Thread(target=connection.run, daemon=True).start()
         except RuntimeError:  # the system has no thread left: this client is turned away
@@ -132,6 +135,7 @@ class ThreadPerConnection:
 
     def forget(self, connection: "BlockingConnection") -> None:
         """Drop a connection that is about to be closed."""
+        self.figures.note_connection(opened=False)
         with self._one_ended:
             self._connections.discard(connection)
             self._one_ended.notify()
@@ -147,6 +151,32 @@ class ThreadPerConnection:
 
     def may_upload(self) -> bool:
         return True
+
+
+class _Figures:
+    """Where the threads write what this host does: one place for all, as there may be any number
+    of them.
+    """
+
+    def __init__(self) -> None:
+        self._lane = host_figures.present().lane
+        self._lock = threading.Lock()
+
+    def note_connection(self, *, opened: bool) -> None:
+        with self._lock:
+            self._lane.opened += opened
+            self._lane.closed += not opened
+            self._lane.publish()
+
+    def note_request(self) -> None:
+        with self._lock:
+            self._lane.begun += 1
+            self._lane.publish()
+
+    def note_end(self, call: Call, log: AccessLog | None, began: float, is_aborted: bool) -> None:
+        with self._lock:
+            call.record(self._lane, log, began, aborted=is_aborted)
+            self._lane.publish()
 
 
 class BlockingConnection:
@@ -256,6 +286,7 @@ class BlockingConnection:
         upload = self.channel.upload = Upload(monotonic()) if request.has_body else None
         call = self.channel.call = Call(self._server.gateway, request, environ, self.channel)
         began = monotonic()
+        self._server.figures.note_request()
         is_complete = False
         try:
             while not call.complete and (output := call.next_output()) is not None:
@@ -263,9 +294,7 @@ class BlockingConnection:
             is_complete = call.close()
         finally:
             call.close()
-            if self._server.access_log is not None:
-                exchange = call.exchange(monotonic() - began, aborted=not is_complete)
-                self._server.access_log.write(exchange)
+            self._server.figures.note_end(call, self._server.access_log, began, not is_complete)
         if not is_complete:
             raise CutShortError
         goes_on = call.keep_alive and (upload is None or self._drain(upload))

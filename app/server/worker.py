@@ -18,11 +18,13 @@ class Worker:
         "ready",
         "report",
         "retiring",
+        "slot",
         "started",
     )
 
-    def __init__(self, pid: int, channel: socket.socket, generation: int) -> None:
+    def __init__(self, pid: int, channel: socket.socket, generation: int, slot: int | None) -> None:
         self.pid = pid
+        self.slot = slot  # of the host's figures
         self.channel = channel
         self.generation = generation
         self.started = monotonic()

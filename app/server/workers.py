@@ -25,9 +25,12 @@ from contextlib import suppress
 from time import monotonic
 from typing import NoReturn
 
+from ..host_figures import Board, serve_on
 from ..line_log import tell
 from . import systemd
 from .serving import (
+    HANDLED,
+    KNOWN,
     LOAD_FAILED,
     READY,
     REOPEN,
@@ -43,7 +46,7 @@ from .serving import (
 )
 from .worker import Worker, described
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+_SIGNALS = (*HANDLED, signal.SIGCHLD)
 
 #: A worker that lives for fewer seconds died "at once"; the second such death in a row makes the
 #: supervisor wait.
@@ -65,6 +68,7 @@ class Supervisor:
         self._count = count
         self._on_ready = ready
         self._terminal = Terminal()
+        self._board = Board.make(count, KNOWN, threads=service.options.threads)
         self._selector = selectors.PollSelector()
         self._wake_up, self._woken = socket.socketpair()
         self._workers: dict[int, Worker] = {}
@@ -121,7 +125,7 @@ class Supervisor:
         except BlockingIOError:
             return
         for number in numbers:
-            if number == signal.SIGTERM:
+            if number in (signal.SIGTERM, signal.SIGQUIT):
                 self._stop(0)
             elif number == signal.SIGINT:
                 self._interrupt()
@@ -166,6 +170,7 @@ class Supervisor:
 
     def _start(self) -> Worker | None:
         ours, theirs = socket.socketpair()
+        slot = self._board.take()
         # Nothing buffered may be written twice, and no signal may meet the child while it still has
         # our handlers.
         sys.stdout.flush()
@@ -176,11 +181,13 @@ class Supervisor:
             if pid == 0:
                 try:
                     ours.close()
+                    serve_on(self._board, slot)
                     self._work(theirs)
                 finally:
                     os._exit(LOAD_FAILED)  # never back into the supervisor's loop
         except OSError as error:
             ours.close()
+            self._board.release(slot)
             tell(f"cannot start a worker: {(error.strerror or '').lower()}")
             self._pause()
             return None
@@ -188,7 +195,7 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             theirs.close()
         ours.setblocking(False)
-        worker = self._workers[pid] = Worker(pid, ours, self._generation)
+        worker = self._workers[pid] = Worker(pid, ours, self._generation, slot)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_report(worker))
         return worker
 
@@ -250,6 +257,7 @@ class Supervisor:
                 self._on_end(worker, wait_status)
 
     def _on_end(self, worker: Worker, wait_status: int) -> None:
+        self._board.release(worker.slot)
         # What it has said is there by now. The end need not be: a child of its own may hold the
         # channel, too.
         self._read_report(worker)
@@ -262,6 +270,8 @@ class Supervisor:
         if self._status is not None or worker.retiring:
             self._continue_reload()
             return
+        if not was_replacement:
+            self._board.restarted()
         if not worker.ready:
             self._on_failed_start(worker, wait_status, was_replacement)
         elif wait_status != 0:

@@ -8,8 +8,10 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from urllib.parse import unquote_plus
 
 from ..counters.contract import CounterError
+from ..request_note import NOTE, RequestNote
 from ..stats_tokens import Tokens
 from .access import Access, Scope
 from .answers import REASONS, Answer, Environ, RefusedError, answer, plain, problem, redirect
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from ..counters.reading import CountReader
+    from ..host_figures import HostFigures
     from .metrics import Metrics
     from .page import Pages
 
@@ -55,6 +58,16 @@ class StatsOptions:
     store: str = "memory"
 
 
+class Host(NamedTuple):
+    """What is asked of the host that serves, rather than of the store."""
+
+    figures: "Callable[[], HostFigures]"
+    #: How many accesses wait here for the store.
+    pending: Callable[[], int]
+    #: Why no more clients should come here, in a line, or None.
+    problem: Callable[[], str | None]
+
+
 class Route(NamedTuple):
     """What answers an address, for whom, with which parameters."""
 
@@ -67,22 +80,21 @@ class Route(NamedTuple):
 class StatsApplication:
     """Answers below the prefix. Safe from any thread.
 
-    *reader* returns the counts, or raises CounterError while there are none. *problem* says in a
-    line why the server is of no use at the moment, or None.
+    *reader* returns the counts, or raises CounterError while there are none.
     """
 
     def __init__(
         self,
         options: StatsOptions,
         reader: "Callable[[], CountReader]",
-        problem: Callable[[], str | None],
+        host: Host,
     ) -> None:
         self._options = options
         self._prefix = options.prefix
         self._reader = reader
         self._pages: Pages | None = None
         self._access = Access(options.tokens, prefix=options.prefix, is_public=options.is_public)
-        self._problem = problem
+        self._host = host
         self._metrics: Metrics | None = None
         self._badges = badges = Badges(reader, options.badges)
         api = Api(reader)
@@ -100,7 +112,7 @@ class StatsApplication:
                 "read", "problem", ("path", "period", "unit", "format", "excel"), api.series
             ),
             "api/v1/directory": Route("read", "problem", ("path",), api.directory),
-            "api/v1/live": Route("read", "problem", ("since",), api.live),
+            "api/v1/live": Route("read", "problem", ("since", "path"), api.live),
             "badge.svg": Route("everybody", "text", _BADGE, badges.svg),
             "badge.json": Route("everybody", "problem", _BADGE, badges.json),
             "metrics": Route("metrics", "text", (), lambda *asked: self._measures().host(*asked)),
@@ -109,11 +121,18 @@ class StatsApplication:
             ),
             "api/v1/openapi.json": Route("read", "problem", (), api.description),
         }
+        if not options.is_public:  # what anybody may ask for is not shown to everybody
+            self._routes["api/v1/missed"] = Route("read", "problem", (), api.missed)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        found = self._answer(environ, environ["PATH_INFO"].removeprefix(self._prefix))
+        address = environ["PATH_INFO"].removeprefix(self._prefix)
+        if address == "health":
+            environ[NOTE] = RequestNote(is_told=False)
+        elif "token" in unquote_plus(environ.get("QUERY_STRING", "")):
+            environ[NOTE] = RequestNote(target=_without_query(environ))
+        found = self._answer(environ, address)
         fields = [("Content-Length", str(len(found.body))), *found.fields]
         if found.status == 304:
             del fields[0]
@@ -142,8 +161,9 @@ class StatsApplication:
             return self._refuse(RefusedError(503, str(error), _RETRY), wording)
 
     def _answer_from(self, route: Route, environ: "WSGIEnvironment") -> Answer:
-        _demand(environ, "GET", "HEAD")
+        # Which methods there are is said to who may come in.
         self._access.check(environ, route.scope)
+        _demand(environ, "GET", "HEAD")
         parameters = Parameters(environ.get("QUERY_STRING", ""), route.allowed)
         return route.handler(parameters, environ)
 
@@ -172,6 +192,8 @@ class StatsApplication:
                 root="../" * self._depth,
                 has_session=self._access.has_tokens,
                 shows_badge=self._badges.shows,
+                shows_missed=not self._options.is_public,
+                store=self._options.store,
             )
         return self._pages
 
@@ -180,17 +202,20 @@ class StatsApplication:
 
         if self._metrics is None:
             self._metrics = Metrics(
-                self._reader, most_files=self._options.metrics_files, store=self._options.store
+                self._reader,
+                self._host,
+                most_files=self._options.metrics_files,
+                store=self._options.store,
             )
         return self._metrics
 
     def _static(self, environ: "WSGIEnvironment", name: str) -> Answer:
-        _demand(environ, "GET", "HEAD")
         from .templating import assets
 
         asset = assets().get(name)
         if asset is None:
             raise RefusedError(404, "There is nothing here.")
+        _demand(environ, "GET", "HEAD")
         found = answer(asset.media_type, asset.content)
         kept = [field for field in found.fields if field[0] != "Cache-Control"]
         return found._replace(fields=[*kept, ("Cache-Control", _IMMUTABLE)])
@@ -214,15 +239,21 @@ class StatsApplication:
         return redirect(303, "./", self._access.leave(environ))
 
     def _health(self, _parameters: Parameters, _environ: Environ) -> Answer:
-        if found := self._problem():
+        if found := self._host.problem():
             _log.debug("not healthy: %s", found)
-            raise RefusedError(503, "The files cannot be served.", _RETRY)
+            raise RefusedError(503, "Not ready.", _RETRY)
         return answer("text/plain; charset=utf-8", b"ok\n")
 
 
 def _demand(environ: "WSGIEnvironment", *methods: str) -> None:
     if environ["REQUEST_METHOD"] not in methods:
         raise RefusedError(405, "There is no such method here.", ("Allow", ", ".join(methods)))
+
+
+def _without_query(environ: "WSGIEnvironment") -> str:
+    """Return the request's target without what would open the statistics to readers of a log."""
+    target = environ.get("REQUEST_URI") or environ.get("RAW_URI") or environ["PATH_INFO"]
+    return f"{target.partition('?')[0]}?token=-"
 
 
 def _form(environ: "WSGIEnvironment") -> str:

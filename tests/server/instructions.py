@@ -31,7 +31,9 @@ from typing import Any
 BASELINE = Path(__file__).with_suffix(".json")
 #: By how much a figure may exceed the baseline.
 TOLERANCE = 0.05
-_WARM, _COUNTED = 60, 400
+#: Calls before what counts, calls that count, and how often: the best counts, as threads that wake
+#: now and then only ever add to it.
+_WARM, _COUNTED, _TIMES = 60, 200, 3
 _PAGES = 20
 _CHROME = (
     "Connection: keep-alive",
@@ -77,7 +79,7 @@ class _Site:
             {
                 "TALLY_ROOT": f"{directory}/www",
                 "TALLY_COUNTS": counts,
-                "TALLY_COUNT_LOG": f"{directory}/count.log",
+                "TALLY_COUNT_LOG": "off",  # its thread writes when it likes
             }
         )
         self._application = make_app(settings)
@@ -103,11 +105,14 @@ class _Runner:
     """What a connection asks of the loop, without a loop."""
 
     def __init__(self, gateway: Any) -> None:
+        from app import host_figures
         from app.server.options import ServerOptions
 
         self.options = ServerOptions()
         self.gateway = gateway
         self.access_log = None
+        self.place = host_figures.present()
+        self.lane = self.place.lane
         self.now = 0.0
         self.stopping = self.crowded = False
 
@@ -192,16 +197,17 @@ def _tag(answer: bytes) -> str:
 
 
 def _measured(directory: str) -> None:
-    """Run each stage, with a call of getsid() before and after what counts."""
+    """Run each stage, with a call of getsid() before and after each time."""
     # Far from the time of the files, so that they are held; it stands still, so that no second ends.
     time.time = itertools.repeat(time.time() + 1000.0).__next__
     for name, stage in _stages(directory):
         print(name, flush=True)
         for number in range(_WARM):
             stage(number)
-        os.getsid(0)
-        for number in range(_COUNTED):
-            stage(number)
+        for _ in range(_TIMES):
+            os.getsid(0)
+            for number in range(_COUNTED):
+                stage(number)
         os.getsid(0)
 
 
@@ -227,10 +233,13 @@ def measure() -> dict[str, int]:
         run = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
         if run.returncode:
             raise SystemExit(run.stderr)
-        names = run.stdout.splitlines()
-        # Before the first stage a part is dumped, and after it one; then again for the next.
-        totals = [_total(f"{directory}/out.{part}") for part in range(1, 2 * len(names) + 1)]
-    return {name: totals[2 * at + 1] // _COUNTED for at, name in enumerate(names)}
+        # A part ends at each call of getsid(): what was before a stage, then each time of it.
+        figures = {}
+        for at, name in enumerate(run.stdout.splitlines()):
+            first = at * (_TIMES + 1) + 2
+            totals = [_total(f"{directory}/out.{first + time}") for time in range(_TIMES)]
+            figures[name] = min(totals) // _COUNTED
+        return figures
 
 
 def _total(path: str) -> int:
@@ -250,10 +259,30 @@ def main() -> None:
         return
     if shutil.which("valgrind") is None:
         raise SystemExit("valgrind is not installed")
+    baselines = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    interpreter = f"{platform.python_implementation()} {platform.python_version()}"
+    baseline = baselines.get(interpreter, {})
     figures = measure()
-    baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    print(f"instructions for each request, {interpreter}; in brackets: the baseline")
     for name, count in figures.items():
-        print(f"{name:<20}{count:>9,}")
+        print(f"{name:<20}{count:>9,}  ({baseline.get(name, 0):,})")
+    if chosen.save:
+        BASELINE.write_text(json.dumps({**baselines, interpreter: figures}, indent=1) + "\n")
+    elif chosen.check and (problem := too_many(figures, baseline)):
+        raise SystemExit(problem)
+
+
+def too_many(figures: dict[str, int], baseline: dict[str, int]) -> str:
+    """Return which figures are above the *baseline*, or missing in it; "" when none is."""
+    if not baseline:
+        return f"there is no baseline for this interpreter in {BASELINE.name}: make it with --save"
+    return "\n".join(
+        f"{name}: {count:,} instructions, {count / baseline[name] - 1:.1%} above the baseline"
+        if name in baseline
+        else f"{name}: not in the baseline, make it anew with --save"
+        for name, count in figures.items()
+        if count > baseline.get(name, 0) * (1 + TOLERANCE)
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from app.request_note import RequestNote
 from app.server import access_log
 from app.server.access_log import AccessLog, Exchange, combined, formatter
 from tests.waiting import wait_until
@@ -57,7 +58,23 @@ def test_a_json_line() -> None:
         "referer": "http://here/",
         "user_agent": "Mozilla/5.0",
         "aborted": False,
+        "path": None,
+        "kind": None,
+        "class": None,
+        "number": None,
+        "completed": False,
+        "request_id": None,
     }
+
+
+def test_what_the_application_notes() -> None:
+    note = RequestNote("/a%20b", "full", "people", 7, True)
+    noted = PLAIN._replace(note=note, request_id="a-1")
+    found = json.loads(formatter("json")(noted))
+    names = ("path", "kind", "class", "number", "completed", "request_id")
+    assert [found[name] for name in names] == ["/a%20b", "full", "people", 7, True, "a-1"]
+    assert formatter("combined+")(noted) == formatter("combined")(PLAIN)[:-1] + " count=7\n"
+    assert formatter("combined+")(PLAIN) == formatter("combined")(PLAIN)[:-1] + " count=-\n"
 
 
 # Field, what came, the combined line's words for it

@@ -10,7 +10,8 @@ import pytest
 
 from app.counters.memory import MemoryCounter
 from app.counters.reading import CountReader
-from app.stats.application import StatsApplication, StatsOptions
+from app.host_figures import Board, Known
+from app.stats.application import Host, StatsApplication, StatsOptions
 from app.stats_tokens import Tokens
 
 READ = "read-token-read-token-read"
@@ -66,9 +67,10 @@ class Site:
         self.problem: str | None = None
         self.reader: Callable[[], CountReader] = lambda: self.counter
         given: dict[str, Any] = {"prefix": PREFIX, "tokens": TOKENS, **options}
-        self.application = StatsApplication(
-            StatsOptions(**given), lambda: self.reader(), lambda: self.problem
-        )
+        self.board = Board.make(1, Known.REQUESTS | Known.CONNECTIONS | Known.RESTARTS)
+        self.place = self.board.place(self.board.take())
+        self.host = Host(self.board.figures, self.counter.pending, lambda: self.problem)
+        self.application = StatsApplication(StatsOptions(**given), lambda: self.reader(), self.host)
 
     def count(self, path: str, times: int = 1, **more: Any) -> None:
         for _ in range(times):

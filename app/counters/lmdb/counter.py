@@ -6,7 +6,7 @@ before that it is not. `rows.py` says what is kept and how, `row_counter.py` wha
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from secrets import token_bytes
 from time import monotonic, sleep, time
@@ -21,6 +21,7 @@ from ..reading import (
     DirectoryAnswer,
     FileAnswer,
     FileRecord,
+    Missed,
     Order,
     Ranking,
     Series,
@@ -178,10 +179,27 @@ class LmdbCounter:
                 self.uncounted(accesses, transfers, int(self._clock()))
             except CounterError as error:
                 self._outage.failed(error)
-                self._outage.uncounted(accesses, transfers)
+                self._outage.uncounted_still(accesses, transfers)
+
+    def pending(self) -> int:
+        return 0
+
+    def is_counting(self) -> bool:
+        if self._outage.retry_at and not self._outage.is_waiting():
+            # Who hears that it fails sends no requests any more, by which it would be tried.
+            try:
+                self.uncounted(0, 0, int(self._clock()))
+            except CounterError as error:
+                self._outage.failed(error)
+            else:
+                self._end_outage()
+        return not self._outage.retry_at
 
     def uncounted(self, accesses: int, transfers: int, at: int) -> None:
         self._environment.transact(self._counter.uncounted, accesses, transfers, at)
+
+    def add_missed(self, names: Mapping[str, int]) -> None:
+        self._environment.transact(self._counter.add_missed, names)
 
     # ------------------------------------------------------------------ reading
 
@@ -221,6 +239,9 @@ class LmdbCounter:
 
     def directory(self, path: str) -> DirectoryAnswer:
         return self._read(lambda reader: reader.directory(path))
+
+    def missed(self) -> Missed:
+        return self._read(RowReader.missed)
 
     def contents(self) -> Contents:
         """Return everything as of one moment; writers go on meanwhile."""
