@@ -17,6 +17,7 @@ from .client_address import shown_address
 from .clients import Classifier, Networks
 from .counters import CounterError, CountLog, open_counter
 from .counters.lmdb.private_directory import PrivateDirectory, is_private
+from .counters.missed import MissedNames
 from .counters.open_counter import open_store
 from .counters.retrying import DeferredCounter
 from .files import FileApplication
@@ -66,6 +67,7 @@ class Application:
         self._files: FileApplication | None = None
         self._statistics: StatsApplication | None = None
         self._counter: CountingStore | DeferredCounter | None = None
+        self._missed: MissedNames | None = None
         self._log = _count_log(settings)
         #: Of the statistics; "" when they are off.
         self._prefix = settings.stats.removesuffix("/")
@@ -96,6 +98,9 @@ class Application:
                     tell(_EACH_FOR_ITSELF)
                 self._counter = _counter(counts, settings)
                 self._tokens = _tokens(settings, self._made_token)
+                # Only the owner sees what others asked for: it may be anything.
+                if self._prefix and self._tokens.read and not settings.stats_public:
+                    self._missed = MissedNames(self.counts)
                 atexit.register(self.close)
                 self._files = FileApplication(
                     settings.root,
@@ -110,6 +115,7 @@ class Application:
                     visible=Visibility(settings.dotfiles, settings.follow_symlinks),
                     coded=not settings.no_compression,
                     count_header=settings.count_header,
+                    missed=None if self._missed is None else self._missed.add,
                     notes=notes or bool(settings.access_logfile),
                 )
             return self._files
@@ -195,6 +201,8 @@ class Application:
         To be called when no request runs any more; again does nothing.
         """
         atexit.unregister(self.close)
+        if self._missed is not None:
+            self._missed.close()
         if self._counter is not None:
             self._counter.close()
         self._log.close()

@@ -23,6 +23,7 @@ _SHARED_BY_STORES = {
         "periods",
         "ranking",
         "client_rows",
+        "missed",
         "salts",
         "format_1",
     )
@@ -143,7 +144,12 @@ PACKAGES: dict[str, set[str]] = {
     "werkzeug": {"app.server.proxies"},
     "rich": {"app.comparison"},
     "jinja2": {"app.comparison.templating", "app.stats.templating"},
-    "prometheus_client": {"app.stats.metrics", "app.stats.host_metrics", "app.stats.processes"},
+    "prometheus_client": {
+        "app.stats.metrics",
+        "app.stats.metric_lines",
+        "app.stats.host_metrics",
+        "app.stats.processes",
+    },
     "psutil": {"app.comparison.processes"},
     # Other servers' sides of a comparison, run only where they are installed.
     "a2wsgi": {"app.comparison.asgi_bridge"},

@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
@@ -20,8 +21,14 @@ from app.line_log import LineLog, append_whole_lines
 from tests.waiting import wait_until
 
 LINE = b"x" * 99 + b"\n"
-#: More than any buffer of the kernel holds.
-MANY = 40_000
+#: More than wait, and any buffer of the kernel holds.
+MANY = 8_000
+
+
+@pytest.fixture
+def fewer_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal takes 4 KiB at a time: what usually may wait would take it seconds."""
+    monkeypatch.setattr(line_log, "_MOST_WAITING", 1000)
 
 
 class Channel:
@@ -49,16 +56,10 @@ class Channel:
         log._waiting.clear()
 
     def read_until(self, ending: bytes) -> list[bytes]:
-        os.set_blocking(self.reader, False)
-
-        def ended() -> bool:
-            try:
-                self.read += os.read(self.reader, 1 << 20)
-            except BlockingIOError:
-                return False
-            return self.read.endswith(ending)
-
-        wait_until(ended, message=f"{ending!r}")
+        while not self.read.endswith(ending):
+            ready, _, _ = select.select([self.reader], [], [], 30)
+            assert ready, f"waited in vain for {ending!r}"
+            self.read += os.read(self.reader, 1 << 20)
         return self.read.splitlines(keepends=True)
 
     def close(self) -> None:
@@ -78,6 +79,7 @@ def test_a_line_is_out_when_write_returns(channel: Channel) -> None:
     assert os.read(channel.reader, 100) == b"a line\n"
 
 
+@pytest.mark.usefixtures("fewer_wait")
 def test_nothing_waits_for_a_reader_and_what_is_lost_is_said(channel: Channel) -> None:
     log = LineLog(channel.writer, "the test")
     for number in range(MANY):
@@ -103,6 +105,7 @@ def test_the_flags_that_others_share_stay_as_they_are(channel: Channel) -> None:
     assert os.get_blocking(channel.writer)
 
 
+@pytest.mark.usefixtures("fewer_wait")
 def test_a_pipe_of_another_user_is_written_by_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     channel = Channel("pipe")
 
@@ -184,6 +187,7 @@ def test_a_regular_file(tmp_path: Path) -> None:
     os.close(descriptor)
 
 
+@pytest.mark.usefixtures("fewer_wait")
 def test_losses_of_one_are_said_on_the_other() -> None:
     out, errors = Channel("pipe"), Channel("pipe")
     log = LineLog(out.writer, "standard output", notices=LineLog(errors.writer, "standard error"))

@@ -72,7 +72,9 @@ class Classifier:
         """Return the class of the request with this WSGI environment. Never raises."""
         if self._own is not None and self._own.contain(environ.get("REMOTE_ADDR") or ""):
             return "own"
-        if not environ.keys().isdisjoint(_PREFETCH) and _is_prefetch(environ):
+        if (
+            "HTTP_SEC_PURPOSE" in environ or "HTTP_PURPOSE" in environ or "HTTP_X_MOZ" in environ
+        ) and _is_prefetch(environ):
             return "robots"
         try:
             return self._class_of(environ.get("HTTP_USER_AGENT", "")[:LONGEST_AGENT])

@@ -10,6 +10,7 @@ from .reading import (
     DirectoryAnswer,
     FileAnswer,
     FileNumbers,
+    Missed,
     RankedFile,
     Ranking,
     Series,
@@ -78,6 +79,11 @@ def directory_document(answer: DirectoryAnswer) -> Document:
         "first": time_text(answer.first),
         "last": time_text(answer.last),
     }
+
+
+def missed_document(answer: Missed) -> Document:
+    names = [{"path": name, "times": times} for name, times in answer.names.items()]
+    return {**_standing(answer), "missed": names}
 
 
 def ranked_document(row: RankedFile) -> Document:

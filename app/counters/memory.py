@@ -11,6 +11,7 @@ from typing import Any
 from .. import after_fork
 from .client_rows import client_hash, counted, sent_more
 from .contract import ACCESSES, STATUS_OF_KIND, Announce, Class, CounterError, Kind
+from .missed import add_names, most_missed
 from .periods import (
     LAST_SECOND,
     SECONDS_PER_DAY,
@@ -30,6 +31,7 @@ from .reading import (
     FileAnswer,
     FileNumbers,
     FileRecord,
+    Missed,
     Order,
     RankedFile,
     Ranking,
@@ -62,6 +64,7 @@ class _Site:
     days: dict[int, int] = field(default_factory=dict)
     hours: dict[int, int] = field(default_factory=dict)
     statuses: dict[int, int] = field(default_factory=dict)
+    missed: dict[str, int] = field(default_factory=dict)
     detailed_since: int = 0
 
 
@@ -159,6 +162,10 @@ class MemoryCounter:
     def uncounted(self, accesses: int, transfers: int, at: int) -> None:
         with self._lock:
             self._book(_File(), lanes_of(uncounted=accesses, uncounted_sent=transfers), at)
+
+    def add_missed(self, names: Mapping[str, int]) -> None:
+        with self._lock:
+            self._site.missed = add_names(self._site.missed, names)
 
     def _count_client(
         self, file: _File, client: bytes, kind: Kind, at: int, sent: int, enough: int
@@ -349,6 +356,10 @@ class MemoryCounter:
                 first=min((file.first for file in files if file.first), default=0),
                 last=max((file.last for file in files), default=0),
             )
+
+    def missed(self) -> Missed:
+        with self._settled():
+            return Missed(**self._standing(None), names=most_missed(self._site.missed))
 
     def _standing(self, period: Period | None) -> dict[str, Any]:
         """Return what every answer says of itself."""

@@ -38,6 +38,12 @@ HOURS_KEPT_DAYS = 90
 MOST_CLIENTS = 100_000
 
 
+def waiting_text(accesses: int) -> str:
+    """Say that so many wait on this host for the remote store."""
+    wait = "access waits" if accesses == 1 else "accesses wait"
+    return f"{accesses} {wait} on this host and will be counted"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What every answer says of itself."""
@@ -62,14 +68,15 @@ class Answer:
         """Say in a line each why the answer is not exact."""
         reasons = []
         if self.uncounted:
-            reasons.append(f"{self.uncounted} accesses were not counted, because the store failed")
+            were = "access was" if self.uncounted == 1 else "accesses were"
+            reasons.append(f"{self.uncounted} {were} not counted, because the store failed")
         if self.uncounted_sent:
+            were = "transfer was" if self.uncounted_sent == 1 else "transfers were"
             reasons.append(
-                f"the ends of {self.uncounted_sent} transfers were not counted, because the store"
-                " failed"
+                f"the end of {self.uncounted_sent} {were} not counted, because the store failed"
             )
         if self.pending:
-            reasons.append(f"{self.pending} accesses wait on this host and will be counted")
+            reasons.append(waiting_text(self.pending))
         if self.detailed_since is not None:
             since = day_text(self.detailed_since)
             reasons.append(f"classes, completed downloads and bytes are kept since {since}")
@@ -174,6 +181,13 @@ class DirectoryAnswer(Answer):
     last: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed(Answer):
+    """What was asked for and is not there, and at least how often: the most first."""
+
+    names: Mapping[str, int]
+
+
 class CountReader(Protocol):
     """Every method may raise CounterError when the store cannot be read. Safe from any thread."""
 
@@ -215,6 +229,9 @@ class CountReader(Protocol):
 
     def directory(self, path: str) -> DirectoryAnswer:
         """Return the sum of all files whose paths begin with *path*, which ends with a slash."""
+
+    def missed(self) -> Missed:
+        """Return the names that are not there and were asked for most; see `missed.py`."""
 
 
 @dataclass(slots=True)
@@ -260,6 +277,9 @@ class Store(CountReader, Protocol):
 
     def uncounted(self, accesses: int, transfers: int, at: int) -> None:
         """Record what a failing store did not count at the time *at*, once it works again."""
+
+    def add_missed(self, names: Mapping[str, int]) -> None:
+        """Add how often names that are not there were asked for. They are not moved elsewhere."""
 
     def contents(self) -> Contents:
         """Return what is kept of the site, and every file once, in any order.

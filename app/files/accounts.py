@@ -16,7 +16,6 @@ from ..request_note import NOTE, RequestNote
 from .answer import Answer
 from .policy import Fields
 from .ranges import ByteRange
-from .static_file import StaticFile
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -67,46 +66,26 @@ class Accounts:
         self._count_header = count_header
         self._notes = notes
 
-    def count_held(self, environ: "WSGIEnvironment", file: StaticFile, fields: Fields) -> None:
-        """Count the whole of a file that is held."""
-        class_ = self._classify(environ)
-        client, enough = self._client(environ, file, class_) if self._tells_clients else _NOBODY
-        number = self.counter.count(
-            file.key, "full", self._announce(environ, file), class_, file.size, True, client, enough
-        )
-        if self._notes:
-            environ[NOTE] = RequestNote(file.key, "full", class_, number, True)
-        if self._count_header and number is not None:
-            fields.append(("Tally-Count", str(number)))
-
     def count(self, environ: "WSGIEnvironment", answer: Answer, fields: Fields) -> None:
-        """Count an answer about a file, and see that the end of its body is counted."""
-        file, kind, source = answer.file, answer.kind, answer.source
-        assert file is not None
+        """Count an answer about a file, and see that the end of a body that is sent later is
+        counted.
+        """
+        _, _, _, key, size, kind, completes, held, source = answer
         assert kind is not None
         class_: Class = self._classify(environ) if kind in ACCESSES else "unknown"
-        client, enough = self._client(environ, file, class_) if self._tells_clients else _NOBODY
-        at, held = (int(time()), 0) if source is not None else (0, answer.held_bytes)
+        client, enough = self._client(environ, size, class_) if self._tells_clients else _NOBODY
+        announce = self._announce(environ, key)
+        at = 0 if source is None else int(time())
+        completed = source is None and completes
         number = self.counter.count(
-            file.key,
-            kind,
-            self._announce(environ, file),
-            class_,
-            held,
-            bool(held) and answer.completes,
-            client,
-            enough,
-            at,
+            key, kind, announce, class_, held, completed, client, enough, at
         )
         note = None
         if self._notes:
             class_noted = class_ if kind in ACCESSES else ""
-            completed = bool(held) and answer.completes
-            environ[NOTE] = note = RequestNote(file.key, kind, class_noted, number, completed)
+            environ[NOTE] = note = RequestNote(key, kind, class_noted, number, completed)
         if source is not None:
-            source.ended = partial(
-                self._ended, file.key, kind, answer.completes, at, client, enough, note
-            )
+            source.ended = partial(self._ended, key, kind, completes, at, client, enough, note)
         if self._count_header and number is not None:
             fields.append(("Tally-Count", str(number)))
 
@@ -128,15 +107,15 @@ class Accounts:
             self.counter.sent(key, kind, sent, completes and is_whole, at, client, enough)
 
     def _client(
-        self, environ: "WSGIEnvironment", file: StaticFile, class_: Class
+        self, environ: "WSGIEnvironment", size: int, class_: Class
     ) -> tuple[bytes | None, int]:
         """Return what tells the client from others, and how many bytes make a download."""
         assert self._classifier is not None
         assert self._download_bytes is not None
-        return self._classifier.client(environ, class_), min(self._download_bytes, file.size)
+        return self._classifier.client(environ, class_), min(self._download_bytes, size)
 
-    def _announce(self, environ: "WSGIEnvironment", file: StaticFile) -> Announce | None:
+    def _announce(self, environ: "WSGIEnvironment", key: str) -> Announce | None:
         if self._count_line is None:
             return None
         address, port = environ.get("REMOTE_ADDR", ""), environ.get("REMOTE_PORT")
-        return partial(self._count_line, file.key, address, str(port or 0))
+        return partial(self._count_line, key, address, str(port or 0))

@@ -1,32 +1,37 @@
 """What is answered: a status, fields, a body, and what of it is counted."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..counters.contract import Kind
-from .file_slice import FileSlice, MultipartBody
 from .pages import page
 from .policy import Fields
-from .static_file import StaticFile
+
+if TYPE_CHECKING:
+    from .file_slice import FileSlice, MultipartBody
 
 
 class Answer(NamedTuple):
-    """One answer, without its Date."""
+    """One answer, without its Date. May be given again for other requests, so nothing changes it.
+
+    It does not know its file, which has it ready: a circle would stay in memory until the garbage
+    collector comes.
+    """
 
     status: int
     fields: Fields
     body: Iterable[bytes]
-    file: StaticFile | None = None  # with `kind`: what is counted
+    #: For an answer about a file: what it is counted under, the file's size, and as what.
+    key: str = ""
+    size: int = 0
     kind: Kind | None = None
     #: Whether the client has the whole file, or the rest of it, when it has this body.
     completes: bool = False
+    #: The size of a body that is held in memory: it is handed over with the answer.
+    held: int = 0
     #: What the body is read from after the answer was made; None when it is held in memory.
-    source: FileSlice | MultipartBody | None = None
-
-    @property
-    def held_bytes(self) -> int:
-        """The size of a body that is held in memory."""
-        return 0 if self.source is not None else sum(map(len, self.body))
+    source: "FileSlice | MultipartBody | None" = None
 
 
 def page_fields(media_type: str, size: int, cache_control: str) -> Fields:
@@ -43,9 +48,14 @@ def page_answer(status: int, cache_control: str, *more: tuple[str, str]) -> Answ
     return Answer(
         status,
         [*page_fields("text/html; charset=utf-8", len(content), cache_control), *more],
-        [content],
+        (content,),
     )
 
 
 def error(status: int, *more: tuple[str, str]) -> Answer:
-    return page_answer(status, "no-store", *more)
+    return page_answer(status, "no-store", *more) if more else _error(status)
+
+
+@cache
+def _error(status: int) -> Answer:
+    return page_answer(status, "no-store")

@@ -1,9 +1,9 @@
 """The WSGI application: find the file, decide what to answer, count, answer.
 
-Most requests are a GET for a small file without preconditions or range: `__call__` answers these at
-once from the form that is held. Everything else goes through `_answer`, which decides step by step:
-method, file, content coding, preconditions, range. An access is counted before its answer leaves,
-so a client that has its answer has been counted.
+It is decided step by step: method, file, content coding, preconditions, range. Most requests are
+for a file that is at hand (`_held_answer`), and most of the answers are ready: a held file has its
+own (`StaticFile`). An access is counted before its answer leaves, so a client that has its answer
+has been counted.
 
 Nothing is known here of sockets, parsing or framing; OS errors become HTTP statuses in `_status_of`
 alone.
@@ -11,7 +11,7 @@ alone.
 
 import errno
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from secrets import token_hex
 from time import time
 from typing import TYPE_CHECKING
@@ -24,20 +24,23 @@ from .accounts import Accounts, CountLine, kind_of_range
 from .answer import Answer, error, page_answer, page_fields
 from .catalog import ATTEMPTS, HELD_TOTAL, Catalog, FileReplacedError, SlashMissingError
 from .codings import IDENTITY
-from .conditional import PRECONDITIONS, Outcome, evaluate, if_range
+from .conditional import Outcome, evaluate, has_preconditions, if_range
 from .document_root import RootLostError
 from .file_slice import BLOCK, FileSlice, MultipartBody
 from .forms import Forms
 from .names import DEFAULT_VISIBILITY, Visibility
 from .pages import STATUS_LINES
 from .policy import Fields, Policy, with_field
-from .ranges import ByteRange, UnsatisfiableRangeError, multipart, select_ranges
+from .ranges import ByteRange, Multipart, UnsatisfiableRangeError, multipart, select_ranges
 from .static_file import StaticFile
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _log = logging.getLogger("tally.files")
+
+# Looked up for every answer; a member of an enumeration is ten times as far away.
+_NOT_MODIFIED, _FAILED = Outcome.NOT_MODIFIED, Outcome.FAILED
 
 _METHODS = ("GET", "HEAD")
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
@@ -46,8 +49,6 @@ _NOT_FOUND_PAGE = "404.html"
 _NAVIGATION = "Accept, Sec-Fetch-Mode"
 _RETRY_AFTER = "5"
 _ENCODED_SLASH = "%2F"
-# A request with one of these may get something else than the whole file.
-_SELECTING = (*PRECONDITIONS, "HTTP_RANGE")
 # A query's own characters (RFC 3986 section 3.4) and "%", since it is encoded already.
 _SAFE_IN_QUERY = "%/?:@!$&'()*+,;=~-._"
 
@@ -75,7 +76,7 @@ class FileApplication:
     are the names of files that stand for their directory, the first that exists; *spa* is the name
     of the file that browsers get where there is none. With *lists*, directories without an index
     are listed. With *coded*, text goes out compressed to clients that accept it: from siblings such
-    as `style.css.gz`, or compressed here.
+    as `style.css.gz`, or compressed here. *missed* is called with the path of each 404.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class FileApplication:
         notes: bool = False,
         held_total: int = HELD_TOTAL,
         visible: Visibility = DEFAULT_VISIBILITY,
+        missed: Callable[[str], None] | None = None,
     ) -> None:
         self._policy = policy or Policy()
         self._spa = spa
@@ -109,6 +111,7 @@ class FileApplication:
         )
         self._forms = Forms(self._catalog)
         self._counter = counter
+        self._missed = missed
         self._accounts = Accounts(
             counter,
             classifier=classifier,
@@ -123,51 +126,39 @@ class FileApplication:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         date = date_header()
-        head = environ["REQUEST_METHOD"] == "HEAD"
-        form = self._at_hand(environ, date)
-        if form is None:
-            answer = self._answer(environ, head)
-        elif form.content is not None and not head and environ.keys().isdisjoint(_SELECTING):
-            fields = [*form.fields, ("Date", date)]
-            self._accounts.count_held(environ, form, fields)
-            start_response("200 OK", fields)
-            return [form.content]
-        else:
-            try:
-                answer = self._answer_with(form, environ, head)
-            except (FileReplacedError, OSError):
-                answer = self._answer(environ, head)
-        fields = [*answer.fields, ("Date", date_header())]
-        kind = answer.kind
-        if answer.file is None and self._policy.has_rules:
-            fields = self._policy.fields_without_file(
-                _name_in(environ), fields, is_error=answer.status >= 400
-            )
-        if kind is not None and answer.file is not None:
-            self._accounts.count(environ, answer, fields)
-        if kind is None or kind == "head":  # the other kinds tell their status
-            self._counter.answered(answer.status)
-        start_response(STATUS_LINES[answer.status], fields)
-        return [] if head else answer.body
-
-    def _at_hand(self, environ: "WSGIEnvironment", date: str) -> StaticFile | None:
-        """Return the form of a file that a GET or HEAD is about, when it is held."""
-        if environ["REQUEST_METHOD"] not in _METHODS:
-            return None
-        file = self._catalog.held(environ.get("PATH_INFO", ""), date)
-        if (
-            file is not None
-            and file.is_compressible
-            and (accepted := environ.get("HTTP_ACCEPT_ENCODING"))
-        ):
-            try:
-                return self._forms.preferred(file, accepted)
-            except FileReplacedError:
-                return None
-        return file
-
-    def _answer(self, environ: "WSGIEnvironment", head: bool) -> Answer:
         method = environ["REQUEST_METHOD"]
+        answer = self._held_answer(environ, method, date) if method in _METHODS else None
+        if answer is None:
+            answer = self._answer(environ, method)
+            date = date_header()
+        status, file_fields, body, key, _, kind, *_ = answer
+        fields = [*file_fields, ("Date", date)]
+        if kind is not None and key:
+            self._accounts.count(environ, answer, fields)
+        elif self._policy.has_rules:
+            fields = self._policy.fields_without_file(
+                _name_in(environ), fields, is_error=status >= 400
+            )
+        if kind is None or kind == "head":  # the other kinds tell their status
+            self._counter.answered(status)
+            if status == 404 and self._missed is not None:
+                self._missed(environ.get("PATH_INFO", ""))
+        start_response(STATUS_LINES[status], fields)
+        return () if method == "HEAD" else body
+
+    def _held_answer(self, environ: "WSGIEnvironment", method: str, date: str) -> Answer | None:
+        """Return the answer to a GET or HEAD when the file is at hand: no look-up is needed."""
+        file = self._catalog.held(environ.get("PATH_INFO", ""), date)
+        if file is None:
+            return None
+        try:
+            if file.is_compressible and (accepted := environ.get("HTTP_ACCEPT_ENCODING")):
+                file = self._forms.preferred(file, accepted)
+            return None if file is None else self._answer_with(file, environ, method)
+        except (FileReplacedError, OSError):
+            return None
+
+    def _answer(self, environ: "WSGIEnvironment", method: str) -> Answer:
         if method == "OPTIONS":
             return Answer(204, [_ALLOW, *self._preflight(environ)], [])
         if method not in _METHODS:
@@ -175,14 +166,14 @@ class FileApplication:
         url_path = environ.get("PATH_INFO", "") or ("" if environ.get("SCRIPT_NAME") else "/")
         for _ in range(ATTEMPTS):
             try:
-                return self._attempt(environ, url_path, head)
+                return self._attempt(environ, url_path, method)
             except FileReplacedError:
                 continue
         return self._failure(environ, url_path, BlockingIOError(url_path))
 
-    def _attempt(self, environ: "WSGIEnvironment", url_path: str, head: bool) -> Answer:
+    def _attempt(self, environ: "WSGIEnvironment", url_path: str, method: str) -> Answer:
         try:
-            return self._answer_from_file(environ, url_path, head)
+            return self._answer_from_file(environ, url_path, method)
         except SlashMissingError:
             return self._redirect(environ, url_path)
         except OSError as problem:
@@ -194,7 +185,7 @@ class FileApplication:
             return []
         return self._policy.preflight(environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", ""))
 
-    def _answer_from_file(self, environ: "WSGIEnvironment", url_path: str, head: bool) -> Answer:
+    def _answer_from_file(self, environ: "WSGIEnvironment", url_path: str, method: str) -> Answer:
         if not url_path:
             self._catalog.find("/")
             raise SlashMissingError
@@ -203,7 +194,7 @@ class FileApplication:
         vary = file.vary
         if file.is_compressible:
             file = self._forms.preferred(file, environ.get("HTTP_ACCEPT_ENCODING", ""))
-        return error(406, *vary) if file is None else self._answer_with(file, environ, head)
+        return error(406, *vary) if file is None else self._answer_with(file, environ, method)
 
     def _redirect(self, environ: "WSGIEnvironment", url_path: str) -> Answer:
         path = environ.get("SCRIPT_NAME", "") + url_path
@@ -251,7 +242,7 @@ class FileApplication:
             return error(404)
         try:
             file = self._catalog.find(path)
-            body = [] if environ["REQUEST_METHOD"] == "HEAD" else self._body(file, {})[0]
+            body = () if environ["REQUEST_METHOD"] == "HEAD" else self._body(file, {})[0]
         except (OSError, SlashMissingError, FileReplacedError):
             return error(404)
         return Answer(404, page_fields(file.media_type, file.size, "no-store"), body)
@@ -263,8 +254,7 @@ class FileApplication:
         if not (self._spa and _is_navigation(environ)):
             return None
         try:
-            head = environ["REQUEST_METHOD"] == "HEAD"
-            answer = self._answer_from_file(environ, "/" + self._spa, head)
+            answer = self._answer_from_file(environ, "/" + self._spa, environ["REQUEST_METHOD"])
         except (OSError, SlashMissingError):
             return None
         return answer._replace(fields=with_field(answer.fields, "Vary", _NAVIGATION))
@@ -292,27 +282,25 @@ class FileApplication:
             return Answer(304, kept, [])
         return Answer(200, fields, [body])
 
-    def _answer_with(self, file: StaticFile, environ: "WSGIEnvironment", head: bool) -> Answer:
-        now = time()
-        outcome = evaluate(environ, file.etag, file.modified, now)
-        if outcome is Outcome.FAILED:
-            return error(412, *file.vary)
-        if outcome is Outcome.NOT_MODIFIED:
-            return Answer(
-                304, file.not_modified_fields, [], file, "head" if head else "not_modified"
-            )
-        if head:
-            # Range is for GET alone (RFC 9110 section 14.2).
-            return Answer(200, file.fields, [], file, "head")
+    def _answer_with(self, file: StaticFile, environ: "WSGIEnvironment", method: str) -> Answer:
+        """Return the answer about *file*. Raises FileReplacedError and OSError."""
+        if has_preconditions(environ):
+            outcome = evaluate(environ, file.etag, file.modified, time())
+            if outcome is _NOT_MODIFIED:
+                return file.not_modified if method == "GET" else file.not_modified_head
+            if outcome is _FAILED:
+                return error(412, *file.vary)
+        if method == "HEAD":
+            return file.head  # Range is for GET alone (RFC 9110 section 14.2).
         if "HTTP_RANGE" in environ:
             condition = environ.get("HTTP_IF_RANGE")
-            if condition is None or if_range(condition, file.etag, file.modified, now):
+            if condition is None or if_range(condition, file.etag, file.modified, time()):
                 return self._ranged(file, environ)
-        return self._whole(file, environ)
+        return file.whole or self._whole(file, environ)
 
     def _whole(self, file: StaticFile, environ: "WSGIEnvironment") -> Answer:
         body, source = self._body(file, environ)
-        return Answer(200, file.fields, body, file, "full", True, source)
+        return Answer(200, file.fields, body, file.key, file.size, "full", True, 0, source)
 
     def _ranged(self, file: StaticFile, environ: "WSGIEnvironment") -> Answer:
         try:
@@ -320,41 +308,46 @@ class FileApplication:
         except UnsatisfiableRangeError:
             unsatisfied = ("Content-Range", f"bytes */{file.size}")
             return error(416, unsatisfied, ("Accept-Ranges", "bytes"), *file.vary)
-        if ranges is None:
-            return self._whole(file, environ)
-        if len(ranges) == 1:
+        if ranges is not None and len(ranges) == 1:
             return self._one_range(file, environ, ranges[0])
-        if file.coding != IDENTITY:
-            # Content-Encoding would seem to be about the multipart body, which has no coding.
-            return self._whole(file, environ)
-        # The boundary cannot be foreseen, so that no file can contain it on purpose.
-        layout = multipart(ranges, file.size, file.media_type, token_hex(16))
+        # Of a coded form, Content-Encoding would seem to be the multipart body's: it has none.
+        layout = None
+        if ranges is not None and file.coding == IDENTITY:
+            # The boundary cannot be foreseen, so that no file can contain it on purpose.
+            layout = multipart(ranges, file.size, file.media_type, token_hex(16))
         if layout is None:
-            return self._whole(file, environ)
+            return file.whole or self._whole(file, environ)
+        return self._several_ranges(file, layout)
+
+    def _several_ranges(self, file: StaticFile, layout: Multipart) -> Answer:
         fields = [
             ("Content-Type", layout.media_type),
             ("Content-Length", str(layout.length)),
-            *file.representation_fields,
+            *file.part_fields[1:],  # all but the file's own Content-Type
         ]
-        kind: Kind = "partial" if any(item.first == 0 for item in ranges) else "resumed"
+        kind: Kind = "partial" if any(item.first == 0 for item in layout.ranges) else "resumed"
+        about = (file.key, file.size, kind, False)
         if file.content is None:
             whole = self._catalog.open(file, ByteRange(0, file.size - 1))
             source = MultipartBody(layout, whole)
-            return Answer(206, fields, source, file, kind, False, source)
-        return Answer(206, fields, [layout.filled(file.content)], file, kind)
+            return Answer(206, fields, source, *about, 0, source)
+        content = layout.filled(file.content)
+        return Answer(206, fields, (content,), *about, len(content))
 
     def _one_range(self, file: StaticFile, environ: "WSGIEnvironment", part: ByteRange) -> Answer:
+        (first, last), size = part, file.size
+        length = last - first + 1
+        # What differs from part to part comes last: servers may remember how a head begins.
         fields = [
-            ("Content-Type", file.media_type),
-            ("Content-Length", str(part.length)),
-            ("Content-Range", part.content_range(file.size)),
-            *file.representation_fields,
+            *file.part_fields,
+            ("Content-Length", str(length)),
+            ("Content-Range", f"bytes {first}-{last}/{size}"),
         ]
-        kind = kind_of_range(part, file.size)
-        reaches_end = part.last == file.size - 1
-        completes = reaches_end and (part.first == 0 or kind == "resumed")
+        kind = kind_of_range(part, size)
+        completes = last == size - 1 and (first == 0 or kind == "resumed")
         body, source = self._body(file, environ, part)
-        return Answer(206, fields, body, file, kind, completes, source)
+        held = length if source is None else 0
+        return Answer(206, fields, body, file.key, size, kind, completes, held, source)
 
     def _body(
         self, file: StaticFile, environ: "WSGIEnvironment", part: ByteRange | None = None
@@ -362,9 +355,10 @@ class FileApplication:
         """Return a body, and what it is read from if it is not held."""
         if file.content is not None:
             content = file.content
-            return [content if part is None else content[part.first : part.last + 1]], None
-        piece = self._catalog.open(file, part or ByteRange(0, file.size - 1))
+            return (content if part is None else content[part.first : part.last + 1],), None
         wrapper = environ.get("wsgi.file_wrapper")
+        shares = getattr(wrapper, "sends_spans", False)
+        piece = self._catalog.open(file, part or ByteRange(0, file.size - 1), shares=shares)
         return (piece if wrapper is None else wrapper(piece, BLOCK)), piece
 
 

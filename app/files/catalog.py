@@ -23,10 +23,12 @@ from .codings import IDENTITY, SUFFIXES
 from .compression import MOST_BYTES, is_compressible, is_packed, unpack
 from .directory import Directory, open_directory
 from .document_root import RootDirectory, RootLostError, RootWatch
-from .file_slice import FileSlice
+from .file_slice import FileSlice, SharedSlice
 from .held import HeldStore
 from .names import Visibility, canonical_path, file_name
+from .open_files import OpenFiles
 from .opening import OPEN_FILE, open_inside, read_whole
+from .places import Places
 from .policy import Policy
 from .ranges import ByteRange
 from .static_file import StaticFile
@@ -34,6 +36,7 @@ from .version import (
     attributes_of,
     digest_of,
     digest_of_large,
+    has_settled,
     is_settled,
     may_be_held,
     salt_after,
@@ -85,6 +88,8 @@ class Catalog:
         self._coded = coded
         self._watch = RootWatch(self._root)
         self._held: HeldStore[str, StaticFile] = HeldStore(held_total)
+        self._open_files = OpenFiles()
+        self._places = Places(self._root, visible)
 
     def held(self, url_path: str, date: str) -> StaticFile | None:
         """Return the file held for *url_path*, if it still is the version on disk.
@@ -92,10 +97,10 @@ class Catalog:
         *date* is the present Date.
         """
         file = self._held.get(url_path)
-        # Moving a directory out of the root and linking it back leaves its files' status as it was;
-        # so where a held file truly lies is looked at again once a second.
-        if file is None or file.verified != date:
+        if file is None:
             return None
+        if file.verified != date:
+            return file if self._is_in_place(file, date) else None
         try:
             if version_of(os.stat(file.path)) != file.version:
                 return None
@@ -103,6 +108,25 @@ class Catalog:
             return None
         file.asked = True
         return file
+
+    def _is_in_place(self, file: StaticFile, date: str) -> bool:
+        """Look again, once a second, whether a held file lies where it did, and is no link.
+
+        A compressible one may have got a sibling meanwhile, unless its directory is as it was.
+        """
+        if file.place is None or not has_settled(file.version, time()):
+            return False
+        place = self._places.version(file.path.rpartition(b"/")[0], date)
+        if place is None or (file.is_compressible and place != file.place):
+            return False
+        try:
+            if version_of(os.lstat(file.path)) != file.version:
+                return False
+        except OSError:
+            return False
+        file.verified = date
+        file.asked = True
+        return True
 
     def find(self, url_path: str) -> StaticFile:
         """Return the file at *url_path*, as it is now.
@@ -165,26 +189,30 @@ class Catalog:
             directories = []
         for depth in range(min(len(directories), _MOST_LEVELS), -1, -1):
             name = b"/".join([*directories[:depth], os.fsencode(base)])
-            with suppress(OSError):
-                if stat.S_ISREG(os.stat(self._prefix + name).st_mode):
-                    return "/" + name.decode("latin-1")
+            # Asked first, since most directories have none, and an error costs more than an answer.
+            if os.access(self._prefix + name, os.F_OK):
+                with suppress(OSError):
+                    if stat.S_ISREG(os.stat(self._prefix + name).st_mode):
+                        return "/" + name.decode("latin-1")
         return None
 
-    def open(self, file: StaticFile, part: ByteRange) -> FileSlice:
-        """Open the larger *file* for one body. Raises FileReplacedError and OSError."""
+    def open(self, file: StaticFile, part: ByteRange, *, shares: bool = False) -> FileSlice:
+        """Open the larger *file* for one body, of a server that *shares* descriptors or does not.
+
+        *file* is as `held` or `find` has just returned it. Raises FileReplacedError and OSError.
+        """
+        known = file.size, file.version[3], file.sampled
+        if shares and (opened := self._open_files.get(file)):
+            return SharedSlice(opened, part.first, part.last, *known)
         try:
             descriptor = os.open(file.path, OPEN_FILE)
         except FileNotFoundError:
             raise FileReplacedError from None
-        piece = FileSlice(
-            descriptor,
-            part.first,
-            part.last,
-            size=file.size,
-            modified_ns=file.version[3],
-            sampled=file.sampled,
-        )
         version = version_of(os.fstat(descriptor))
+        if shares and version == file.version:
+            opened = self._open_files.put(file, descriptor)
+            return SharedSlice(opened, part.first, part.last, *known)
+        piece = FileSlice(descriptor, part.first, part.last, *known)
         # One that has only grown since is sent to the length that it had.
         if version != file.version and (
             version[:2] != file.version[:2] or not piece.has_grown_only()
@@ -233,6 +261,8 @@ class Catalog:
         media_type = self._policy.content_type(name)
         coded = self._coded and is_compressible(media_type)
         for attempt in range(ATTEMPTS):
+            directory = (self._prefix + name).rpartition(b"/")[0]
+            in_version = self._places.version(directory, date_header())
             place = _Place(
                 name,
                 name,
@@ -255,6 +285,7 @@ class Catalog:
                     continue
                 if coded and not place.is_packed:
                     file, may_hold = self._with_siblings(root, place, file, may_hold)
+            file.place = in_version
             if self._held.get(held_as) is file:
                 file.asked = True
             elif may_hold:

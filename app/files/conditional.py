@@ -16,14 +16,6 @@ class Outcome(Enum):
     FAILED = "412"
 
 
-#: The variables of the fields that `evaluate` looks at.
-PRECONDITIONS = (
-    "HTTP_IF_MATCH",
-    "HTTP_IF_NONE_MATCH",
-    "HTTP_IF_MODIFIED_SINCE",
-    "HTTP_IF_UNMODIFIED_SINCE",
-)
-
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _MONTH = "|".join(_MONTHS)
 _DAY = "(?P<day>[0-9]{2})"
@@ -95,6 +87,16 @@ def _seconds(year: int, month: int, day: int, hour: int, minute: int, second: in
 def list_entity_tags(text: str) -> list[str]:
     """Return the entity tags of a list; members that are none are left out, and match nothing."""
     return [found[1] for found in _LIST_MEMBER.finditer(text) if found[1]]
+
+
+def has_preconditions(fields: Mapping[str, str]) -> bool:
+    """Return whether there is anything to `evaluate`."""
+    return (
+        "HTTP_IF_NONE_MATCH" in fields
+        or "HTTP_IF_MODIFIED_SINCE" in fields
+        or "HTTP_IF_MATCH" in fields
+        or "HTTP_IF_UNMODIFIED_SINCE" in fields
+    )
 
 
 def evaluate(fields: Mapping[str, str], etag: str, modified: int | None, now: float) -> Outcome:

@@ -16,7 +16,7 @@ _log = logging.getLogger("tally.files")
 
 _EFFECTIVE = os.access in os.supports_effective_ids
 # O_PATH needs no right to list the directory, and exists on Linux alone.
-_OPEN_ROOT = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+OPEN_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class RootLostError(OSError):
@@ -53,7 +53,7 @@ class RootDirectory:
 
     def __init__(self, path: bytes) -> None:
         self._path = path
-        self.descriptor = os.open(path, _OPEN_ROOT)
+        self.descriptor = os.open(path, OPEN_DIRECTORY)
 
     def __enter__(self) -> "RootDirectory":
         return self
@@ -68,15 +68,16 @@ class RootDirectory:
         except OSError:
             return False
 
-    def inner_path(self, descriptor: int, name: bytes) -> bytes | None:
-        """Return the true path, below the root, of a file that was opened as *name*; None when it
-        lies outside.
+    def inner_path(self, descriptor: int, name: bytes, end: bytes = b"") -> bytes | None:
+        """Return the true path, below the root, of what was opened as *name*; None when it lies
+        outside. *end* is what its path is to end with: a slash lets the root itself be inside.
         """
         try:
             root, path = _true_path(self.descriptor), _true_path(descriptor)
         except OSError:
             root, path = self._resolved(descriptor, name)
         prefix = root.rstrip(b"/") + b"/"
+        path += end
         return path[len(prefix) :] if path.startswith(prefix) else None
 
     def _resolved(self, descriptor: int, name: bytes) -> tuple[bytes, bytes]:
@@ -101,12 +102,15 @@ class RootWatch:
 
     def __init__(self, root: bytes) -> None:
         self._root = root
+        self._inside = root.rstrip(b"/") + b"/."
         self._lost = False
         self._lock = Lock()
 
     def look(self) -> None:
         """Raise RootLostError when the root cannot be served from."""
-        problem = root_problem(self._root)
+        # One question that only a directory answers with yes, and only one that can be searched.
+        is_there = os.access(self._inside, os.X_OK, effective_ids=_EFFECTIVE)
+        problem = None if is_there else root_problem(self._root)
         if problem is None:
             self.seen()
             return

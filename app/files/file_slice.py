@@ -1,9 +1,10 @@
 """A bounded part of an open file, as a body for any WSGI server: read in blocks, or sent by the
 kernel.
 
-Positions are the file's own, as `sendfile` needs them, and the descriptor's offset is the only
-record of them: servers that send by the kernel ask for `fileno()` and begin at that offset. `read`
-ends where the slice ends.
+A `FileSlice` has a descriptor of its own. Positions are the file's own, as `sendfile` needs them,
+and the descriptor's offset is the only record of them: servers that send by the kernel ask for
+`fileno()` and begin at that offset. `read` ends where the slice ends. A `SharedSlice` is for
+servers that send from where `file_span` says, and has a descriptor that others have, too.
 
 A file that is rewritten while it is being sent ends the answer early: `read` raises
 FileChangedError instead of giving out new bytes, and a server that sends by the kernel asks
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from ..failure_log import Repeats
+from .open_files import OpenFile
 from .ranges import Multipart
 from .version import sample
 
@@ -69,9 +71,8 @@ class FileSlice:
     """
 
     def __init__(
-        self, descriptor: int, first: int, last: int, *, size: int, modified_ns: int, sampled: bytes
+        self, descriptor: int, first: int, last: int, size: int, modified_ns: int, sampled: bytes
     ) -> None:
-        os.lseek(descriptor, first, os.SEEK_SET)
         self._descriptor = descriptor
         self._first = first
         self._end = last + 1
@@ -84,6 +85,14 @@ class FileSlice:
         self._seen_size = size
         self._change_told = False
         self._closed = False
+        self._go_to(first, os.SEEK_SET)
+
+    def file_span(self) -> tuple[int, int, int]:
+        """Return the descriptor of a regular file, where in it the rest of the slice begins, and
+        how many bytes that is.
+        """
+        position = self.tell()
+        return self._descriptor, position, self._end - position
 
     def fileno(self) -> int:
         if self._closed:
@@ -120,7 +129,7 @@ class FileSlice:
         wanted = left if size is None or size < 0 else min(size, left)
         if wanted <= 0:
             return b""
-        data = os.read(self._descriptor, wanted)
+        data = self._read_here(wanted)
         # Asked afterwards: a change that came before the read shows in the status by now.
         if not data or not self.unchanged():
             self._note_change()
@@ -147,7 +156,16 @@ class FileSlice:
             offset, whence = self._end + offset, os.SEEK_SET
         if whence == os.SEEK_SET:
             self._note_sent_until(offset)
+        return self._go_to(offset, whence)
+
+    def _go_to(self, offset: int, whence: int) -> int:
         return os.lseek(self.fileno(), offset, whence)
+
+    def _read_here(self, size: int) -> bytes:
+        return os.read(self._descriptor, size)
+
+    def _release(self) -> None:
+        os.close(self._descriptor)
 
     def seekable(self) -> bool:
         return True
@@ -175,7 +193,7 @@ class FileSlice:
             same = not was_told and self.unchanged()
         finally:
             self._closed = True
-            os.close(self._descriptor)
+            self._release()
             if self.ended is not None:
                 sent = self._sent_until - self._first
                 self.ended(sent, same and self._sent_until == self._end)
@@ -185,13 +203,39 @@ class FileSlice:
     def give_up(self) -> None:
         """Release the descriptor of a slice that is not sent."""
         self._closed = True
-        os.close(self._descriptor)
+        self._release()
 
     def __del__(self) -> None:
         # A server that fails before it has the body does not close it.
         if not getattr(self, "_closed", True):
             self._closed = True
-            os.close(self._descriptor)
+            self._release()
+
+
+class SharedSlice(FileSlice):
+    """A slice of the open *file*, whose descriptor others have, too: it keeps its place itself."""
+
+    def __init__(
+        self, file: OpenFile, first: int, last: int, size: int, modified_ns: int, sampled: bytes
+    ) -> None:
+        self._file: OpenFile | None = file
+        self._position = first
+        super().__init__(file.descriptor, first, last, size, modified_ns, sampled)
+
+    def tell(self) -> int:
+        return self._position
+
+    def _go_to(self, offset: int, whence: int) -> int:
+        self._position = offset + (self._position if whence == os.SEEK_CUR else 0)
+        return self._position
+
+    def _read_here(self, size: int) -> bytes:
+        data = os.pread(self._descriptor, size, self._position)
+        self._position += len(data)
+        return data
+
+    def _release(self) -> None:
+        self._file = None
 
 
 class MultipartBody:

@@ -40,7 +40,7 @@ class Forms:
         form = file.forms[coding]
         if form.path == file.path or self._catalog.is_fresh(form):
             return form
-        file.verified = ""
+        file.verified, file.place = "", None  # so that its siblings are looked up anew
         raise FileReplacedError
 
     def _want(self, file: StaticFile) -> None:

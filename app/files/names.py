@@ -29,10 +29,9 @@ def file_name(url_path: str, *, dotfiles: bool = False) -> bytes:
     *url_path* is as in PATH_INFO: decoded bytes as latin-1. Raises FileNotFoundError if no file may
     have the name.
     """
-    try:
-        first, *segments = url_path.encode("latin-1").split(b"/")
-    except UnicodeError:
-        raise FileNotFoundError(url_path) from None
+    if url_path[:1] == "/" and not ("/." in url_path or "//" in url_path or "\0" in url_path):
+        return _encoded(url_path[1:])  # nearly every path: there is nothing to be left out
+    first, *segments = _encoded(url_path).split(b"/")
     if first or not segments or "\0" in url_path:
         raise FileNotFoundError(url_path)
     names = [segment for segment in segments if segment not in _NOTHING]
@@ -41,6 +40,13 @@ def file_name(url_path: str, *, dotfiles: bool = False) -> bytes:
     if names and segments[-1] in _NOTHING:
         names.append(b"")
     return b"/".join(names)
+
+
+def _encoded(url_path: str) -> bytes:
+    try:
+        return url_path.encode("latin-1")
+    except UnicodeError:
+        raise FileNotFoundError(url_path) from None
 
 
 def is_hidden(names: list[bytes]) -> bool:

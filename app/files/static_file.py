@@ -7,6 +7,7 @@ from copy import copy
 from types import MappingProxyType
 
 from ..clock import http_date
+from .answer import Answer
 from .codings import IDENTITY
 from .policy import Fields, Policy
 from .version import Version, digest_of
@@ -40,15 +41,18 @@ class StaticFile:
         "fields",
         "forms",
         "has_all_forms",
+        "head",
         "held_as",
         "is_compressible",
         "key",
         "media_type",
         "modified",
-        "not_modified_fields",
+        "not_modified",
+        "not_modified_head",
         "order",
+        "part_fields",
         "path",
-        "representation_fields",
+        "place",
         "salt",
         "sampled",
         "size",
@@ -57,6 +61,7 @@ class StaticFile:
         "version",
         "wanted",
         "weight",
+        "whole",
     )
 
     def __init__(
@@ -100,6 +105,8 @@ class StaticFile:
         self._name = name  # below the root, without a coding's suffix
         self._policy = policy
         self.verified = ""  # the Date at which the file was last seen to lie inside the root
+        #: The version of its directory before the file and its siblings were looked up.
+        self.place: Version | None = None
         self.asked = False  # for the store
         self.wanted = False  # whether its coded forms have been asked for
         self.has_all_forms = False  # whether all that are worth it have been made
@@ -113,7 +120,7 @@ class StaticFile:
         if self._is_interim:
             cache_control += f", s-maxage={_INTERIM_AGE}"
         common = [("ETag", self.etag), ("Cache-Control", cache_control), *self.vary]
-        self.not_modified_fields: Fields = policy.fields_of(name, common)
+        not_modified_fields: Fields = policy.fields_of(name, common)
         fields = [("Content-Type", self.media_type)]
         if self.modified is not None:
             fields.append(("Last-Modified", http_date(self.modified)))
@@ -121,9 +128,17 @@ class StaticFile:
         if self.coding != IDENTITY:
             fields.append(("Content-Encoding", self.coding))
         content_type, *others = policy.fields_of(name, fields)
-        #: What 200 and 206 have in common: all but Content-Type and Content-Length
-        self.representation_fields: Fields = others
+        #: Of a 206 with one range, without Content-Length and Content-Range
+        self.part_fields: Fields = [content_type, *others]
         self.fields: Fields = [content_type, ("Content-Length", str(self.size)), *others]
+        key, size, content = self.key, self.size, self.content
+        # What is answered when nothing but the file decides. A body that is not held is opened.
+        self.not_modified = Answer(304, not_modified_fields, (), key, size, "not_modified")
+        self.not_modified_head = Answer(304, not_modified_fields, (), key, size, "head")
+        self.head = Answer(200, self.fields, (), key, size, "head")
+        self.whole = content is not None and Answer(
+            200, self.fields, (content,), key, size, "full", True, size
+        )
 
     def is_same_as(self, other: "StaticFile") -> bool:
         """Return whether *other* is the same version of the same file."""

@@ -47,6 +47,11 @@ def is_settled(status: os.stat_result, now: float) -> bool:
     return now - status.st_ctime_ns / 1e9 >= SETTLED
 
 
+def has_settled(version: Version, now: float) -> bool:
+    """Tell the same of a file of this *version*."""
+    return now - version[4] / 1e9 >= SETTLED
+
+
 def digest_of(content: bytes) -> str:
     """Return what the entity tag of a representation is made of that is at hand as a whole."""
     return blake2b(content, digest_size=_TAG_BYTES).hexdigest()

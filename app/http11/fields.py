@@ -40,6 +40,9 @@ _FRAMING_LOOKALIKES = frozenset({"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"})
 #: RFC 9110 section 5.3: fields of one value, for which it matters which one is taken.
 _SINGLE = {"HTTP_HOST": "Host", "CONTENT_LENGTH": "Content-Length", "CONTENT_TYPE": "Content-Type"}
 
+#: Variables whose values have a grammar of their own that is checked.
+_CHECKED = frozenset({"HTTP_HOST", "CONTENT_LENGTH"})
+
 #: RFC 9110 section 6.5.1: framing and routing are settled before the content is.
 _NOT_IN_TRAILERS = frozenset({"HTTP_HOST", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"})
 
@@ -72,12 +75,14 @@ def parse_field_line(line: str) -> tuple[str, str]:
         elif variable == "HTTP_PROXY":
             variable = DROPPED  # CGI programs take it for the proxy they are to use: CVE-2016-5385
     value = value.strip(" \t")
-    if not FIELD_VALUE.fullmatch(value):
+    # The quick answer for nearly every value; the pattern decides about the rest.
+    if not (value.isascii() and value.isprintable()) and not FIELD_VALUE.fullmatch(value):
         raise ProtocolError(400, "A field value holds a control character.")
-    if variable == "HTTP_HOST" and value and not is_authority(value):
-        raise ProtocolError(400, "The Host field is malformed.")
-    if variable == "CONTENT_LENGTH" and not CONTENT_LENGTH.fullmatch(value):
-        raise ProtocolError(400, "Content-Length is not one decimal number.")
+    if variable in _CHECKED:
+        if variable == "HTTP_HOST" and value and not is_authority(value):
+            raise ProtocolError(400, "The Host field is malformed.")
+        if variable == "CONTENT_LENGTH" and not CONTENT_LENGTH.fullmatch(value):
+            raise ProtocolError(400, "Content-Length is not one decimal number.")
     return variable, value
 
 

@@ -7,13 +7,13 @@ on how the bytes were cut, only the slower path refuses anything: the quick one 
 trace. What becomes of an event is not known here.
 """
 
-from .body import ChunkedBody, EndOfMessage, LengthBody
+from .body import END_OF_MESSAGE, ChunkedBody, EndOfMessage, LengthBody
 from .buffer import ReceiveBuffer
 from .errors import ProtocolError
 from .fields import DROPPED, FieldSection, LineMemory
 from .grammar import TCHARS
 from .limits import Limits
-from .request import Request, RequestLine, build_request, parse_request_line
+from .request import Request, RequestLine, RequestLineMemory, build_request, parse_request_line
 
 _DEFAULT_LIMITS = Limits()
 _MAY_BEGIN_A_MESSAGE = TCHARS | frozenset(b"\r\n")
@@ -21,6 +21,7 @@ _TLS_HANDSHAKE = 0x16  # the record type that every TLS client begins with (RFC 
 
 _memory = LineMemory()
 _recall = _memory.__getitem__
+_recall_request_line = RequestLineMemory().__getitem__
 
 
 class _PartialHead:
@@ -45,6 +46,7 @@ class Receiver:
         "_head",
         "_limits",
         "_skipped_empty_line",
+        "idle",
         "refused_head",
     )
 
@@ -53,6 +55,8 @@ class Receiver:
         self._limits = limits
         self._buffer = ReceiveBuffer()
         self._failure: tuple[int, str, str] | None = None
+        #: Whether nothing of a next message has come (but an empty line, RFC 9112 section 2.2).
+        self.idle = True
         # for the message
         #: Whether what was refused, or is not complete yet, is a HEAD request: then its answer has
         #: no content.
@@ -67,23 +71,14 @@ class Receiver:
         begun = 0 if self._head is None else self._limits.head - self._head.room
         return begun + len(self._buffer)
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing of a next message has come (but an empty line, RFC 9112 section 2.2)."""
-        return (
-            not self._buffer.data
-            and self._head is None
-            and self._body is None
-            and self._failure is None
-        )
-
     def feed(self, data: bytes) -> None:
         """Append bytes that arrived.
 
         Take all events before the next call, so that no more than a line is held.
         """
-        if self._failure is None:
+        if self._failure is None and data:
             self._buffer.append(data)
+            self.idle = False
 
     def next_event(self) -> Request | bytes | EndOfMessage | None:
         """Return the next event, or None when more bytes are needed for it.
@@ -95,16 +90,16 @@ class Receiver:
         if self._failure is not None:
             raise ProtocolError(*self._failure)
         try:
-            if self._body is None:
-                return self._next_request()
-            event = self._body.next(self._buffer)
+            event = self._next_request() if self._body is None else self._body.next(self._buffer)
         except ProtocolError as error:
             self._failure = (error.status, error.reason, error.location)
             self._buffer.clear()
             self._head = self._body = None
             raise
-        if isinstance(event, EndOfMessage):
+        if event is END_OF_MESSAGE:
             self._body = None
+        if not self._buffer.data and self._head is None and self._body is None:
+            self.idle = True
         return event
 
     def _next_request(self) -> Request | None:
@@ -137,7 +132,7 @@ class Receiver:
         if len(lines) > limits.fields + 1:
             return None
         try:
-            line = parse_request_line(lines[0])
+            line = _recall_request_line(lines[0])
             del lines[0]
             variables = dict(map(_recall, lines))
             if len(variables) != len(lines):

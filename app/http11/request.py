@@ -23,6 +23,8 @@ from .grammar import (
 )
 
 _LONGEST_METHOD = 32
+_LONGEST_REMEMBERED = 256
+_LINES_REMEMBERED = 4096
 
 
 @dataclass(slots=True)
@@ -57,6 +59,24 @@ class RequestLine(NamedTuple):
     version: str
     scheme: str = ""
     authority: str = ""
+
+
+class RequestLineMemory(dict[str, RequestLine]):
+    """Request lines with what `parse_request_line` returned for them. Safe from any thread.
+
+    The same files are asked for again and again. A line with a query is not kept, since a query
+    may bear a secret, nor is a long one. Forgets everything when it is full, as `LineMemory` does.
+    """
+
+    __slots__ = ()
+
+    def __missing__(self, line: str) -> RequestLine:
+        parsed = parse_request_line(line)
+        if len(line) <= _LONGEST_REMEMBERED and not parsed.query:
+            if len(self) >= _LINES_REMEMBERED:
+                self.clear()
+            self[line] = parsed
+        return parsed
 
 
 def parse_request_line(line: str) -> RequestLine:

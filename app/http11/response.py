@@ -7,9 +7,10 @@ fields; PEP 3333) is taken out of its list and written by `encode_head`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from enum import Enum
 from functools import lru_cache
+from typing import TypeVar
 
 
 class Framing(Enum):
@@ -42,11 +43,17 @@ _HOP_BY_HOP = frozenset(
     }  # RFC 9110 section 7.6.1
 )
 
-#: Fields that were found valid, as lines: applications send these again and again, and others anew
-#: in every answer.
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+#: Fields that were found valid, as lines, and heads of nothing but these and a length. Applications
+#: send these again and again, and other fields anew in every answer. Each memory forgets everything
+#: when it is full.
 _lines: dict[tuple[str, str], str] = {}
-_LINES_REMEMBERED = 4096
+_heads: dict[tuple[object, ...], "ResponseHead"] = {}
+_MOST_REMEMBERED = 4096
 _LONGEST_REMEMBERED = 200
+_LONGEST_HEAD_REMEMBERED = 1024
 _REMEMBERED = frozenset(
     {
         "accept-ranges",
@@ -65,75 +72,129 @@ _REMEMBERED = frozenset(
         "x-frame-options",
     }
 )
+#: Fields that nearly every answer has of its own.
+_EVER_DIFFERENT = frozenset(
+    {"Content-Length", "Content-Range", "Date", "Location", "Set-Cookie", "Tally-Count"}
+)
 
 
 class ResponseHead:
-    """A status and fields as an application gave them, checked.
+    """A status and fields as an application gave them, checked. Not changed once it is made.
 
     Raises ValueError when they cannot be sent, and TypeError or AttributeError when they are not
     text at all.
     """
 
-    __slots__ = ("closes", "code", "content_length", "has_date", "has_server", "lines")
+    __slots__ = ("closes", "code", "content_length", "has_date", "has_server", "is_usual", "start")
 
-    def __init__(self, status: str, fields: Iterable[tuple[str, str]]) -> None:
-        self.content_length: int | None = None
-        self.has_date = self.has_server = self.closes = False
-        line, self.code = _status_line(status)
-        self.lines = [line]
-        append, remembered = self.lines.append, _lines.get
+    def __init__(
+        self,
+        status: str,
+        fields: Iterable[tuple[str, str]],
+        begun: "ResponseHead | None" = None,
+    ) -> None:
+        """With *begun*, the fields follow those of that head of the same status."""
+        if begun is None:
+            self.content_length: int | None = None
+            self.has_date = self.has_server = self.closes = False
+            status_line, self.code = _status_line(status)
+            self.start = status_line.encode("latin-1")
+        else:
+            self.content_length, self.closes = begun.content_length, begun.closes
+            self.has_date, self.has_server = begun.has_date, begun.has_server
+            self.code, self.start = begun.code, begun.start
+        #: Whether there is nothing in it that other answers do not have, too.
+        self.is_usual = True
+        #: The status line and the fields; what the server decides about comes after it.
+        self.start += self._encoded(fields)
+
+    def _encoded(self, fields: Iterable[tuple[str, str]]) -> bytes:
+        lines = []
+        had_length = self.content_length is not None
         for field in fields:
-            known = remembered(field)
-            if known is not None:
-                append(known)
-            elif field[0] == "Content-Length" and self.content_length is None:
-                self.content_length = _decimal(field[1])
-            else:
-                self._take(field)
+            known = _lines.get(field)
+            lines.append(self._line_of(*field) if known is None else known)
+        if self.content_length is not None and not had_length and self.code != 204:
+            lines.append(f"Content-Length: {self.content_length}\r\n")  # RFC 9110 section 8.6
+        return "".join(lines).encode("latin-1")
 
-    def _take(self, field: tuple[str, str]) -> None:
-        name, value = field
-        folded = name.lower()
+    def _line_of(self, name: str, value: str) -> str:
+        """Return the line of a field, "" when it is not sent or not here."""
+        folded = _checked_name(name)
         if folded == "content-length":
-            if self.content_length not in (None, _decimal(value)):
+            length = _decimal(value)
+            if self.content_length not in (None, length):
                 raise ValueError("two Content-Length fields that differ")
-            self.content_length = _decimal(value)
-            return
+            self.content_length = length
+            return ""
         # The quick answer for nearly every value; the pattern decides about the rest.
         if not (value.isascii() and value.isprintable()) and not _FIELD_VALUE.fullmatch(value):
             raise ValueError(f"the value of {name} cannot be sent: {value!r}")
-        if folded == "date":
-            if not self.has_date:
-                self.lines.append(f"Date: {value}\r\n")
-            self.has_date = True
-        elif folded == "connection":
+        if folded in _HOP_BY_HOP:
+            return ""
+        if folded == "connection":
             self.closes = self.closes or "close" in value.lower()
-        elif folded not in _HOP_BY_HOP:
-            if not _TOKEN.fullmatch(name):
-                raise ValueError(f"{name!r} is not a field name")
-            line = f"{name}: {value}\r\n"
-            self.lines.append(line)
-            if folded == "server":
-                self.has_server = True
-            elif (
-                folded in _REMEMBERED
-                and len(line) <= _LONGEST_REMEMBERED
-                and "boundary=" not in value
-            ):
-                _remember(field, line)
+            return ""
+        if folded == "date":
+            if self.has_date:
+                return ""
+            self.has_date = True
+        elif folded == "server":
+            self.has_server = True
+        line = f"{name}: {value}\r\n"
+        if folded in _REMEMBERED and len(line) <= _LONGEST_REMEMBERED and "boundary=" not in value:
+            _remember(_lines, (name, value), line)
+        else:
+            self.is_usual = False
+        return line
+
+
+def usual_head(status: str, fields: list[tuple[str, str]], date: str) -> ResponseHead:
+    """Return the head of an answer; what was met before is not made again.
+
+    That is a whole head, or one but for the fields at its end that differ from answer to answer.
+    *date* as Date at the very end is taken off: it is what the server writes. Raises as
+    `ResponseHead` does.
+    """
+    end = len(fields)
+    try:
+        while end and fields[end - 1][0] in _EVER_DIFFERENT:
+            end -= 1
+        usual = fields[:end]
+        key = (status, *usual)
+        known = _heads.get(key)
+    except (IndexError, TypeError):  # what is no field
+        return ResponseHead(status, fields)
+    if known is None:
+        known = ResponseHead(status, usual)
+        if known.is_usual and len(known.start) <= _LONGEST_HEAD_REMEMBERED:
+            _remember(_heads, key, known)
+    rest = fields[end:]
+    if rest and rest[-1][1] == date and rest[-1][0] == "Date":
+        rest.pop()
+    return ResponseHead(status, rest, known) if rest else known
+
+
+@lru_cache(maxsize=1024)
+def _checked_name(name: str) -> str:
+    """Return *name* in lower case."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a field name")
+    return name.lower()
 
 
 def _decimal(value: str) -> int:
-    value = value.strip(" \t")
     if not (value.isascii() and value.isdigit()):
-        raise ValueError(f"Content-Length {value!r} is not a number")
+        value = value.strip(" \t")
+        if not (value.isascii() and value.isdigit()):
+            raise ValueError(f"Content-Length {value!r} is not a number")
     return int(value)
 
 
-def _remember(field: tuple[str, str], line: str) -> None:
-    if len(_lines) >= _LINES_REMEMBERED:
-        _lines.clear()
-    _lines[field] = line
+def _remember(memory: dict[K, V], key: K, value: V) -> None:
+    if len(memory) >= _MOST_REMEMBERED:
+        memory.clear()
+    memory[key] = value
 
 
 @lru_cache(maxsize=256)
@@ -166,24 +227,28 @@ def encode_head(
 ) -> bytes:
     """Return the head's bytes, with its empty line.
 
-    *length* is written as Content-Length where the message may have one; *date* and *server* where
-    the application did not say its own. *version* is the request's.
+    *length* is written as Content-Length where the application did not say it and the message may
+    have one; *date* and *server* where the application did not say its own. *version* is the
+    request's.
     """
-    lines = [*head.lines]
-    if not head.has_date:
-        lines.append(f"Date: {date}\r\n")
-    if not head.has_server:
-        lines.append(f"Server: {server}\r\n")
-    if framing is _CHUNKED:
-        lines.append("Transfer-Encoding: chunked\r\n")
-    elif length is not None and head.code != 204:  # RFC 9110 section 8.6
-        lines.append(f"Content-Length: {length}\r\n")
     if not keep_alive:
-        lines.append("Connection: close\r\n")
-    elif version == "HTTP/1.0":
-        lines.append("Connection: keep-alive\r\n")
-    lines.append("\r\n")
-    return "".join(lines).encode("latin-1")
+        connection = "Connection: close\r\n"
+    else:
+        connection = "Connection: keep-alive\r\n" if version == "HTTP/1.0" else ""
+    ending = _ending("" if head.has_date else date, "" if head.has_server else server, connection)
+    if framing is _CHUNKED:
+        return b"%bTransfer-Encoding: chunked\r\n%b" % (head.start, ending)
+    if length is None or head.content_length is not None or head.code == 204:
+        return head.start + ending
+    return b"%bContent-Length: %d\r\n%b" % (head.start, length, ending)
+
+
+@lru_cache(maxsize=64)
+def _ending(date: str, server: str, connection: str) -> bytes:
+    """Return what is the same for all answers of a second."""
+    date_line = f"Date: {date}\r\n" if date else ""
+    server_line = f"Server: {server}\r\n" if server else ""
+    return f"{date_line}{server_line}{connection}\r\n".encode("latin-1")
 
 
 def encode_chunk(data: bytes) -> bytes:

@@ -22,6 +22,7 @@ from ..http11.response import (
     choose_framing,
     encode_chunk,
     encode_head,
+    usual_head,
 )
 from ..request_note import NO_NOTE, NOTE, REQUEST_ID, RequestNote, shown_target
 from .access_log import AccessLog, Exchange
@@ -38,6 +39,9 @@ log = logging.getLogger("tally.server")
 # Looked up for every answer; a member of an enumeration is ten times as far away.
 _NO_BODY, _LENGTH = Framing.NO_BODY, Framing.LENGTH
 _CHUNKED, _UNTIL_CLOSE = Framing.CHUNKED, Framing.UNTIL_CLOSE
+
+
+_WITHOUT_CLOSE = (tuple, list, type(None))
 
 
 class ClientError(OSError):
@@ -84,6 +88,7 @@ class Call:
     __slots__ = (
         "_channel",
         "_cut_short",
+        "_date",
         "_gateway",
         "_iterable",
         "_output",
@@ -111,6 +116,7 @@ class Call:
         )
         # The answer, as it comes to be
         self.head: ResponseHead | None = None
+        self._date = ""  # when the head was given
         self.framing: Framing | None = None  # until the head has been encoded
         self.keep_alive = False
         self.complete = False  # nothing comes after what next_output returned last
@@ -162,7 +168,7 @@ class Call:
         self.complete = True
         if type(iterable) is FileWrapper:
             note_sent(iterable.filelike, self._body_sent)
-        close = None if type(iterable) is list else getattr(iterable, "close", None)
+        close = None if type(iterable) in _WITHOUT_CLOSE else getattr(iterable, "close", None)
         if close is not None:
             try:
                 close()
@@ -224,7 +230,8 @@ class Call:
                 exc_info = None  # a traceback that holds its own frame would live on
         elif self.head is not None:
             raise AssertionError("start_response was called a second time without exc_info")
-        self.head = ResponseHead(status, headers)
+        self._date = date_header()
+        self.head = usual_head(status, headers, self._date)
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -249,7 +256,7 @@ class Call:
         if self._cut_short:
             raise CutShortError
         if self.framing is None:
-            if type(result) is list and len(result) <= 1:
+            if isinstance(result, (list, tuple)) and len(result) <= 1:
                 whole = self._whole(result[0] if result else b"")
                 if whole is not None:
                     return whole
@@ -355,7 +362,7 @@ class Call:
             framing is not _UNTIL_CLOSE and not head.closes and self._channel.may_persist()
         )
         encoded = encode_head(
-            head, framing, length, date_header(), request.version, self.keep_alive, SERVER
+            head, framing, length, self._date, request.version, self.keep_alive, SERVER
         )
         self.overhead += len(encoded)
         self.framing = framing
@@ -364,8 +371,8 @@ class Call:
     def _error_page(self, status: int, reason: str) -> bytes:
         self.close()
         self.complete = True
-        self.head, page = error_answer(status, reason)
-        self.head.closes = True
+        self.head, page = error_answer(status, reason, [("Connection", "close")])
+        self._date = date_header()
         head = self._encode_head(len(page))
         return head if self.framing is _NO_BODY else head + page
 

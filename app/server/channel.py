@@ -184,7 +184,7 @@ class CallChannel:
         assert call is not None
         flags = MSG_MORE if call.span is not None else 0
         call.wire += stream.begin(output, flags)
-        while not stream.flushed:
+        while stream.pending is not None:
             try:
                 call.wire += stream.flush(flags)
             except BlockingIOError:

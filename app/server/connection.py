@@ -145,12 +145,12 @@ class Connection:
         call, stream = self.channel.call, self.stream
         assert call is not None
         try:
-            while self._flush(call) and not call.complete:
+            while (stream.pending is None or self._flush(call)) and not call.complete:
                 output = call.next_output()
                 if output is None:
                     break
                 call.wire += stream.begin(output, MSG_MORE if call.span is not None else 0)
-            if not stream.flushed:
+            if stream.pending is not None:
                 self.phase = _ANSWER
                 self.channel.take_unread()
                 self._await_reader()
@@ -182,7 +182,7 @@ class Connection:
         From any thread.
         """
         call = self.channel.call
-        is_whole = call is None or (call.complete and self.stream.flushed)
+        is_whole = call is None or (call.complete and self.stream.pending is None)
         self.stream.cut(
             reset=not is_whole and call is not None and call.framing is Framing.UNTIL_CLOSE
         )
@@ -327,15 +327,15 @@ class Connection:
         Returns False when the client takes no more for now, or others should have their turn.
         """
         stream = self.stream
-        if stream.flushed:
+        if stream.pending is None:
             return True
         try:
             call.wire += stream.flush(MSG_MORE if call.span is not None else 0)
         except BlockingIOError:
             return False
-        if not stream.flushed:
+        if stream.pending is not None:
             self.runner.again(self)
-        return stream.flushed
+        return stream.pending is None
 
     def _await_reader(self) -> None:
         self._taken = self.runner.now

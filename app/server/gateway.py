@@ -48,20 +48,19 @@ def make_environ(base: Environ, request: Request, address: str, port: str) -> En
 
     *port* is "" where the client has none.
     """
-    environ = base.copy()
-    environ.update(request.variables)
+    path = request.path
+    if "%" in path:
+        path = unquote_to_bytes(path).decode("latin-1")
+    environ = request.variables | base
+    environ["REMOTE_ADDR"] = address
+    environ["REQUEST_METHOD"] = request.method
+    environ["REQUEST_URI"] = request.target
+    environ["PATH_INFO"] = path if path != "*" else ""  # PEP 3333: empty, or a path
+    environ["QUERY_STRING"] = request.query
+    environ["SERVER_PROTOCOL"] = request.version
+    if port:
+        environ["REMOTE_PORT"] = port
     if request.chunked:
         # Decoded as it is read, the body has this coding no more (RFC 9112 section 7.1.3).
         del environ["HTTP_TRANSFER_ENCODING"]
-    environ["REMOTE_ADDR"] = address
-    if port:
-        environ["REMOTE_PORT"] = port
-    environ["REQUEST_METHOD"] = request.method
-    environ["REQUEST_URI"] = request.target
-    path = request.path
-    if path == "*":
-        path = ""  # PEP 3333: empty, or a path
-    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
-    environ["QUERY_STRING"] = request.query
-    environ["SERVER_PROTOCOL"] = request.version
     return environ

@@ -21,6 +21,11 @@ class FileWrapper:
     If the application returns the wrapper itself, the kernel may send the file.
     """
 
+    #: An application may look at this: the server asks an object's `file_span`, if its class has
+    #: one, which bytes of which descriptor to send, and leaves the descriptor's offset alone. So
+    #: many objects may share a descriptor.
+    sends_spans = True
+
     def __init__(self, filelike: Any, block_size: int = 65536) -> None:
         self.filelike = filelike
         self.block_size = block_size
@@ -99,6 +104,11 @@ def span_of(wrapper: FileWrapper, length: int | None) -> FileSpan | None:
     None when the kernel cannot send it.
     """
     filelike = wrapper.filelike
+    unchanged = getattr(filelike, "unchanged", None)
+    span = getattr(type(filelike), "file_span", None)
+    if span is not None:
+        descriptor, offset, left = span(filelike)
+        return FileSpan(descriptor, offset, left if length is None else length, unchanged)
     try:
         descriptor = filelike.fileno()
         status = os.fstat(descriptor)
@@ -114,6 +124,4 @@ def span_of(wrapper: FileWrapper, length: int | None) -> FileSpan | None:
     left = status.st_size - offset
     if left <= 0:
         return None  # files of /proc and the like have no size, and yet something to read
-    return FileSpan(
-        descriptor, offset, left if length is None else length, getattr(filelike, "unchanged", None)
-    )
+    return FileSpan(descriptor, offset, left if length is None else length, unchanged)

@@ -3,6 +3,7 @@
 It is the whole server when there is one process, and each of the workers when there are several.
 
     SIGTERM, first SIGINT    stop accepting, finish what is in flight, status 0
+    SIGQUIT                  the same, as containers are stopped whose image was nginx's
     SIGINT after that        close everything at once
     SIGHUP                   reload: reopen logs, read certificates anew
     SIGUSR1                  reopen logs, as the recipes of logrotate send it
@@ -90,6 +91,10 @@ def _has_terminal() -> bool:
     return True
 
 
+#: Signals that mean something to a server.
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1)
+
+
 class ServingProcess:
     """Serves in this process, from the main thread."""
 
@@ -100,7 +105,8 @@ class ServingProcess:
         self._stopping = False
 
     def handle_signals(self) -> None:
-        signal.signal(signal.SIGTERM, self._stop)
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, self._stop)
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGHUP, self._reload)
         signal.signal(signal.SIGUSR1, lambda *_: self._service.reopen_logs())
@@ -226,7 +232,7 @@ def ignore_signals() -> None:
     set, Python prints a traceback. The interpreter's own exit would restore the defaults, which
     kill, so the process has to end by `end_process`.
     """
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+    for number in HANDLED:
         signal.signal(number, lambda *_: None)
 
 

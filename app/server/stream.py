@@ -16,6 +16,8 @@ from .. import after_fork
 from .sendfile import FileSpan
 
 _READ_SIZE = 65536
+_ROOM = select.EPOLLOUT
+_HUNG_UP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 #: What is sent in a row before other connections get their turn.
 _TURN = 4 << 20
 
@@ -53,7 +55,7 @@ class StreamChangedError(Exception):
 class Stream:
     """A non-blocking socket with at most one thing that is being sent. For one thread at a time."""
 
-    __slots__ = ("_pending", "_queued", "descriptor", "hung_up", "readable", "socket")
+    __slots__ = ("_queued", "descriptor", "hung_up", "pending", "readable", "socket")
 
     #: Whether the kernel can send files by itself; not where the bytes have to be encrypted first.
     sends_files = True
@@ -65,14 +67,15 @@ class Stream:
         self.descriptor = sock.fileno()
         self.readable = False
         self.hung_up = False  # the client sends no more, or is gone
-        self._pending: memoryview | FileSpan | None = None
+        #: What is left of what was begun; None when all was sent.
+        self.pending: memoryview | FileSpan | None = None
         self._queued = 0  # bytes that the kernel held at the last look
 
     def note(self, events: int) -> None:
         """Note what epoll says."""
-        if events != select.EPOLLOUT:
+        if events != _ROOM:
             self.readable = True
-            if events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
+            if events & _HUNG_UP:
                 self.hung_up = True
 
     def handshake(self) -> bool:
@@ -112,20 +115,15 @@ class Stream:
     def begin(self, output: bytes | FileSpan, flags: int) -> int:
         """Send what goes at once, and keep the rest for `flush`; return the bytes sent."""
         if isinstance(output, FileSpan):
-            self._pending = output
+            self.pending = output
             return 0
         try:
             sent = self.send(output, flags)
         except BlockingIOError:
             sent = 0
         if sent != len(output):
-            self._pending = memoryview(output)[sent:]
+            self.pending = memoryview(output)[sent:]
         return sent
-
-    @property
-    def flushed(self) -> bool:
-        """Whether nothing is left of what was begun."""
-        return self._pending is None
 
     def flush(self, flags: int) -> int:
         """Send more of what was begun, a turn's worth at the most, and return how much.
@@ -133,7 +131,7 @@ class Stream:
         Raises BlockingIOError when the client takes nothing, StreamChangedError, and other
         OSErrors.
         """
-        pending = self._pending
+        pending = self.pending
         total = 0
         try:
             while pending is not None and total < _TURN:
@@ -144,11 +142,11 @@ class Stream:
                     left = pending.remaining
                 else:
                     sent = self.send(pending, flags)
-                    self._pending = pending = pending[sent:]
+                    self.pending = pending = pending[sent:]
                     left = len(pending)
                 total += sent
                 if not left:
-                    self._pending = pending = None
+                    self.pending = pending = None
         except (OSError, StreamChangedError):
             # First report what was sent before: the failure will be there again.
             if not total:
@@ -198,7 +196,7 @@ class Stream:
 
     def shut(self, *, reset: bool = False) -> None:
         """Close; with *reset* so that the client cannot take the end for that of a body."""
-        self._pending = None
+        self.pending = None
         self.cut(reset=reset)
         self.socket.close()
 

@@ -29,6 +29,7 @@ from ..host_figures import Board, serve_on
 from ..line_log import tell
 from . import systemd
 from .serving import (
+    HANDLED,
     KNOWN,
     LOAD_FAILED,
     READY,
@@ -45,7 +46,7 @@ from .serving import (
 )
 from .worker import Worker, described
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+_SIGNALS = (*HANDLED, signal.SIGCHLD)
 
 #: A worker that lives for fewer seconds died "at once"; the second such death in a row makes the
 #: supervisor wait.
@@ -124,7 +125,7 @@ class Supervisor:
         except BlockingIOError:
             return
         for number in numbers:
-            if number == signal.SIGTERM:
+            if number in (signal.SIGTERM, signal.SIGQUIT):
                 self._stop(0)
             elif number == signal.SIGINT:
                 self._interrupt()

@@ -7,13 +7,16 @@ line uses too, and by `openapi.json` for those who write programs.
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pkgutil import get_data
+from typing import Any
 from urllib.parse import quote
 
 from ..counters import documents, tables
 from ..counters.periods import time_text
 from ..counters.reading import Answer as CountsAnswer
 from ..counters.reading import CountReader
+from ..counters.tally import Tally
 from .answers import Answer, Environ, RefusedError, answer, json_answer, not_modified
+from .kept import KeptAnswers
 from .parameters import Parameters
 
 _FORMATS = ("json", "csv")
@@ -21,6 +24,7 @@ _CSV = "text/csv; charset=utf-8; header=present"
 #: Where a spreadsheet would see a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BYTE_ORDER_MARK = "\ufeff"
+_RETRY = ("Retry-After", "5")
 
 
 class Api:
@@ -31,6 +35,7 @@ class Api:
 
     def __init__(self, reader: Callable[[], CountReader]) -> None:
         self._reader = reader
+        self._kept = KeptAnswers(reader)
 
     def totals(self, _parameters: Parameters, _environ: Environ) -> Answer:
         return json_answer(documents.totals_document(self._reader().totals()))
@@ -73,6 +78,7 @@ class Api:
         found = self._reader().series(unit, period, path)
         if found is None:
             raise RefusedError(404, "path: no such file was counted")
+        found = parameters.within_hours(found)
         if _format(parameters, environ) == "json":
             return json_answer(documents.series_document(found))
         rows = tables.series_rows(found)
@@ -84,27 +90,60 @@ class Api:
             raise RefusedError(404, "path: no file below it was counted")
         return json_answer(documents.directory_document(found))
 
+    def missed(self, _parameters: Parameters, _environ: Environ) -> Answer:
+        return json_answer(documents.missed_document(self._reader().missed()))
+
     def live(self, parameters: Parameters, _environ: Environ) -> Answer:
-        """Return the numbers at the top of the page, or 304 when they are those of `since`."""
-        totals = self._reader().totals()
-        document = {
-            "accesses": totals.tally.accesses,
-            "completed": totals.tally.completed,
-            "sent_bytes": totals.tally.sent_bytes,
-            "files_counted": totals.files,
-            "today": totals.today.accesses,
-            "uncounted": totals.uncounted,
-            "pending": totals.pending,
-        }
+        """Return the numbers at the top of a page, or 304 when they are those of `since`."""
+        of_file = "path" in parameters.values
+        found = self._live_file(parameters.path()) if of_file else self._live_site()
+        standing, document = found
         tag = hashlib.sha256(repr(document).encode()).hexdigest()[:16]
         if parameters.text("since") == tag:
             return not_modified()
-        standing = {"as_of": time_text(totals.as_of), "exact": totals.exact}
         return json_answer({**standing, **document, "since": tag})
+
+    def _live_site(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        totals = self._reader().totals()
+        return _standing(totals), {
+            **_live_numbers(totals, totals.tally, totals.today),
+            "files_counted": totals.files,
+        }
+
+    def _live_file(self, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        # By its rank an answer takes a look at every file.
+        found, away = self._kept.share(("file", path), lambda reader: reader.file(path))
+        if away:
+            raise RefusedError(503, away, _RETRY)
+        if found is None:
+            raise RefusedError(404, "path: no such file was counted")
+        tally = found.file.tally
+        return _standing(found), {
+            **_live_numbers(found, tally, found.today),
+            "rank": found.rank,
+            "last": time_text(found.file.last),
+            "kinds": tally.kinds,
+            "classes": tally.classes,
+        }
 
     def description(self, _parameters: Parameters, _environ: Environ) -> Answer:
         """Return the description of this interface (OpenAPI 3.1)."""
         return answer("application/json", get_data(__package__, "openapi.json") or b"")
+
+
+def _standing(found: CountsAnswer) -> dict[str, Any]:
+    return {"as_of": time_text(found.as_of), "exact": found.exact}
+
+
+def _live_numbers(found: CountsAnswer, tally: Tally, today: Tally) -> dict[str, Any]:
+    return {
+        "accesses": tally.accesses,
+        "completed": tally.completed,
+        "sent_bytes": tally.sent_bytes,
+        "today": today.accesses,
+        "uncounted": found.uncounted,
+        "pending": found.pending,
+    }
 
 
 def _format(parameters: Parameters, environ: Environ) -> str:

@@ -112,7 +112,7 @@ class StatsApplication:
                 "read", "problem", ("path", "period", "unit", "format", "excel"), api.series
             ),
             "api/v1/directory": Route("read", "problem", ("path",), api.directory),
-            "api/v1/live": Route("read", "problem", ("since",), api.live),
+            "api/v1/live": Route("read", "problem", ("since", "path"), api.live),
             "badge.svg": Route("everybody", "text", _BADGE, badges.svg),
             "badge.json": Route("everybody", "problem", _BADGE, badges.json),
             "metrics": Route("metrics", "text", (), lambda *asked: self._measures().host(*asked)),
@@ -121,6 +121,8 @@ class StatsApplication:
             ),
             "api/v1/openapi.json": Route("read", "problem", (), api.description),
         }
+        if not options.is_public:  # what anybody may ask for is not shown to everybody
+            self._routes["api/v1/missed"] = Route("read", "problem", (), api.missed)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -159,8 +161,9 @@ class StatsApplication:
             return self._refuse(RefusedError(503, str(error), _RETRY), wording)
 
     def _answer_from(self, route: Route, environ: "WSGIEnvironment") -> Answer:
-        _demand(environ, "GET", "HEAD")
+        # Which methods there are is said to who may come in.
         self._access.check(environ, route.scope)
+        _demand(environ, "GET", "HEAD")
         parameters = Parameters(environ.get("QUERY_STRING", ""), route.allowed)
         return route.handler(parameters, environ)
 
@@ -189,6 +192,8 @@ class StatsApplication:
                 root="../" * self._depth,
                 has_session=self._access.has_tokens,
                 shows_badge=self._badges.shows,
+                shows_missed=not self._options.is_public,
+                store=self._options.store,
             )
         return self._pages
 
@@ -205,12 +210,12 @@ class StatsApplication:
         return self._metrics
 
     def _static(self, environ: "WSGIEnvironment", name: str) -> Answer:
-        _demand(environ, "GET", "HEAD")
         from .templating import assets
 
         asset = assets().get(name)
         if asset is None:
             raise RefusedError(404, "There is nothing here.")
+        _demand(environ, "GET", "HEAD")
         found = answer(asset.media_type, asset.content)
         kept = [field for field in found.fields if field[0] != "Cache-Control"]
         return found._replace(fields=[*kept, ("Cache-Control", _IMMUTABLE)])

@@ -1,6 +1,8 @@
 """Bars as geometry: stacked by class, in a box that the page stretches to its own width."""
 
 from collections.abc import Sequence
+from itertools import groupby
+from math import ceil
 from typing import NamedTuple
 
 from ..counters.contract import CLASSES, Class
@@ -12,6 +14,8 @@ WIDTH, HEIGHT = 1000, 200
 _GAP = 0.18  # of a bar's place
 #: A part that is there can be seen, however small.
 _LEAST_HEIGHT = 1.5
+#: In steps of one; what is there has one at least.
+_SPARK_HEIGHT = 40
 
 
 class Part(NamedTuple):
@@ -122,7 +126,7 @@ def ceiling(value: int) -> int:
 
 
 class Spark(NamedTuple):
-    """A row's little curve: the outline of its bars in a box 20 high, and its last numbers."""
+    """A row's little curve: the outline of its steps in a box 40 high, and its last numbers."""
 
     width: int
     outline: str
@@ -132,10 +136,9 @@ class Spark(NamedTuple):
 def spark(series: Sequence[int], unit: Unit) -> Spark:
     """Return the little curve of accesses by day or month."""
     top = max(series, default=0) or 1
-    outline = ""
-    for place, count in enumerate(series):
-        if count:
-            height = f"{max(1.5, count / top * 20):.1f}".removesuffix(".0")
-            outline += f"M{place * 4} 20v-{height}h3V20"
+    steps = [_SPARK_HEIGHT - ceil(count / top * _SPARK_HEIGHT) for count in series]
+    # The page has a hundred of these, so they are short: equal steps are one.
+    outline = "".join(f"V{y}h{len([*same])}" for y, same in groupby(steps))
     last = ", ".join(wording.number(count) for count in series[-7:])
-    return Spark(len(series) * 4, outline, f"accesses by {unit}, the last ones: {last}")
+    text = f"accesses by {unit}, the last ones: {last}"
+    return Spark(len(series), f"M0 {_SPARK_HEIGHT}{outline}V{_SPARK_HEIGHT}z", text)

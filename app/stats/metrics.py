@@ -13,7 +13,6 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
@@ -22,14 +21,18 @@ from ..counters.reading import MOST_ROWS, CountReader, Totals
 from ..counters.tally import Tally
 from .answers import Answer, Environ, answer
 from .host_metrics import of_build, of_host
+from .metric_lines import FileLines, collected
 from .parameters import Parameters
 
 if TYPE_CHECKING:
     from .application import Host
 
-#: Reading all files takes as long as there are many; several scrapers share one reading.
-_KEPT_SECONDS = 10.0
+#: Several scrapers at once share one reading. Not for long: the next scrape may meet another
+#: worker, and a counter that falls is taken for one that began anew.
+_KEPT_SECONDS = 1.0
 _OTHERS = "(others)"
+#: So many formats are remembered. Who scrapes asks for one.
+_FORMATS = 2
 
 
 class Metrics:
@@ -55,6 +58,9 @@ class Metrics:
         self._lock = Lock()
         self._read_at = -kept_seconds
         self._read: tuple[Totals, list[tuple[str, Tally]]] | None = None
+        #: By media type: how files' lines are made, and the text of what was read last.
+        self._lines: dict[str, FileLines] = {}
+        self._texts: dict[str, bytes] = {}
 
     def files(self, _parameters: Parameters, environ: Environ) -> Answer:
         """Raises CounterError while the store cannot be read."""
@@ -64,8 +70,19 @@ class Metrics:
                 # Files first: what is counted in between is one of `(others)`, not less than none.
                 files = first_files(reader, self._most_files)
                 self._read, self._read_at = (reader.totals(), files), monotonic()
-            totals, files = self._read
-        return _exposed(list(_of_store(totals, files)), environ)
+                self._texts.clear()
+            encode, media_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+            text = self._texts.get(media_type)
+            if text is None:
+                totals, files = self._read
+                if media_type not in self._lines and len(self._lines) >= _FORMATS:
+                    self._lines.clear()
+                    self._texts.clear()
+                lines = self._lines.setdefault(media_type, FileLines(_of_files))
+                text = lines.text(_with_others(totals, files), encode)
+                text += encode(collected(_of_store(totals, len(files))))
+                self._texts[media_type] = text
+        return answer(media_type, text)
 
     def host(self, _parameters: Parameters, environ: Environ) -> Answer:
         try:
@@ -92,7 +109,8 @@ def first_files(reader: CountReader, most: int) -> list[tuple[str, Tally]]:
     return found
 
 
-def _of_store(totals: Totals, files: list[tuple[str, Tally]]) -> Iterator[Metric]:
+def _with_others(totals: Totals, files: list[tuple[str, Tally]]) -> list[tuple[str, Tally]]:
+    """Return *files*, and the sum of the others as one more."""
     own = Tally(sum(tally.lanes for _, tally in files))
     # A reset between the two readings must not make it negative.
     others = Tally.of(
@@ -101,7 +119,10 @@ def _of_store(totals: Totals, files: list[tuple[str, Tally]]) -> Iterator[Metric
             for name in ("accesses", "completed", "sent_bytes", *_kept_kinds())
         }
     )
-    rows = [*files, (_OTHERS, others)]
+    return [*files, (_OTHERS, others)]
+
+
+def _of_files(rows: Sequence[tuple[str, Tally]]) -> Iterator[Metric]:
     yield _by_kind(
         "tally_file_accesses",
         "Accesses to a file: it was sent from its first byte on, or the client's copy confirmed",
@@ -122,6 +143,10 @@ def _of_store(totals: Totals, files: list[tuple[str, Tally]]) -> Iterator[Metric
         for path, tally in rows:
             family.add_metric([path], tally[number])
         yield family
+
+
+def _of_store(totals: Totals, own_metrics: int) -> Iterator[Metric]:
+    """Yield what is not about single files, of which *own_metrics* have metrics of their own."""
     classes = CounterMetricFamily(
         "tally_accesses", "Accesses by what clients say of themselves", labels=["class"]
     )
@@ -136,7 +161,7 @@ def _of_store(totals: Totals, files: list[tuple[str, Tally]]) -> Iterator[Metric
     yield GaugeMetricFamily(
         "tally_metrics_files_omitted",
         "Files without metrics of their own",
-        max(0, totals.files - len(files)),
+        max(0, totals.files - own_metrics),
     )
 
 
@@ -155,18 +180,6 @@ def _by_kind(
     return family
 
 
-class _Collected:
-    """Metrics that were read already, as a registry wants them."""
-
-    def __init__(self, metrics: list[Metric]) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        return self._metrics
-
-
 def _exposed(metrics: list[Metric], environ: Environ) -> Answer:
-    registry = CollectorRegistry()
-    registry.register(_Collected(metrics))
     encode, media_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
-    return answer(media_type, encode(registry))
+    return answer(media_type, encode(collected(metrics)))

@@ -6,21 +6,23 @@ a link or a form. The script does nothing but keep the numbers up to date.
 
 from collections.abc import Callable
 from glob import escape as escape_pattern
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from ..counters.contract import CLASSES, KINDS
 from ..counters.periods import SECONDS_PER_DAY, Period, Unit, day_number
-from ..counters.reading import CountReader, Ranking, Series, Totals
+from ..counters.reading import ClientDays, CountReader, Ranking, Series, Totals
 from .answers import Answer, Environ, RefusedError, answer, redirect
 from .charts import chart, spark
 from .kept import KeptAnswers
-from .parameters import Parameters
+from .parameters import LAST_HOURS, Parameters
 from .templating import rendered
 
 _HTML = "text/html; charset=utf-8"
 _DEFAULT_PERIOD = "30d"
 _PERIODS = (
+    (LAST_HOURS, "24 hours"),
     ("today", "Today"),
     ("7d", "7 days"),
     ("30d", "30 days"),
@@ -28,6 +30,9 @@ _PERIODS = (
     ("year", "Year"),
     ("all", "All"),
 )
+_MOST_MISSED = 10
+_ROWS = 50
+_MOST_DAYS_BY_HOUR = 7
 _MEANINGS = {
     "full": "The whole file was asked for, and sent.",
     "partial": "A part that begins with the first byte: how players and download tools begin.",
@@ -62,13 +67,17 @@ class Pages:
         root: str,
         has_session: bool,
         shows_badge: Callable[[str], bool],
+        shows_missed: bool,
+        store: str,
     ) -> None:
+        self._shows_missed = shows_missed
         self._shows_badge = shows_badge
         self._kept = KeptAnswers(reader)
         self._fixed = {
             "is_lasting": is_lasting,
             "root": root,
             "has_session": has_session,
+            "store": store,
             "all_classes": CLASSES,
             "meanings": {kind: _MEANINGS[kind] for kind in KINDS},
         }
@@ -82,9 +91,12 @@ class Pages:
         series, series_away = self._curve(shown, None)
         ranking, list_away = self._ranking(parameters, shown, parameters.text("q"))
         assert series is not None
+        series = parameters.within_hours(series)
         return self._page(
             "site.html",
             parameters,
+            environ,
+            missed=self._missed(),
             totals=totals,
             away=away or series_away or list_away,
             chart=chart(series, classes),
@@ -92,7 +104,6 @@ class Pages:
             whole_class=classes,
             standing=series,
             search=parameters.text("q"),
-            home=_home(environ),
             toggles=_toggles(parameters),
             **_listed(parameters, ranking, shown),
         )
@@ -103,21 +114,19 @@ class Pages:
         path = parameters.path()
         totals, away = self._kept.ask("totals", lambda reader: reader.totals())
         shown = _shown(parameters, totals, of_site=False)
-        found, _ = self._kept.ask(("file", path), lambda reader: reader.file(path))
+        found, _ = self._kept.share(("file", path), lambda reader: reader.file(path))
         if found is None:
             raise RefusedError(404, "No such file was counted.")
-        within, _ = self._kept.ask(
-            ("file", path, shown.span), lambda reader: reader.file(path, shown.span)
-        )
         series, series_away = self._curve(shown, path)
         assert series is not None
         return self._page(
             "file.html",
             parameters,
+            environ,
             totals=totals,
             away=away or series_away,
             found=found,
-            clients=within.file.clients if within else None,
+            clients=self._clients(path, shown.span) if found.file.tally["clients"] else None,
             chart=chart(series, None),
             standing=series,
             crumbs=_crumbs(path),
@@ -126,12 +135,12 @@ class Pages:
             badge=_badge_address(environ, path),
         )
 
-    def directory(self, parameters: Parameters, _environ: Environ) -> Answer:
+    def directory(self, parameters: Parameters, environ: Environ) -> Answer:
         if moved := _with_dates(parameters):
             return moved
         path = parameters.path(of_directory=True)
         totals, away = self._kept.ask("totals", lambda reader: reader.totals())
-        found, _ = self._kept.ask(("directory", path), lambda reader: reader.directory(path))
+        found, _ = self._kept.share(("directory", path), lambda reader: reader.directory(path))
         if not found.files:
             raise RefusedError(404, "No file below this directory was counted.")
         shown = _shown(parameters, totals, of_site=False)
@@ -139,6 +148,7 @@ class Pages:
         return self._page(
             "directory.html",
             parameters,
+            environ,
             totals=totals,
             away=away or list_away,
             found=found,
@@ -147,6 +157,10 @@ class Pages:
             path=path,
             **_listed(parameters, ranking, shown),
         )
+
+    def _clients(self, path: str, span: Period) -> ClientDays | None:
+        found, _ = self._kept.share(("file", path, span), lambda reader: reader.file(path, span))
+        return found.file.clients if found else None
 
     def _curve(self, shown: Shown, path: str | None) -> tuple[Series | None, str]:
         return self._kept.ask(
@@ -160,26 +174,37 @@ class Pages:
             shown.period,
             match,
             parameters.text("after"),
-            parameters.limit(),
+            parameters.limit(_ROWS),
             parameters.classes(),
         )
         try:
-            return self._kept.ask(question, lambda reader: reader.ranked(*question))
+            return self._kept.share(question, lambda reader: reader.ranked(*question))
         except ValueError as error:
             raise RefusedError(400, str(error)) from None
 
-    def _page(self, template: str, parameters: Parameters, **values: Any) -> Answer:
+    def _missed(self) -> list[tuple[str, int]]:
+        if not self._shows_missed:
+            return []
+        found, _ = self._kept.ask("missed", lambda reader: reader.missed())
+        return list(found.names.items())[:_MOST_MISSED]
+
+    def _page(
+        self, template: str, parameters: Parameters, environ: Environ, **values: Any
+    ) -> Answer:
         period = parameters.period_text(_DEFAULT_PERIOD)
         body = rendered(
             template,
             **self._fixed,
             **values,
+            home=_home(environ),
+            host=_host(environ),
             link=parameters.link,
             periods=_PERIODS,
             period=period,
             parameters=parameters.values,
             query=_query,
             spark=spark,
+            reason=_reason,
         )
         return answer(_HTML, body)
 
@@ -198,16 +223,29 @@ def refusal_page(refusal: RefusedError, title: str, *, root: str) -> Answer:
     return answer(_HTML, body, *refusal.fields, status=refusal.status)
 
 
+def _host(environ: Environ) -> str:
+    """Return the name of the site, as the client has it."""
+    return str(environ.get("HTTP_HOST") or environ.get("SERVER_NAME", ""))
+
+
 def _home(environ: Environ) -> str:
     """Return the address of the site, as the client has it."""
-    host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
-    return f"{environ.get('wsgi.url_scheme', 'http')}://{host}{environ.get('SCRIPT_NAME', '')}/"
+    scheme, below = environ.get("wsgi.url_scheme", "http"), environ.get("SCRIPT_NAME", "")
+    return f"{scheme}://{_host(environ)}{below}/"
 
 
 def _badge_address(environ: Environ, path: str) -> str:
     """Return the address of a file's badge, to be put into other pages."""
     prefix = environ["PATH_INFO"].rpartition("/")[0]
     return f"{_home(environ)[:-1]}{prefix}/badge.svg{_query(path=path)}"
+
+
+def _reason(status: int) -> str:
+    """Return what a status is called, "" for one that nobody named."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 def _query(**values: str) -> str:
@@ -232,7 +270,8 @@ def _shown(parameters: Parameters, totals: Totals, *, of_site: bool) -> Shown:
     period = parameters.period(_DEFAULT_PERIOD)
     today = totals.as_of // SECONDS_PER_DAY
     span = period or Period(totals.first // SECONDS_PER_DAY if totals.first else today, today)
-    return Shown(period, span, parameters.unit(span, of_site=of_site))
+    unit = parameters.unit(span, of_site=of_site, by_hour=_MOST_DAYS_BY_HOUR)
+    return Shown(period, span, unit)
 
 
 def _listed(parameters: Parameters, ranking: Ranking, shown: Shown) -> dict[str, Any]:

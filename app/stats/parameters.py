@@ -1,21 +1,33 @@
 """What a query may ask for, checked: each name known and given once, each value one that can be."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from time import time
 from typing import get_args
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 
 from ..counters.contract import CLASSES, Class
 from ..counters.periods import SECONDS_PER_DAY, UNITS, Period, Unit
-from ..counters.reading import HOURS_KEPT_DAYS, MOST_DAYS_BY_DAY, MOST_ROWS, ORDERS, Order
+from ..counters.reading import (
+    HOURS_KEPT_DAYS,
+    MOST_DAYS_BY_DAY,
+    MOST_ROWS,
+    ORDERS,
+    Order,
+    Series,
+)
 from ..files.names import canonical_path
 from .answers import RefusedError
 
 _MOST_FIELDS = 20
 _LONGEST_VALUE = 8000
 _ROWS = 100
-#: For the site alone a period so short is drawn by hours.
+#: Of the site alone a period so short has hours.
 _MOST_DAYS_BY_HOUR = 2
+#: The hour that is under way and those before it. Files have days alone, so for them it is the two
+#: days in which these hours lie.
+LAST_HOURS = "24h"
+_HOURS = 24
 
 
 class Parameters:
@@ -48,8 +60,11 @@ class Parameters:
         return self.values.get("period") or default
 
     def period(self, default: str = "all") -> Period | None:
+        text, today = self.period_text(default), int(time()) // SECONDS_PER_DAY
+        if text == LAST_HOURS:
+            return Period(today - 1, today)
         try:
-            return Period.parse(self.period_text(default), int(time()) // SECONDS_PER_DAY)
+            return Period.parse(text, today)
         except ValueError as error:
             raise RefusedError(400, f"period: {error}") from None
 
@@ -68,17 +83,23 @@ class Parameters:
             raise RefusedError(400, f"class: not one or more of {', '.join(CLASSES)}")
         return None if len(found) == len(CLASSES) else found
 
-    def limit(self) -> int:
-        text = self.values.get("limit") or str(_ROWS)
+    def limit(self, default: int = _ROWS) -> int:
+        text = self.values.get("limit") or str(default)
         if not (text.isascii() and text.isdigit() and len(text) < 5 and 0 < int(text) <= MOST_ROWS):
             raise RefusedError(400, f"limit: {_shown(text)} is not a number from 1 to {MOST_ROWS}")
         return int(text)
 
-    def unit(self, period: Period | None, *, of_site: bool) -> Unit:
-        """Return the unit that is asked for, or else the one that suits *period*."""
+    def unit(
+        self, period: Period | None, *, of_site: bool, by_hour: int = _MOST_DAYS_BY_HOUR
+    ) -> Unit:
+        """Return the unit that is asked for, or else the one that suits *period*.
+
+        The site's hours suit up to *by_hour* days.
+        """
         days = period.days if period else MOST_DAYS_BY_DAY + 1
         suited = "day" if days <= MOST_DAYS_BY_DAY else "month"
-        if of_site and days <= _MOST_DAYS_BY_HOUR:
+        oldest = int(time()) // SECONDS_PER_DAY - HOURS_KEPT_DAYS
+        if of_site and period and days <= by_hour and period.first > oldest:
             suited = "hour"
         found = self.choice("unit", UNITS, suited)
         if found == "hour" and not of_site:
@@ -88,6 +109,12 @@ class Parameters:
                 400, f"unit: hours are kept for {HOURS_KEPT_DAYS} days; give a period"
             )
         return next(unit for unit in UNITS if unit == found)
+
+    def within_hours(self, series: Series) -> Series:
+        """Return *series*; of hours the last 24 alone, when these are what is asked for."""
+        if series.unit != "hour" or self.values.get("period") != LAST_HOURS:
+            return series
+        return replace(series, points=series.points[-_HOURS:])
 
     def path(self, *, of_directory: bool = False) -> str:
         """Return a file's path as the counters have it, from either of its forms."""

@@ -3,12 +3,14 @@
 Counts have all their digits. Bytes are rounded, and their exact number stands beside them.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ..counters.periods import time_text
 
+_MAY_BREAK = re.compile(r"(?<=.[/_-])(?=.)")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -34,7 +36,10 @@ def share(part: int, whole: int) -> str:
     """Return how much *part* is of *whole*, in percent. Not 100 % and not 0 % unless it is so."""
     if not whole or part in (0, whole):
         return "100 %" if part else "0 %"
-    return f"{min(99.9, max(0.1, 100 * part / whole)):.1f} %"
+    percent = 100 * part / whole
+    if 0.05 <= percent < 99.95:
+        return f"{percent:.1f} %"
+    return "under 0.1 %" if percent < 1 else "over 99.9 %"
 
 
 def name(path: str) -> str:
@@ -72,12 +77,28 @@ def age(seconds: int, now: int) -> str:
 
 
 def unit_label(text: str) -> str:
-    """Return 25 November for 2026-11-25, 14:00 for 2026-11-25T14Z, November 2026 for 2026-11."""
+    """Return 25 November for 2026-11-25, 25 November, 14:00 for 2026-11-25T14Z, November 2026 for
+    2026-11.
+    """
+    return _labelled(text, 20)
+
+
+def short_label(text: str) -> str:
+    """Return 25 Nov for 2026-11-25, and so on."""
+    return _labelled(text, 3)
+
+
+def _labelled(text: str, letters: int) -> str:
     if text.endswith("Z"):
-        return f"{text[11:13]}:00"
+        return f"{_labelled(text[:10], letters)}, {text[11:13]}:00"
     year, month, *day = text.split("-")
-    named = _MONTHS[int(month) - 1]
+    named = _MONTHS[int(month) - 1][:letters]
     return f"{int(day[0])} {named}" if day else f"{named} {year}"
+
+
+def pieces(path: str) -> list[str]:
+    """Return a path's name in pieces, between which a narrow column may break it."""
+    return _MAY_BREAK.split(name(path))
 
 
 def plural(count: int, singular: str, more: str = "") -> str:
@@ -89,9 +110,11 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "size": size,
     "share": share,
     "name": name,
+    "pieces": pieces,
     "moment": moment,
     "machine_time": machine_time,
     "clock_time": clock_time,
     "age": age,
     "plural": plural,
+    "short_label": short_label,
 }

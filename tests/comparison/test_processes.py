@@ -106,7 +106,7 @@ def test_the_guard_ends_everything_when_its_parent_is_killed(scratch: str) -> No
         text=True,
     ) as parent:
         assert parent.stdout
-        pid, directory = parent.stdout.readline().split()
+        pid, directory = parent.stdout.readline().rstrip("\n").split(" ", maxsplit=1)
         assert tree_members(int(pid))
         parent.kill()
         parent.wait(10)

@@ -332,6 +332,24 @@ def test_a_directory_that_goes_while_it_runs_is_begun_anew(
     assert "removed or replaced" in line
 
 
+def test_a_snapshot_that_is_under_way_when_the_directory_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    counter = LmdbCounter(str(tmp_path / "counts"), snapshot_interval=60)
+    counter.count("/f", "full")
+    copy = counter._environment.copy
+
+    def copied(descriptor: int) -> None:
+        copy(descriptor)
+        os.rename(tmp_path / "counts", tmp_path / "elsewhere")
+
+    monkeypatch.setattr(counter._environment, "copy", copied)
+    assert not counter._snapshots.take(due_after=0)
+    counter.close()
+    [line] = capfd.readouterr().err.splitlines()
+    assert "removed or replaced" in line
+
+
 def count_elsewhere(directory: Path) -> str:
     """Count /f once in a process of its own; return its number."""
     command = [

@@ -21,7 +21,7 @@ from app.counters.lmdb.rows import BATCH, NUMBER, SITE, STATUSES
 from app.counters.lmdb.users_lock import UsersLock
 from tests.counters import full_btrfs, two_namespaces
 from tests.counters.kept import accesses_of, files_of, record, statuses_of
-from tests.end_to_end.servers import HOME
+from tests.end_to_end.servers import HOME, open_below
 from tests.programs import program
 
 
@@ -253,14 +253,13 @@ def test_an_opening_that_fails_at_any_step_gives_everything_back(
     for number, (module, name) in enumerate(calls):
         for step in range(6):
             store = str(tmp_path / f"{number}-{step}")
-            before = set(os.listdir("/proc/self/fd"))
             with monkeypatch.context() as patch:
                 patch.setattr(module, name, _failing(getattr(module, name), step))
                 try:
                     LmdbCounter(store).close()
                 except CounterError as error:
                     said.append(str(error))
-            assert len(os.listdir("/proc/self/fd")) == len(before), (name, step)
+            assert open_below(tmp_path) == [], (name, step)
             counter = LmdbCounter(store)
             assert counter.count("/a", "full") == 1
             counter.close()

@@ -5,15 +5,18 @@ is added up from the answers themselves, by `traffic.py`.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from threading import Barrier, Lock, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from app.counters.contract import ACCESSES, CLASSES, KINDS, Class, Kind
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.memory import MemoryCounter
+from app.counters.missed import MOST_NAMES
 from app.counters.periods import Period, month_of
 from app.counters.reading import (
     MOST_CLIENTS,
@@ -28,6 +31,7 @@ from app.counters.redis.counter import JournaledCounter
 from app.counters.redis.store import RedisStore
 from app.counters.tally import LIMIT, Tally
 from tests.counters.redis_batches import run_in_batches
+from tests.counters.redis_server import redis_running
 from tests.counters.traffic import BEGIN, DAY, HOUR, Answered, Clock, answers, expected, run
 
 TODAY = BEGIN // DAY
@@ -64,11 +68,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def redis_store(
-    request: pytest.FixtureRequest,
-) -> Callable[[Path, Clock, int | None], CountingStore]:
-    """Opens counters in the Redis of the tests; lists are not kept, as each answer is to be new."""
-    url = request.getfixturevalue("redis_server").url
+def redis_store(url: str) -> Callable[[Path, Clock, int | None], CountingStore]:
+    """Opens counters in the Redis at *url*; lists are not kept, as each answer is to be new."""
 
     def open_one(tmp_path: Path, clock: Clock, keep_days: int | None) -> CountingStore:
         remote = RedisStore(url, timeout=5.0, keep_days=keep_days, clock=clock, kept_seconds=0)
@@ -83,7 +84,10 @@ def open_store(
 ) -> Iterator[Callable[..., CountingStore]]:
     """Opens the store under test, empty; with a number it keeps so many days."""
     opened: list[CountingStore] = []
-    store_of = STORES[request.param] if request.param in STORES else redis_store(request)
+    if request.param in STORES:
+        store_of = STORES[request.param]
+    else:
+        store_of = redis_store(request.getfixturevalue("redis_server").url)
 
     def open_one(keep_days: int | None = None) -> CountingStore:
         opened.append(store_of(tmp_path, clock, keep_days))
@@ -99,15 +103,44 @@ def store(open_store: Callable[..., CountingStore]) -> CountingStore:
     return open_store()
 
 
-@pytest.fixture
-def busy(store: CountingStore, clock: Clock) -> list[Answered]:
-    """The answers that the store has counted: 600, over three days, the last of which is not over."""
+def fill(store: CountingStore, clock: Clock) -> list[Answered]:
+    """Count 600 answers over three days, the last of which is not over."""
     given = list(answers(7, 600))
     if isinstance(store, JournaledCounter):
         run_in_batches(store, given, clock)
     else:
         run(store, given, clock)
     return given
+
+
+@pytest.fixture
+def busy(store: CountingStore, clock: Clock) -> list[Answered]:
+    """The answers that the store has counted."""
+    return fill(store, clock)
+
+
+class Filled(NamedTuple):
+    """A store that many tests read and none changes, and what it has counted."""
+
+    store: CountingStore
+    answers: list[Answered]
+    clock: Clock
+
+
+@pytest.fixture(scope="module", params=[*STORES, "redis"])
+def filled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Filled]:
+    directory, clock = tmp_path_factory.mktemp("filled"), Clock()
+    with ExitStack() as stack:
+        if request.param in STORES:
+            store = STORES[request.param](directory, clock, None)
+        else:
+            # A Redis that no other test empties
+            server = stack.enter_context(redis_running("--appendfsync", "no"))
+            store = redis_store(server.url)(directory, clock, None)
+        stack.callback(store.close)
+        yield Filled(store, fill(store, clock), clock)
 
 
 def tally_of(store: CountingStore, path: str) -> Tally:
@@ -287,9 +320,8 @@ def test_all_sums_agree_at_every_moment(store: CountingStore, clock: Clock, seed
     assert store.totals().tally == expected(given)
 
 
-def test_every_number_is_the_one_expected(
-    store: CountingStore, clock: Clock, busy: list[Answered]
-) -> None:
+def test_every_number_is_the_one_expected(filled: Filled) -> None:
+    store, busy, clock = filled
     assert store.totals().tally == expected(busy)
     for path in {answer.path for answer in busy}:
         of_file = [answer for answer in busy if answer.path == path]
@@ -313,8 +345,9 @@ def test_every_number_is_the_one_expected(
 @pytest.mark.parametrize("path", [None, "/d0/f0.bin", "/d1/f1.bin"])
 @pytest.mark.parametrize("unit", ["hour", "day", "month"])
 def test_a_curve_has_every_unit_of_its_period_until_now(
-    store: CountingStore, clock: Clock, busy: list[Answered], path: str | None, unit: str
+    filled: Filled, path: str | None, unit: str
 ) -> None:
+    store, busy, clock = filled
     period = Period(TODAY - 1, TODAY + 5)
     if unit == "hour":
         if path is not None:
@@ -396,44 +429,41 @@ def value_of(
     return {**numbers, "last": record.last, "first": -record.first, "path": 0}[order]
 
 
+CLASSES_ASKED_FOR: list[frozenset[Class] | None] = [
+    None,
+    frozenset({"people"}),
+    frozenset({"tools", "robots", "own"}),
+]
+PERIODS = [None, Period(TODAY, TODAY), Period(TODAY + 1, TODAY + 9), Period(0, 1)]
+
+
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize(
-    "classes", [None, frozenset({"people"}), frozenset({"tools", "robots", "own"})]
-)
-@pytest.mark.parametrize(
-    "period", [None, Period(TODAY, TODAY), Period(TODAY + 1, TODAY + 9), Period(0, 1)]
-)
-def test_the_order_of_a_list(
-    store: CountingStore,
-    busy: list[Answered],
-    order: Order,
-    classes: frozenset[Class] | None,
-    period: Period | None,
-) -> None:
-    listed = []
-    for path, record in records_of(store).items():
-        tally = record.total
-        if period is not None:
-            days = (
-                day_tally
-                for day, day_tally in record.days.items()
-                if period.first <= day <= period.last
-            )
-            tally = sum(days, Tally())
-        if tally.accesses_of(classes) or (period is None and classes is None):
-            listed.append((-value_of(record, tally, order, classes), path, tally))
-    listed.sort()
-    ranking = store.ranked(order, period, classes=classes)
-    assert paths_of(ranking) == [path for _, path, _ in listed]
-    assert [row.tally for row in ranking.rows] == [tally for _, _, tally in listed]
-    assert [row.rank for row in ranking.rows] == list(range(1, len(listed) + 1))
-    assert (ranking.matched, ranking.next, ranking.period) == (len(listed), "", period)
+def test_the_order_of_a_list(filled: Filled, order: Order) -> None:
+    records = records_of(filled.store)
+    for classes, period in product(CLASSES_ASKED_FOR, PERIODS):
+        listed = []
+        for path, record in records.items():
+            tally = record.total
+            if period is not None:
+                days = (
+                    day_tally
+                    for day, day_tally in record.days.items()
+                    if period.first <= day <= period.last
+                )
+                tally = sum(days, Tally())
+            if tally.accesses_of(classes) or (period is None and classes is None):
+                listed.append((-value_of(record, tally, order, classes), path, tally))
+        listed.sort()
+        ranking = filled.store.ranked(order, period, classes=classes)
+        assert paths_of(ranking) == [path for _, path, _ in listed], (classes, period)
+        assert [row.tally for row in ranking.rows] == [tally for _, _, tally in listed]
+        assert [row.rank for row in ranking.rows] == list(range(1, len(listed) + 1))
+        assert (ranking.matched, ranking.next, ranking.period) == (len(listed), "", period)
 
 
 @pytest.mark.parametrize("days", [3, 200])
-def test_rows_have_curves_of_their_own(
-    store: CountingStore, busy: list[Answered], days: int
-) -> None:
+def test_rows_have_curves_of_their_own(filled: Filled, days: int) -> None:
+    store = filled.store
     period = Period(TODAY + 3 - days, TODAY + 2)
     ranking = store.ranked(period=period)
     assert ranking.unit == ("day" if days == 3 else "month")
@@ -446,16 +476,14 @@ def test_rows_have_curves_of_their_own(
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("limit", [1, 3, 5, 1000])
-@pytest.mark.parametrize("period", [None, Period(TODAY, TODAY + 2)])
-def test_pages_are_the_list(
-    store: CountingStore, busy: list[Answered], order: Order, limit: int, period: Period | None
-) -> None:
-    whole = store.ranked(order, period, limit=1000)
-    parts = list(pages(store, limit, order, period))
-    assert [row for part in parts for row in part.rows] == list(whole.rows)
-    assert {part.matched for part in parts} == {whole.matched}
-    assert all(len(part.rows) == limit for part in parts[:-1])
+def test_pages_are_the_list(filled: Filled, order: Order) -> None:
+    for period in (None, Period(TODAY, TODAY + 2)):
+        whole = filled.store.ranked(order, period, limit=1000)
+        for limit in (1, 3, 5, 1000):
+            parts = list(pages(filled.store, limit, order, period))
+            assert [row for part in parts for row in part.rows] == list(whole.rows), (limit, period)
+            assert {part.matched for part in parts} == {whole.matched}
+            assert all(len(part.rows) == limit for part in parts[:-1])
 
 
 def test_files_of_equal_numbers_come_by_their_paths(store: CountingStore) -> None:
@@ -541,7 +569,8 @@ def test_lists_that_cannot_be(store: CountingStore, arguments: dict[str, object]
         store.ranked(**arguments)  # type: ignore[arg-type]
 
 
-def test_a_place_in_one_list_is_none_in_another(store: CountingStore, busy: list[Answered]) -> None:
+def test_a_place_in_one_list_is_none_in_another(filled: Filled) -> None:
+    store = filled.store
     after = store.ranked(limit=2).next
     assert store.ranked(limit=5, after=after).rows[0].rank == 3
     for other in (
@@ -557,14 +586,16 @@ def test_a_place_in_one_list_is_none_in_another(store: CountingStore, busy: list
 # One file, one directory
 
 
-def test_a_file_over_a_period(store: CountingStore, busy: list[Answered]) -> None:
+def test_a_file_over_a_period(filled: Filled) -> None:
+    store, busy, _ = filled
     answer = store.file("/d0/f0.bin", Period(TODAY + 1, TODAY + 1))
     assert answer is not None
     of_file = [one for one in busy if one.path == "/d0/f0.bin"]
     assert answer.file.tally == expected(of_file, lambda one: one.at // DAY == TODAY + 1)
 
 
-def test_the_rank_of_a_file(store: CountingStore, busy: list[Answered]) -> None:
+def test_the_rank_of_a_file(filled: Filled) -> None:
+    store = filled.store
     for row in store.ranked().rows:
         answer = store.file(row.path)
         assert answer is not None
@@ -678,7 +709,8 @@ def test_clients(store: CountingStore, clock: Clock) -> None:
     ]
 
 
-def test_without_clients_there_are_none(store: CountingStore, busy: list[Answered]) -> None:
+def test_without_clients_there_are_none(filled: Filled) -> None:
+    store = filled.store
     assert all(row.clients is None for row in store.ranked(period=Period(TODAY, TODAY + 2)).rows)
     assert MOST_CLIENTS == 100_000
 
@@ -770,6 +802,30 @@ def test_reset_of_everything(store: CountingStore, busy: list[Answered]) -> None
     assert (totals.tally, totals.files, totals.statuses, totals.first) == (Tally(), 0, {}, 0)
     assert (list(records_of(store).items()), store.contents()[0]) == ([], SiteRecord())
     assert store.count("/d0/f0.bin", "full") == 1
+
+
+def test_names_that_are_not_there(store: CountingStore) -> None:
+    assert store.missed().names == {}
+    store.add_missed({"/b": 2, "/a": 1})
+    store.add_missed({"/a": 1, "/c": 7})
+    found = store.missed()
+    assert list(found.names.items()) == [("/c", 7), ("/a", 2), ("/b", 2)]
+    assert found.as_of == store.totals().as_of
+    store.reset(["/c"])
+    assert store.missed().names == found.names  # they are no files
+    store.reset()
+    assert store.missed().names == {}
+
+
+def test_names_that_are_not_there_are_kept_within_bounds(store: CountingStore) -> None:
+    often = {f"/often/{number}": 1000 + number for number in range(MOST_NAMES // 2)}
+    store.add_missed(often)
+    for flood in range(4):
+        store.add_missed({f"/flood/{flood}/{number}": 1 for number in range(2 * MOST_NAMES)})
+        store.add_missed(dict.fromkeys(often, 1))
+    found = store.missed().names
+    assert len(found) == MOST_NAMES
+    assert {name: found[name] for name in often} == {name: often[name] + 4 for name in often}
 
 
 def test_close_twice(store: CountingStore) -> None:

@@ -12,6 +12,7 @@ from app.counters.periods import Period
 from app.counters.redis import address
 from app.counters.redis.counter import JournaledCounter
 from app.counters.redis.store import RedisStore
+from tests.counters.far_away import far_away
 from tests.counters.redis_server import RedisServer
 from tests.counters.test_redis_sentinel import free_port
 from tests.waiting import wait_until
@@ -71,7 +72,7 @@ def cluster() -> Iterator[Cluster]:
 
 def test_counting_goes_on_when_another_node_has_the_keys(cluster: Cluster, tmp_path: Path) -> None:
     master, replica = cluster.nodes
-    store = RedisStore(cluster.url(1, 0), timeout=1.0, kept_seconds=0)
+    store = RedisStore(cluster.url(1, 0), timeout=5.0, kept_seconds=0)
     counter = JournaledCounter(store, str(tmp_path), retry=0.02)
     for number in range(1, 6):  # five days, with clients: keys that the scripts name themselves
         at = number * DAY
@@ -104,11 +105,25 @@ def test_counting_goes_on_when_another_node_has_the_keys(cluster: Cluster, tmp_p
     counter.close()
 
 
+def test_a_node_that_is_far_away_is_slow_not_away(cluster: Cluster, tmp_path: Path) -> None:
+    with far_away(cluster.ports[0], 0.3) as port:
+        store = RedisStore(f"redis+cluster://127.0.0.1:{port}")
+        counter = JournaledCounter(store, str(tmp_path), retry=0.02)
+        assert counter.count("/f", "full") is None
+
+        def is_delivered() -> bool:
+            return b"/f" in cluster.nodes[0].ask("HKEYS", "{tally}:records")
+
+        wait_until(is_delivered, message="delivery")
+        counter.close()
+
+
 @pytest.mark.parametrize(
     ("url", "nodes"),
     [
         ("redis+cluster://a", (("a", 6379),)),
         ("redis+cluster://u:p@a:1,b:2/0?protocol=3", (("a", 1), ("b", 2))),
+        ("redis+cluster://a,[::1]:7,[fe80::2]", (("a", 6379), ("::1", 7), ("fe80::2", 6379))),
     ],
 )
 def test_urls(url: str, nodes: tuple[tuple[str, int], ...]) -> None:

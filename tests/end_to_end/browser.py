@@ -20,6 +20,10 @@ OPTIONS = (
 )
 
 
+#: A key by its name: its number, and what it writes.
+_KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Space": (32, " ")}
+
+
 def chromium(profile: Path) -> list[str]:
     """Return the command that starts it with an empty *profile*."""
     path = program("chromium", "chromium-browser", "google-chrome")
@@ -74,8 +78,34 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def look_like(self, *, width: int = 1280, height: int = 800, scheme: str = "light") -> None:
-        """Give the window a size, in CSS pixels, and its user a preference for light or dark."""
+    def press(self, key: str) -> None:
+        """Press and release a key: one of `_KEYS`."""
+        number, text = _KEYS[key]
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=" " if key == "Space" else key,
+                code=key,
+                windowsVirtualKeyCode=number,
+                text=text if kind == "keyDown" else "",
+            )
+
+    def write(self, text: str) -> None:
+        """Put *text* where the focus is."""
+        self.call("Input.insertText", text=text)
+
+    def look_like(
+        self,
+        *,
+        width: int = 1280,
+        height: int = 800,
+        scheme: str = "light",
+        forced_colors: str = "none",
+    ) -> None:
+        """Give the window a size, in CSS pixels, and its user a preference for light or dark, or
+        colours of the system alone.
+        """
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -85,7 +115,10 @@ class Browser:
         )
         self.call(
             "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": scheme}],
+            features=[
+                {"name": "prefers-color-scheme", "value": scheme},
+                {"name": "forced-colors", "value": forced_colors},
+            ],
         )
 
     def screenshot(self, path: Path) -> None:

@@ -2,6 +2,7 @@
 parser.
 """
 
+import json
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -92,3 +93,12 @@ def fetch(port: int, target: str = "/", fields: Fields = (), method: str = "GET"
     """Ask once, on a connection of its own."""
     with Client(port) as client:
         return client.ask(method, target, fields)
+
+
+def accesses(port: int, token: str) -> int:
+    """Return the number of accesses so far, as the server's statistics have it: unlike the count
+    lines, which come a moment after the answers, it knows of every answer that has come.
+    """
+    answer = fetch(port, "/-/tally/api/v1/totals", [("Authorization", f"Bearer {token}")])
+    assert answer.status == 200, answer.body
+    return int(json.loads(answer.body)["accesses"])

@@ -119,6 +119,13 @@ def open_files(pid: int) -> list[Path]:
     return found
 
 
+def open_below(directory: Path) -> list[Path]:
+    """Return the files below *directory* that this process has open. The number of all its
+    descriptors says less: threads of former tests may still close some.
+    """
+    return [path for path in open_files(os.getpid()) if path.is_relative_to(directory)]
+
+
 def command_of(kind: str, *options: str, application: str = "") -> list[str]:
     """Return the command that starts the server *kind* with *application* ("": ours), on its
     default address.

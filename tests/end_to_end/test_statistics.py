@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.client import Answer, fetch
+from tests.end_to_end.client import Answer, accesses, fetch
 from tests.end_to_end.servers import (
     BUILTIN,
     GUNICORN,
@@ -46,12 +46,6 @@ def link_of(server: LiveServer) -> str:
 
 def ask(server: LiveServer, address: str, token: str = TOKEN) -> Answer:
     return fetch(server.port, PREFIX + address, [("Authorization", f"Bearer {token}")])
-
-
-def accesses(server: LiveServer, token: str = TOKEN) -> int:
-    answer = ask(server, "api/v1/totals", token)
-    assert answer.status == 200, answer.body
-    return int(json.loads(answer.body)["accesses"])
 
 
 def test_every_worker_knows_the_token_that_the_banner_names(root: Path) -> None:
@@ -93,12 +87,29 @@ def test_the_given_token_opens_both_servers(kind: str, root: Path) -> None:
     with running(kind, "-w", "2", root=root, TALLY_STATS_TOKEN=TOKEN) as server:
         for _ in range(7):
             fetch(server.port, "/a.txt")
-        assert {accesses(server) for _ in range(10)} == {7}
+        assert {accesses(server.port, TOKEN) for _ in range(10)} == {7}
         assert ask(server, "api/v1/totals", "x" * 22).status == 401
         # Nothing below the prefix is an access, or has a line.
         assert {line[0] for line in server.counted(7)} == {"/a.txt"}
         found = json.loads(ask(server, "api/v1/totals").body)
         assert found["statuses"] == {"200": 7}
+
+
+def test_what_was_missed_is_the_same_from_every_worker(kind: str, root: Path) -> None:
+    def missed() -> set[str]:
+        answers = [ask(server, "api/v1/missed") for _ in range(10)]
+        return {json.dumps(json.loads(answer.body)["missed"]) for answer in answers}
+
+    with running(kind, "-w", "2", root=root, TALLY_STATS_TOKEN=TOKEN) as server:
+        for address in ("/none?x=1", "/none", "/none", "/a.txt/", "/%C3%B6%1B", "/a.txt"):
+            fetch(server.port, address)
+        assert ask(server, "no-such").status == 404  # below the prefix
+        expected = [
+            {"path": "/none", "times": 3},
+            {"path": "/%C3%B6%1B", "times": 1},
+            {"path": "/a.txt/", "times": 1},
+        ]
+        wait_until(lambda: missed() == {json.dumps(expected)}, message="the names")
 
 
 def test_gunicorn_without_a_token_has_none_of_it(root: Path) -> None:
@@ -112,7 +123,7 @@ def test_a_token_file(kind: str, root: Path, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"# of this year\n{TOKEN}\n")
     with running(kind, root=root, TALLY_STATS_TOKEN_FILE=str(file)) as server:
-        assert accesses(server) == 0
+        assert accesses(server.port, TOKEN) == 0
 
 
 @pytest.mark.parametrize("text", [None, "short"])
@@ -152,7 +163,8 @@ def test_nothing_of_it_is_loaded_before_it_is_asked_for(root: Path) -> None:
     code = (
         "import sys; from run_builtin import load; wsgi = load('wsgi');"
         " app = wsgi.make_app(wsgi.Settings.from_environment(), 'x' * 22); app.open();"
-        " print([name for name in sys.modules if '.stats.' in name or name == 'jinja2']); app.close()"
+        " print([name for name in sys.modules if '.stats' in name.removesuffix('.stats_tokens')"
+        " or name in ('jinja2', 'prometheus_client')]); app.close()"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, check=True)
     assert found.stdout == b"[]\n"

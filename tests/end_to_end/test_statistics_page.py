@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.counters.redis_server import redis_running
 from tests.end_to_end.browser import Browser, browser
-from tests.end_to_end.client import fetch
+from tests.end_to_end.client import accesses, fetch
 from tests.end_to_end.servers import BUILTIN, LiveServer, running
 from tests.waiting import wait_until
 from tests.web_tools import axe, faults_of_html
@@ -25,7 +26,7 @@ NAMES = [
     "\N{RIGHT-TO-LEFT OVERRIDE}gpj.exe",
     "x" * 180,
 ]
-PAGES = ["", "?period=all", "?period=today&class=people&q=iso", "?q=no-such-file", "file?path=/a.iso",
+PAGES = ["", "?period=24h", "?period=all", "?period=today&class=people&q=iso", "?q=no-such-file", "file?path=/a.iso",
          "dir?path=/", "file?path=/none"]  # fmt: skip
 LOOKS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
 #: The contrast could not be measured: a table is scrolled aside, or it is one sign alone.
@@ -35,16 +36,23 @@ PULSE = "document.querySelector('[data-pulse]').textContent"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """A site whose files some clients have fetched."""
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("root")
     for name in NAMES:
         (root / name).write_text("text")
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(root: Path) -> Iterator[LiveServer]:
+    """A site whose files some clients have fetched."""
     with running(BUILTIN, "--listing", root=root, TALLY_STATS_TOKEN=TOKEN) as server:
         entries = json.loads(fetch(server.port, "/?format=json").body)["entries"]
         for number, entry in enumerate(entries):
             for agent in AGENTS * (number + 1):
                 fetch(server.port, "/" + entry["href"].removeprefix("./"), [("User-Agent", agent)])
+        for number in range(12):
+            fetch(server.port, f"/none/<b>{number}" + number * "x")
         yield server
 
 
@@ -62,6 +70,33 @@ def reasons(fault: dict[str, Any]) -> set[str]:
     """Return why the checker is not content with the elements that it names."""
     checks = [check for node in fault["nodes"] for check in node["any"]]
     return {str((check.get("data") or {}).get("messageKey", "")) for check in checks}
+
+
+def faults(window: Browser) -> list[object]:
+    """Return what is wrong with the page that is open, in its present size and colours."""
+    overflow = window.evaluate("document.documentElement.scrollWidth - innerWidth")
+    found = json.loads(window.evaluate(f"{axe()};axe.run().then(JSON.stringify)"))
+    assert len(found["passes"]) > 10
+    sideways = ["it scrolls sideways"] if overflow > 0 else []
+    return sideways + [
+        (fault["id"], fault["nodes"][0]["html"], reasons(fault))
+        for fault in found["violations"] + found["incomplete"]
+        if not (fault["id"] == "color-contrast" and reasons(fault) <= OUT_OF_SIGHT)
+    ]
+
+
+def text_of(window: Browser, selector: str) -> list[str]:
+    """Return the text of each element, as it can be read."""
+    found = window.evaluate(
+        f"[...document.querySelectorAll({json.dumps(selector)})].map(each => each.innerText)"
+    )
+    return [str(text).strip() for text in found]
+
+
+def follow(window: Browser, selector: str) -> None:
+    """Click where it leads to another page, and wait for that."""
+    click = f"document.querySelector({json.dumps(selector)}).click()"
+    window.expect("Page.loadEventFired", lambda: window.evaluate(click))
 
 
 @pytest.fixture
@@ -83,15 +118,7 @@ def test_accessible_to_everybody(
     assert [each for each in entered.complaints() if "404" not in each] == []
     # What can be opened is open.
     entered.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-    overflow = entered.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert overflow <= 0, "it scrolls sideways"
-    found = json.loads(entered.evaluate(f"{axe()};axe.run().then(JSON.stringify)"))
-    assert len(found["passes"]) > 10
-    assert [
-        (fault["id"], fault["nodes"][0]["html"], reasons(fault))
-        for fault in found["violations"] + found["incomplete"]
-        if not (fault["id"] == "color-contrast" and reasons(fault) <= OUT_OF_SIGHT)
-    ] == []
+    assert faults(entered) == []
 
 
 @pytest.mark.slow
@@ -120,6 +147,137 @@ def test_the_number_appears_while_one_looks(server: LiveServer, entered: Browser
     assert entered.evaluate("document.querySelector('time').title") != ""
 
 
+def test_the_table_fills_while_one_looks(root: Path, server: LiveServer, entered: Browser) -> None:
+    wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
+    entered.evaluate("document.body.dataset.mark = 'the same page'")
+    (root / "new.txt").write_text("new")
+    for _ in range(3):
+        assert fetch(server.port, "/new.txt").status == 200
+    wait_until(lambda: "/new.txt" in text_of(entered, ".files th.path"), message="the row")
+    row = text_of(entered, ".files tr:has(a[href*='new.txt']) td.accesses")
+    assert row == ["3"]
+    assert entered.evaluate("document.body.dataset.mark") == "the same page"
+    assert entered.complaints() == []
+
+
+def test_sort_search_and_period(server: LiveServer, entered: Browser) -> None:
+    follow(entered, "thead th.path a")
+    paths = entered.evaluate(
+        "[...document.querySelectorAll('.files tbody th a')]"
+        ".map(each => new URL(each.href).searchParams.get('path'))"
+    )
+    assert len(paths) >= len(NAMES)
+    assert paths == sorted(paths)
+    assert entered.evaluate("document.querySelector('th.path').ariaSort") == "ascending"
+    entered.evaluate("document.querySelector('#q').focus()")
+    entered.write("*.iso")
+    entered.expect("Page.loadEventFired", lambda: entered.press("Enter"))
+    assert text_of(entered, ".files tbody th.path") == ["/a.iso", "/b.iso"]
+    follow(entered, ".periods a[href*='period=7d']")
+    assert text_of(entered, ".periods [aria-current]") == ["7 days"]
+    assert text_of(entered, ".files tbody th.path") == ["/a.iso", "/b.iso"]
+    assert entered.evaluate("document.querySelector('#q').value") == "*.iso"
+    assert "by hour" in text_of(entered, "#curve-title")[0]
+    follow(entered, ".chip")  # people are no longer among those that are shown
+    assert "of the chosen classes" in text_of(entered, "#curve-title")[0]
+    assert entered.complaints() == []
+
+
+def test_a_files_accesses_while_one_looks(server: LiveServer, entered: Browser) -> None:
+    follow(entered, ".files a[href*='a.iso']")
+    assert text_of(entered, "h1") == ["a.iso"]
+    wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
+    before = int(entered.evaluate(LIVE).replace(",", ""))
+    lines = "[data-watch] tbody tr"
+    assert text_of(entered, lines) == ["None yet."]
+    fetch(server.port, "/a.iso", [("User-Agent", AGENTS[1])])
+    wait_until(lambda: text_of(entered, lines) != ["None yet."], message="a line")
+    [line] = text_of(entered, lines)
+    assert line.split("\t")[1:] == [str(before + 1), "full", "tools"]
+    fetch(server.port, "/a.iso", [("User-Agent", AGENTS[0])], "HEAD")
+    wait_until(lambda: len(text_of(entered, lines)) == 2, message="another line")
+    assert text_of(entered, lines)[0].split("\t")[1:] == ["", "head"]
+    assert entered.evaluate(LIVE) == str(before + 1)
+    assert faults(entered) == []
+    assert entered.complaints() == []
+
+
+def test_with_the_keyboard_alone(entered: Browser) -> None:
+    """Everything that can be used is reached, in the order in which it stands, and can be seen."""
+    entered.evaluate("document.activeElement.blur()")
+    usable = entered.evaluate(
+        "[...document.querySelectorAll('a, button, input, summary, [tabindex]')]"
+        ".filter(each => each.checkVisibility() && each.type !== 'hidden').length"
+    )
+    entered.evaluate("window.reached = []")
+    for _ in range(usable):
+        entered.press("Tab")
+        entered.evaluate("reached.push(document.activeElement)")
+    assert entered.evaluate("new Set(reached).size") == usable
+    assert entered.evaluate("reached[0].textContent") == "Skip to the numbers"
+    in_order = (
+        "reached.every((each, at) => !at ||"
+        " reached[at - 1].compareDocumentPosition(each) & Node.DOCUMENT_POSITION_FOLLOWING)"
+    )
+    assert entered.evaluate(in_order)
+    entered.evaluate("document.querySelector('summary').focus()")
+    entered.press("Space")
+    assert entered.evaluate("document.querySelector('details').open") is True
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    entered.press("Tab")
+    assert entered.evaluate(outline) == "solid"
+    entered.evaluate("document.querySelector('thead th.path a').focus()")
+    entered.expect("Page.loadEventFired", lambda: entered.press("Enter"))
+    assert "order=path" in entered.evaluate("location.search")
+
+
+def test_in_forced_colours_the_classes_differ(server: LiveServer, entered: Browser) -> None:
+    entered.look_like(forced_colors="active")
+    entered.open(address(server))
+    fills = entered.evaluate(
+        "['people', 'tools', 'robots'].map(name => getComputedStyle("
+        "document.querySelector(`rect.${name}`)).fill)"
+    )
+    assert len(set(fills)) == 3
+
+
+def test_a_store_that_goes_and_comes_back(window: Browser, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a.txt").write_text("text")
+    shown = "document.querySelector('main').classList.contains('is-away')"
+    with (
+        redis_running("--appendfsync", "always") as redis,
+        running(
+            BUILTIN, "--stats-public", "--counts", redis.url, "--counts-journal",
+            os.fspath(tmp_path / "journal"), root=tmp_path / "root",
+        ) as server,
+    ):  # fmt: skip
+        for _ in range(5):
+            fetch(server.port, "/a.txt")
+        window.look_like()
+        window.open(address(server))
+        wait_until(lambda: window.evaluate(PULSE) == "live", message="life")
+        assert window.evaluate(LIVE) == "5"
+        redis.stop()
+        wait_until(lambda: window.evaluate(shown), message="the numbers to be grey")
+        assert "cannot be read" in window.evaluate(PULSE)
+        assert window.evaluate(LIVE) == "5"
+        fetch(server.port, "/a.txt")
+        window.open(address(server))
+        assert window.evaluate(LIVE) == "5"
+        assert "1 access waits on this host" in text_of(window, "[data-away]")[0]
+        assert text_of(window, "[data-part=standing] strong") == ["from before"]
+        for scheme in ("light", "dark"):
+            window.look_like(width=360, scheme=scheme)
+            assert faults(window) == []
+        redis.start()
+        wait_until(
+            lambda: window.evaluate("document.querySelector('[data-away]') === null"),
+            message="the notice to go",
+        )
+        wait_until(lambda: window.evaluate(LIVE) == "6", message="what had waited")
+
+
 def test_pause(server: LiveServer, entered: Browser) -> None:
     wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
     entered.evaluate("document.querySelector('[data-pause]').click()")
@@ -131,13 +289,13 @@ def test_pause(server: LiveServer, entered: Browser) -> None:
 
 
 def test_the_page_fetches_nothing_that_is_counted(server: LiveServer, entered: Browser) -> None:
-    before = len(server.counted())
+    before = accesses(server.port, TOKEN)
     entered.open(address(server, "?period=7d"))
     wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
     loaded = entered.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
     assert loaded
     assert all(name.startswith(address(server)) for name in loaded)
-    assert len(server.counted()) == before
+    assert accesses(server.port, TOKEN) == before
 
 
 def test_without_script(server: LiveServer, entered: Browser) -> None:
@@ -177,6 +335,9 @@ def test_the_first_access_fills_the_empty_page(window: Browser, tmp_path: Path) 
     with running(BUILTIN, "--stats-public", root=os.fspath(tmp_path)) as server:
         window.open(address(server))
         assert window.evaluate("document.querySelector('[data-empty]') !== null")
+        for scheme in ("light", "dark"):
+            window.look_like(width=360, scheme=scheme)
+            assert faults(window) == []
         wait_until(lambda: window.evaluate(PULSE) == "live", message="life")
         window.expect("Page.loadEventFired", lambda: fetch(server.port, "/a.txt"))
         assert window.evaluate("document.querySelector('tbody th.path').textContent") == "/a.txt"

@@ -214,5 +214,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     site = Site(tmp_path)
-    monkeypatch.setattr("app.files.catalog.time", lambda: time.time() + site.ahead)
+    for module in ("catalog", "places"):
+        monkeypatch.setattr(f"app.files.{module}.time", lambda: time.time() + site.ahead)
     return site

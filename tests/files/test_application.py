@@ -18,6 +18,7 @@ from app.counters.contract import Kind
 from app.files import FileApplication
 from app.files.conditional import parse_http_date
 from app.files.policy import Policy
+from tests.end_to_end.servers import open_below
 
 from .conftest import EARLIER, Reply, Site, wait_until
 
@@ -526,7 +527,7 @@ def test_descriptors_are_closed_on_every_way(site: Site) -> None:
     site.put("small.txt", SMALL)
     site.put("404.html", LARGE)
     etag = site.get("/big.bin").fields["ETag"]
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_below(site.root)
     for variables in (
         {},
         {"HTTP_RANGE": "bytes=1-2"},
@@ -546,7 +547,7 @@ def test_descriptors_are_closed_on_every_way(site: Site) -> None:
     failing: dict[str, Any] = {"wsgi.file_wrapper": lambda *_: 1 // 0}
     with pytest.raises(ZeroDivisionError):
         site.get("/big.bin", **failing)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_below(site.root) == before
 
 
 def test_when_descriptors_run_out(site: Site, caplog: pytest.LogCaptureFixture) -> None:

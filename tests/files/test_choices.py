@@ -103,11 +103,11 @@ def test_the_one_page_survives_its_replacement(site: Site, monkeypatch: pytest.M
     opened = app._catalog.open
     replaced: list[None] = []
 
-    def replace_once(file: StaticFile, part: ByteRange) -> FileSlice:
+    def replace_once(file: StaticFile, part: ByteRange, *, shares: bool) -> FileSlice:
         if not replaced:
             replaced.append(None)
             site.put("new.html", b"y" * 100_000).rename(site.root / "index.html")
-        return opened(file, part)
+        return opened(file, part, shares=shares)
 
     monkeypatch.setattr(app._catalog, "open", replace_once)
     reply = site.get("/some/route", app=app, **BROWSER)

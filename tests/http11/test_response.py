@@ -2,7 +2,14 @@
 
 import pytest
 
-from app.http11.response import Framing, ResponseHead, choose_framing, encode_chunk, encode_head
+from app.http11.response import (
+    Framing,
+    ResponseHead,
+    choose_framing,
+    encode_chunk,
+    encode_head,
+    usual_head,
+)
 
 DATE = "Sun, 22 Nov 2026 12:00:00 GMT"
 
@@ -93,8 +100,8 @@ def test_lengths_that_differ_are_refused() -> None:
             5,
             "HTTP/1.1",
             True,
-            f"HTTP/1.1 200 OK\r\nX-A: caf\xe9\tau lait\r\nDate: {DATE}\r\nServer:"
-            " S\r\nContent-Length: 5\r\n\r\n",
+            f"HTTP/1.1 200 OK\r\nX-A: caf\xe9\tau lait\r\nContent-Length: 5\r\nDate: {DATE}\r\n"
+            "Server: S\r\n\r\n",
         ),
         (
             "200 OK",
@@ -164,7 +171,52 @@ def test_an_application_that_asks_to_close_is_heard() -> None:
 
 def test_a_remembered_line_is_sent_again_as_it_was() -> None:
     fields = [("ETag", '"one"'), ("Content-Type", "text/plain")]
-    assert ResponseHead("200 OK", fields).lines == ResponseHead("200 OK", fields).lines
+    assert ResponseHead("200 OK", fields).start == ResponseHead("200 OK", fields).start
+
+
+_ETAG = ("ETag", '"one"')
+_LENGTH = ("Content-Length", "5")
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_remembered"),
+    [
+        ([_LENGTH, _ETAG], True),
+        ([_LENGTH, _ETAG, ("Date", DATE)], True),
+        ([_ETAG, _LENGTH], False),
+        ([_ETAG, _LENGTH, ("Date", DATE)], False),
+        ([_ETAG, ("Content-Range", "bytes 0-4/9"), _LENGTH, ("Date", "another")], False),
+        ([_LENGTH, _ETAG, _LENGTH], False),
+        ([_ETAG, ("Date", "another")], False),
+        ([("Date", DATE), _ETAG], False),
+        ([_ETAG, ("Connection", "close")], True),
+        ([_ETAG, ("Set-Cookie", "secret")], False),
+        ([_ETAG, ("Content-Range", "bytes 0-1/2")], False),
+        ([("ETag", '"' + "x" * 300 + '"')], False),
+        ([], True),
+        ([("Date", DATE)], True),
+    ],
+)
+def test_a_usual_head_is_made_once(fields: list[tuple[str, str]], is_remembered: bool) -> None:
+    first, again = (usual_head("200 OK", list(fields), DATE) for _ in range(2))
+    assert (first is again) == is_remembered
+    assert first.content_length == ResponseHead("200 OK", fields).content_length
+    sent = [encode_head(head, Framing.LENGTH, 5, DATE, "HTTP/1.1", True, "S") for head in (
+        first, again, ResponseHead("200 OK", fields))]  # fmt: skip
+    assert sent[0] == sent[1]
+    assert sorted(sent[0].split(b"\r\n")) == sorted(sent[2].split(b"\r\n"))
+
+
+def test_usual_heads_beyond_those_remembered_are_sent_as_well() -> None:
+    for number in range(5000):
+        head = usual_head("200 OK", [("ETag", f'"{number}"')], DATE)
+        assert head.start.endswith(b'ETag: "%d"\r\n' % number)
+
+
+def test_what_is_no_list_of_fields_is_refused_as_before() -> None:
+    for fields in ([["ETag", []]], [("ETag",)], [("ETag", 5)], ["ETag"]):
+        with pytest.raises((TypeError, ValueError, AttributeError)):
+            usual_head("200 OK", fields, DATE)  # type: ignore[arg-type]
 
 
 def test_the_code_of_a_status() -> None:
@@ -174,7 +226,7 @@ def test_the_code_of_a_status() -> None:
 def test_lines_beyond_those_remembered_are_sent_as_well() -> None:
     for number in range(5000):
         head = ResponseHead("200 OK", [("ETag", f'"{number}"')])
-        assert head.lines[-1] == f'ETag: "{number}"\r\n'
+        assert head.start.endswith(b'ETag: "%d"\r\n' % number)
 
 
 def test_names_beyond_those_remembered_are_still_checked() -> None:

@@ -15,7 +15,7 @@ from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import BUILTIN, GUNICORN, HOME, running
 
 TOKEN = "a-token-of-the-tests-own"
-FILES = ("a.txt", "b c.iso", "é.css", "releases/x.iso")
+FILES = ("index.html", "a.txt", "b c.iso", "é.css", "releases/x.iso")
 EXAMPLES = "100"
 #: Both servers have a limit on addresses. That hours are kept of the site alone, and for 90 days, no
 #: schema can say.
@@ -38,7 +38,7 @@ def check(program: str, kind: str, directory: Path) -> int:
         (root / name).write_bytes(b"x" * 1000)
     (directory / "schemathesis.toml").write_text(CONFIGURATION)
     with running(kind, "-w", "2", root=root, TALLY_STATS_TOKEN=TOKEN) as server:
-        for target in ("/a.txt", "/b%20c.iso", "/%C3%A9.css", "/releases/x.iso", "/missing"):
+        for target in ("/", "/a.txt", "/b%20c.iso", "/%C3%A9.css", "/releases/x.iso", "/missing"):
             fetch(server.port, target)
         base = f"http://127.0.0.1:{server.port}/-/tally/api/v1"
         return subprocess.run(

@@ -17,7 +17,7 @@ def process(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         os.kill(os.getpid(), signal.SIGKILL)
         threading.Event().wait()
     if path.startswith("/wait/"):
-        with open(path.removeprefix("/wait"), "rb") as fifo:
+        with open(path.removeprefix("/wait").encode("latin-1"), "rb") as fifo:
             fifo.read()
     body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])

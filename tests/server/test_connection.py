@@ -13,11 +13,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
+from urllib.parse import quote, unquote
 
 import pytest
 
 from app.http11 import Limits
-from app.server import channel, connection, crew, loop
+from app.server import channel, connection, crew, loop, thread_per_connection
 from app.server.thread_per_connection import ThreadPerConnection
 from tests.server.serving import get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
@@ -121,11 +122,16 @@ def test_every_request_is_called_for_once_while_calls_change_threads() -> None:
     assert set(calls.values()) == {1}
 
 
+def named(file: Path) -> str:
+    """Return the field that names the file for /file."""
+    return f"X-File: {quote(str(file))}"
+
+
 def large(environ: Environ, start_response: Any) -> Any:
     """Answers /file by the kernel, /pieces from a generator, everything else at once."""
     if environ["PATH_INFO"] == "/file":
         start_response("200 OK", [("Content-Length", str(16 * MEBIBYTE))])
-        return environ["wsgi.file_wrapper"](Path(environ["HTTP_X_FILE"]).open("rb"))
+        return environ["wsgi.file_wrapper"](Path(unquote(environ["HTTP_X_FILE"])).open("rb"))
     if environ["PATH_INFO"] == "/write":
         write = start_response("200 OK", [])
         for _ in range(16):
@@ -149,9 +155,7 @@ def test_slow_readers_hold_no_thread(threads: int, large_file: Path) -> None:
     with serving(large, threads=threads) as running, ExitStack() as stack:
         readers = [stack.enter_context(running.connect(receive_buffer=4096)) for _ in range(6)]
         for number, reader in enumerate(readers):
-            reader.sendall(
-                get("/file" if number % 2 else "/pieces", f"X-File: {large_file}", close=True)
-            )
+            reader.sendall(get("/file" if number % 2 else "/pieces", named(large_file), close=True))
         quick = stack.enter_context(running.connect())
         for _ in range(20):
             quick.sendall(get("/quick"))
@@ -249,7 +253,7 @@ def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(
         serving(large, threads=threads, write_timeout=0.2) as running,
         running.connect(receive_buffer=4096) as client,
     ):
-        client.sendall(get(path, f"X-File: {large_file}"))
+        client.sendall(get(path, named(large_file)))
         pause = threading.Event()
         taken = 0
         for _ in range(12):
@@ -258,7 +262,8 @@ def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(
         rest = client.recv(100)
         assert rest
         # From here on it takes nothing: the server ends it, and the answer stays short.
-        pause.wait(1.2)
+        runner = running.server._runner
+        wait_until(lambda: not runner._connections, message="the end")
         total = taken + len(rest)
         try:
             while more := client.recv(1 << 20):
@@ -288,8 +293,8 @@ def test_bytes_that_are_no_request_get_an_answer_and_a_close(threads: int) -> No
 
 @MODELS
 def test_idle_connections_make_room_when_there_are_too_many(threads: int) -> None:
-    with serving(plain, threads=threads, max_connections=20) as running, ExitStack() as stack:
-        for number in range(40):
+    with serving(plain, threads=threads, max_connections=10) as running, ExitStack() as stack:
+        for number in range(12):
             stack.enter_context(running.connect())  # never says a word
             client = stack.enter_context(running.connect())
             client.sendall(get(f"/{number}"))
@@ -312,7 +317,7 @@ def test_the_limit_holds_while_nobody_leaves(threads: int, large_file: Path) -> 
         clients = [stack.enter_context(running.connect(receive_buffer=4096)) for _ in range(30)]
         for client in clients:
             client.setblocking(False)
-            client.sendall(get("/file", f"X-File: {large_file}"))
+            client.sendall(get("/file", named(large_file)))
 
         def begun() -> int:
             answered = 0
@@ -381,6 +386,7 @@ def test_an_upload_that_dribbles_gives_way_when_others_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(crew, "_UPLOADS", 1)
+    monkeypatch.setattr(connection, "_PATIENCE", 0.05)
     monkeypatch.setattr(channel, "_GRACE", 0.2)
     monkeypatch.setattr(channel, "_LEAST_RATE", 1_000_000)
     inside = threading.Event()
@@ -444,7 +450,7 @@ def test_stop_finishes_what_is_under_way(threads: int, large_file: Path) -> None
         download, call, idle = (stack.enter_context(running.connect()) for _ in range(3))
         idle.sendall(get("/idle"))
         assert read_answer(idle)[0] == 200
-        download.sendall(get("/file", f"X-File: {large_file}"))
+        download.sendall(get("/file", named(large_file)))
         call.sendall(get("/wait"))
         wait_until(lambda: gate.inside == 1)
         assert download.recv(1)
@@ -455,9 +461,10 @@ def test_stop_finishes_what_is_under_way(threads: int, large_file: Path) -> None
         with pytest.raises(ConnectionRefusedError):
             running.connect()
         gate.opened.set()
-        status, head, _ = read_answer(call)
-        assert status == 200
-        assert threads == 0 or b"Connection: close" in head
+        with call:
+            status, head, _ = read_answer(call)
+            assert status == 200
+            assert threads == 0 or b"Connection: close" in head
         running.thread.join(10)
         assert running.status == 7
 
@@ -468,16 +475,19 @@ def test_an_idle_connection_may_ask_once_more_while_the_server_lingers() -> None
         assert read_answer(idle)[2] == b"/1"
         running.server.stop(linger=20)
         wait_until(lambda: running.refuses())
-        idle.sendall(get("/2"))
-        _, head, body = read_answer(idle)
-        assert body == b"/2"
-        assert b"Connection: close" in head
+        with idle:
+            idle.sendall(get("/2"))
+            _, head, body = read_answer(idle)
+            assert body == b"/2"
+            assert b"Connection: close" in head
         running.thread.join(15)
         assert running.status == 0
 
 
 @MODELS
-def test_the_end_of_patience(threads: int) -> None:
+def test_the_end_of_patience(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (loop, thread_per_connection):
+        monkeypatch.setattr(module, "_LAST_CLOSES", 0.1)
     gate = Gate()
     with (
         serving(gate, threads=threads, graceful_timeout=0.3) as running,
@@ -572,6 +582,7 @@ def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(crew, "_UPLOADS", 1)
+    monkeypatch.setattr(connection, "_PATIENCE", 0.05)
 
     def application(environ: Environ, start_response: Any) -> list[bytes]:
         environ["PATH_INFO"] = f"/{len(environ['wsgi.input'].read())}"
@@ -699,11 +710,11 @@ def test_a_slow_upload_gets_its_large_answer(threads: int, monkeypatch: pytest.M
 def test_a_long_call_does_not_use_up_the_time_of_the_next_request(threads: int) -> None:
     def application(environ: Environ, start_response: Any) -> list[bytes]:
         if environ["PATH_INFO"] == "/long":
-            threading.Event().wait(1.1)
+            threading.Event().wait(0.8)
         return plain(environ, start_response)
 
     with (
-        serving(application, threads=threads, keep_alive=1.0) as running,
+        serving(application, threads=threads, keep_alive=0.7) as running,
         running.connect() as client,
     ):
         for path in ("/long", "/next"):

@@ -82,7 +82,7 @@ def test_logs_that_were_renamed_are_begun_anew(
         assert [line for line in server.err if "rror" in line] == []
 
 
-RECIPE = """%s {
+RECIPE = """"%s" {
     rotate 3
     size 1
     missingok
@@ -116,7 +116,7 @@ def test_a_real_logrotate(tmp_path: Path, root: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [("-w", "1"), ("-w", "2"), ("--threads", "0")])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
 def test_signals_until_the_very_end(
     root: Path, options: tuple[str, ...], number: signal.Signals
 ) -> None:

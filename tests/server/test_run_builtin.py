@@ -268,15 +268,15 @@ def test_the_access_log_tells_what_was_sent(root: Path, tmp_path: Path) -> None:
 # Proxies
 
 NGINX = """
-daemon off; error_log stderr; pid {home}/pid; worker_processes 1;
+daemon off; error_log stderr; pid "{home}/pid"; worker_processes 1;
 events {{ }}
 http {{
     access_log off;
-    client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
-    uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-    upstream tally {{ server unix:{home}/tally; keepalive 4; }}
+    client_body_temp_path "{home}/body"; proxy_temp_path "{home}/proxy"; fastcgi_temp_path "{home}/fastcgi";
+    uwsgi_temp_path "{home}/uwsgi"; scgi_temp_path "{home}/scgi";
+    upstream tally {{ server "unix:{home}/tally"; keepalive 4; }}
     server {{
-        listen unix:{home}/front;
+        listen "unix:{home}/front";
         set_real_ip_from unix:; real_ip_header X-Test-Client;
         location / {{
             proxy_pass http://tally; proxy_http_version 1.1; proxy_set_header Connection "";

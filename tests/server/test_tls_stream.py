@@ -98,7 +98,7 @@ def test_handshakes_that_hang_hold_nobody_up_and_end(
     threads: int, contexts: Any, connect: Connect
 ) -> None:
     with (
-        serving(plain, threads=threads, tls=contexts[0], header_timeout=2.0) as running,
+        serving(plain, threads=threads, tls=contexts[0], header_timeout=1.0) as running,
         ExitStack() as stack,
     ):
         hanging = [stack.enter_context(running.connect()) for _ in range(10)]

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -154,7 +155,7 @@ def test_an_application_call_that_never_returns_does_not_hold_the_end(
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         with Client(server.port) as client:
-            client.send(request("GET", f"/wait{fifo}"))
+            client.send(request("GET", f"/wait{quote(str(fifo))}"))
             writer = wait_until(
                 lambda: open_for_writing(fifo), message="the application to be called"
             )

@@ -101,6 +101,7 @@ def test_nothing_is_changed_by_other_methods(site: Site, method: str) -> None:
         answer = site.ask(address, method=method)
         assert answer.status == 405
         assert answer["Allow"] == "GET, HEAD"
+    assert site.ask("api/v1/totals", method=method, token=None).status == 401
 
 
 def test_the_link_gives_a_cookie_that_opens_everything(site: Site) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from app.counters.contract import CounterError
 from app.counters.reading import CountReader
+from app.stats_tokens import Tokens
 from tests.stats.conftest import ODD_PATHS, Site
 
 API = "api/v1/"
@@ -118,6 +119,43 @@ def test_live(site: Site) -> None:
     assert len(site.ask(API + "live").body) < 2048
 
 
+def test_live_of_a_file(site: Site) -> None:
+    found = ask(site, "live", "path=/index.html")
+    assert (found["accesses"], found["rank"], found["kinds"]["full"]) == (3, 3, 3)
+    assert found["classes"]["people"] == 3
+    assert len(site.ask(API + "live", "path=/index.html").body) < 2048
+    query = f"path=/index.html&since={found['since']}"
+    site.count("/releases/a.iso")
+    assert site.ask(API + "live", query).status == 304
+    site.counter.count("/index.html", "head")
+    changed = ask(site, "live", query)
+    assert (changed["accesses"], changed["kinds"]["head"]) == (3, 1)
+    assert site.ask(API + "live", "path=/none").status == 404
+
+
+def test_the_last_24_hours(site: Site) -> None:
+    found = ask(site, "series", "period=24h")
+    assert (found["unit"], len(found["series"])) == ("hour", 24)
+    assert sum(point["accesses"] for point in found["series"]) == 52
+    # A file has days: the two in which these hours lie.
+    days = ask(site, "series", "period=24h&path=/index.html")
+    assert (days["unit"], len(days["series"])) == ("day", 2)
+    files = ask(site, "files", "period=24h")
+    assert files["period"]["to"] == days["series"][1]["at"]
+    assert files["period"]["from"] == days["series"][0]["at"]
+
+
+def test_what_was_missed(site: Site) -> None:
+    site.counter.add_missed({"/favicon.ico": 2, "/wp-login.php": 3})
+    assert ask(site, "missed")["missed"] == [
+        {"path": "/wp-login.php", "times": 3},
+        {"path": "/favicon.ico", "times": 2},
+    ]
+    # Anybody may ask for anything: it is not shown to everybody.
+    public = Site(tokens=Tokens(), is_public=True)
+    assert public.ask(API + "missed", token=None).status == 404
+
+
 def test_csv(site: Site) -> None:
     answer = site.ask(API + "files", "", HTTP_ACCEPT="text/csv")
     assert answer["Content-Type"].startswith("text/csv")
@@ -201,6 +239,8 @@ def test_what_was_never_counted(site: Site) -> None:
 
 
 def test_a_store_that_is_away(site: Site) -> None:
+    assert ask(site, "live", "path=/index.html")["accesses"] == 3
+
     def away() -> CountReader:
         raise CounterError("counts: Redis does not answer")
 
@@ -209,6 +249,8 @@ def test_a_store_that_is_away(site: Site) -> None:
     assert answer.status == 503
     assert answer["Retry-After"] == "5"
     assert json.loads(answer.body)["detail"] == "counts: Redis does not answer"
+    for query in ("", "path=/index.html"):  # of numbers from before nothing is live
+        assert site.ask(API + "live", query).status == 503
 
 
 def faults(value: object, schema: dict[str, Any], description: dict[str, Any]) -> list[str]:
@@ -254,12 +296,17 @@ DESCRIBED = [
     ("series", "path=/index.html&period=7d"),
     ("directory", "path=/"),
     ("live", ""),
+    ("live", "path=/index.html"),
+    ("missed", ""),
+    ("series", "period=24h"),
+    ("files", "period=24h"),
 ]
 
 
 @pytest.mark.parametrize("clients", [False, True])
 @pytest.mark.parametrize(("name", "query"), DESCRIBED)
 def test_answers_are_as_described(site: Site, name: str, query: str, clients: bool) -> None:
+    site.counter.add_missed({"/favicon.ico": 2})
     if clients:
         site.count("/index.html", client=b"somebody", enough=1)
     description = ask(site, "openapi.json")

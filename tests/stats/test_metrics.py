@@ -1,6 +1,7 @@
 """Metrics: read back by Prometheus's own parser, bounded, and never falling."""
 
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_format
 
 from app import __version__
-from app.counters.contract import CounterError
+from app.counters.contract import KINDS, CounterError
 from app.counters.reading import CountReader
 from app.host_figures import Board, Known
 from app.stats.metrics import Metrics, first_files
@@ -91,6 +92,35 @@ def test_the_first_files_keep_their_metrics_and_no_sum_falls() -> None:
     assert of(again, name, path="(others)", kind="full") == 1100
     assert of(metrics(site, 0), name, path="(others)", kind="full") == 1104
     assert [path for path, _ in first_files(site.counter, 3)] == ["/a", "/b", "/late"]
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
+def test_lines_that_are_remembered_are_those_that_would_be_made(accept: str) -> None:
+    site = Site()
+    made = Metrics(site.reader, site.host, most_files=30, store="memory", kept_seconds=0)
+
+    def text(of: Metrics) -> bytes:
+        return of.files(Parameters("", ()), {"HTTP_ACCEPT": accept}).body
+
+    dice = random.Random(1)
+    for turn in range(30):
+        for _ in range(dice.randrange(20)):
+            path = dice.choice([*ODD_PATHS, *(f"/{number}" for number in range(40))])
+            kind = dice.choice(KINDS)
+            site.counter.count(path, kind, None, "tools", 5, kind == "full")
+        if turn == 20:
+            site.counter.reset([path for path, _ in first_files(site.counter, 30)][::2])
+        if turn == 25:
+            site.counter.reset()
+        anew = Metrics(site.reader, site.host, most_files=30, store="memory", kept_seconds=0)
+        assert text(made) == text(anew)
+    assert len(made._lines) == 1
+    for version in range(1, 9):  # a client may ask for any
+        made.files(
+            Parameters("", ()), {"HTTP_ACCEPT": f"application/openmetrics-text;version={version}"}
+        )
+    assert len(made._lines) <= 2
+    assert len(made._texts) <= 2
 
 
 @pytest.mark.parametrize("path", ODD_PATHS)

@@ -32,7 +32,10 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        self._texts.append(data)
+        if [tag for tag, _ in self.elements[-1:]] == ["wbr"] and self._texts:
+            self._texts[-1] += data  # one word
+        else:
+            self._texts.append(data)
 
     def all(self, tag: str, name: str) -> list[str]:
         return [value for each, of in self.elements if each == tag and (value := of.get(name))]
@@ -57,7 +60,38 @@ def test_the_site(site: Site) -> None:
     assert "exact nothing uncounted, nothing waiting" in found.text
     assert paths(found) == ["/releases/a.iso", "/releases/b.iso", "/index.html"]
     assert "1 to 3 of 3 files" in found.text
-    assert "200 52 98.1 %" in found.text
+    assert "200 OK 52 98.1 %" in found.text
+    assert "404 Not Found 1 1.9 %" in found.text
+    assert "Most missed" not in found.text
+
+
+@pytest.mark.parametrize("path", ODD_PATHS)
+def test_what_was_missed(site: Site, path: str) -> None:
+    site.counter.answered(404)
+    for number in range(20):
+        site.counter.add_missed({f"/{number}": 1, path: 5})
+    found = page(site)
+    table = found.text.partition("Most missed")[2]
+    assert wording.name(path).split()[0] in table
+    assert table.count(" 1 ") == 9  # the first ten in all
+    assert [tag for tag, _ in found.elements].count("script") == 1
+    assert "\x1b" not in found.text
+    assert "\u202e" not in found.text
+    public = Site(tokens=Tokens(), is_public=True)
+    public.counter.add_missed({path: 1})
+    public.counter.answered(404)
+    assert "Most missed" not in Page(public.ask(token=None)).text
+
+
+def test_the_last_24_hours(site: Site) -> None:
+    found = page(site, "", "period=24h")
+    assert "52 accesses by hour" in found.text
+    assert "Files yesterday and today" in found.text
+    assert [of.get("class") for _, of in found.elements].count("place") == 24
+    assert "52 accesses by hour" in page(site, "", "period=7d").text
+    # Of days so long ago there are no hours any more.
+    assert "by day" in page(site, "", "period=2026-01-01..2026-01-02").text
+    assert "42 accesses by day" in page(site, "file", "path=/releases/a.iso&period=24h").text
 
 
 # query, paths in order
@@ -68,6 +102,7 @@ STATES = [
     ("order=path&period=all", ["/index.html", "/releases/a.iso", "/releases/b.iso"]),
     ("class=people", ["/releases/a.iso", "/index.html"]),
     ("limit=1", ["/releases/a.iso"]),
+    ("period=24h", ["/releases/a.iso", "/releases/b.iso", "/index.html"]),
     ("period=today", ["/releases/a.iso", "/releases/b.iso", "/index.html"]),
     ("period=year&order=last&class=robots", ["/releases/b.iso"]),
 ]  # fmt: skip
@@ -134,7 +169,7 @@ def test_nothing_in_a_name_becomes_markup(path: str, address: str) -> None:
         found = page(site, *addresses[address])
         assert not any(name.startswith("on") for _, of in found.elements for name in of)
         for href in found.all("a", "href"):
-            assert re.match(r"[?#]|\.\.?/|(file|dir)\?path=|api/v1/", href), href
+            assert re.match(r"[?#]|\.\.?/|(file|dir)\?path=|api/v1/|metrics/files", href), href
         assert "\x1b" not in found.text
         assert "\u202e" not in found.text
         return [tag for tag, _ in found.elements]
@@ -202,7 +237,8 @@ def test_before_the_first_access(site: Site) -> None:
 
 def test_nothing_found(site: Site) -> None:
     text = page(site, "", "q=*.zip").text
-    assert "No file with accesses in these days matches *.zip" in text
+    assert "No file with accesses in these days matches *.zip . Without this search" in text
+    assert "there are 3 files" in text
     text = page(site, "", "period=2001-01-01..2001-02-01").text
     assert "There were no accesses in these days. The first one was at" in text
 
@@ -319,11 +355,14 @@ WORDS = [
     (wording.size(999_600), "1.0 MB"),
     (wording.size(8_210_000_000_000), "8.2 TB"),
     (wording.share(0, 0), "0 %"),
-    (wording.share(1, 100_000), "0.1 %"),
-    (wording.share(99_999, 100_000), "99.9 %"),
+    (wording.share(1, 100_000), "under 0.1 %"),
+    (wording.share(99_999, 100_000), "over 99.9 %"),
+    (wording.share(1, 1_999), "0.1 %"),
+    (wording.share(9_994, 10_000), "99.9 %"),
     (wording.share(5, 5), "100 %"),
     (wording.name("/gr%C3%B6%C3%9Fe%20.txt"), "/größe .txt"),
     (wording.name("/%1B%5B31m%E2%80%AE%FF"), "/\\x1b[31m\\u202e\\xff"),
+    ("|".join(wording.pieces("/a-b/%3Cb%3E.txt")), "/a-|b/|<b>.txt"),
     (wording.age(0, 100), "never"),
     (wording.age(100, 100), "now"),
     (wording.age(99, 100), "1 second ago"),
@@ -331,9 +370,10 @@ WORDS = [
     (wording.age(200, 100), "now"),
     (wording.moment(0), "never"),
     (wording.moment(86399), "1970-01-01 23:59:59 UTC"),
-    (wording.unit_label("2026-11-25T14Z"), "14:00"),
+    (wording.unit_label("2026-11-25T14Z"), "25 November, 14:00"),
     (wording.unit_label("2026-11-05"), "5 November"),
     (wording.unit_label("2026-11"), "November 2026"),
+    (wording.short_label("2026-11-25T14Z"), "25 Nov, 14:00"),
     (wording.plural(1, "access", "accesses"), "1 access"),
     (wording.plural(1200, "file"), "1,200 files"),
 ]

@@ -6,7 +6,7 @@ before that it is not. `rows.py` says what is kept and how, `row_counter.py` wha
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from secrets import token_bytes
 from time import time
 from typing import TypeVar
@@ -20,6 +20,7 @@ from ..reading import (
     DirectoryAnswer,
     FileAnswer,
     FileRecord,
+    Missed,
     Order,
     Ranking,
     Series,
@@ -191,6 +192,9 @@ class LmdbCounter:
     def uncounted(self, accesses: int, transfers: int, at: int) -> None:
         self._environment.transact(self._counter.uncounted, accesses, transfers, at)
 
+    def add_missed(self, names: Mapping[str, int]) -> None:
+        self._environment.transact(self._counter.add_missed, names)
+
     # ------------------------------------------------------------------ reading
 
     def accesses(self, paths: Sequence[str]) -> dict[str, int]:
@@ -229,6 +233,9 @@ class LmdbCounter:
 
     def directory(self, path: str) -> DirectoryAnswer:
         return self._read(lambda reader: reader.directory(path))
+
+    def missed(self) -> Missed:
+        return self._read(RowReader.missed)
 
     def contents(self) -> Contents:
         """Return everything as of one moment; writers go on meanwhile."""

@@ -6,11 +6,14 @@ comparison of bytes, and goes the long way: a new file, a new second, hour or da
 behind another process's.
 """
 
+import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Protocol, TypeAlias
 
 from ..client_rows import client_hash, counted, sent_more
 from ..contract import ACCESSES, Class, Kind
+from ..missed import add_names
 from ..outage import tell
 from ..periods import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from ..salts import Salts
@@ -33,6 +36,7 @@ from .rows import (
     LAST,
     LONG_PATHS,
     LONGEST_PATH,
+    MISSED,
     NUMBER,
     SITE,
     SITE_FILES,
@@ -192,6 +196,11 @@ class RowCounter:
     def answered(self, rows: Rows, status: int) -> None:
         """Count one answer by its status."""
         add_answers(rows, status, 1)
+
+    def add_missed(self, rows: Rows, names: Mapping[str, int]) -> None:
+        """See `reading.Store.add_missed`."""
+        kept = json.loads(rows.get(MISSED) or b"{}")
+        rows.put(MISSED, json.dumps(add_names(kept, names)).encode())
 
     # Files
 

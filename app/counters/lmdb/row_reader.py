@@ -2,11 +2,13 @@
 moment.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..contract import STATUS_OF_KIND
+from ..missed import most_missed
 from ..periods import (
     LAST_SECOND,
     SECONDS_PER_DAY,
@@ -27,6 +29,7 @@ from ..reading import (
     FileAnswer,
     FileNumbers,
     FileRecord,
+    Missed,
     RankedFile,
     Ranking,
     Series,
@@ -45,6 +48,7 @@ from .rows import (
     DIGESTS,
     HOURS,
     LONG_PATHS,
+    MISSED,
     NUMBER,
     SITE,
     SPILLED,
@@ -97,6 +101,11 @@ class RowReader:
             last=site.last,
             statuses={status: statuses[status] for status in sorted(statuses)},
         )
+
+    def missed(self) -> Missed:
+        """See `CountReader.missed`."""
+        names = json.loads(bytes(self._table.get(MISSED) or b"{}"))
+        return Missed(**self._standing(None), names=most_missed(names))
 
     def _site_days(self, period: Period) -> dict[int, int]:
         """Return the site's tallies by day. What the newest day has in its hours is not in its row

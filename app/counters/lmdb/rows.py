@@ -20,6 +20,7 @@ data.mdb. All other rows come before the files, so that the files can be read to
     08 digest                        the path of a file whose path is too long for a key
     09                               the day from which on details are kept, after a migration
     0A key                           a row that could not be read, kept for whoever looks into it
+    0B                               JSON: by name that is not there, how often it was asked for
     # digest                         a file, by the SHA-256 of its path
     /path                            a file
 
@@ -74,7 +75,7 @@ from ..tally import DELTAS, MASK, NAMES, SENT_BYTE, WIDTH
 STORE_ID, FOLDED = b"\0store", b"\0folded"
 SITE, HOURS, DAYS, STATUSES = b"\1", b"\2", b"\3", b"\4"
 SPILLED, BATCH, CLIENTS, LONG_PATHS, DETAILED_SINCE = b"\5", b"\6", b"\7", b"\x08", b"\x09"
-ASIDE = b"\x0a"
+ASIDE, MISSED = b"\x0a", b"\x0b"
 DIGESTS, PATHS = b"#", b"/"
 SLASH: Final = PATHS[0]
 

@@ -108,7 +108,8 @@ class Snapshots:
         except BlockingIOError:
             return False
         except (OSError, CounterError) as error:
-            if not self._complained:
+            # Where the files have gone meanwhile, that is told, and nothing else is amiss.
+            if self._environment.in_place() and not self._complained:
                 self._complained = True
                 tell(
                     f"counts: no snapshot could be written to {path}:"

@@ -1,5 +1,6 @@
 """Where a Redis is: its URL, and how to connect to it within a time limit."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -11,11 +12,9 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from ..contract import CounterError
-from .cluster import SlotConnection
+from .cluster import LOOK_UP_SECONDS, SlotConnection
 
 CONNECT_SECONDS = 1.0
-#: One of several sentinels that takes longer is passed over.
-SENTINEL_SECONDS = 0.25
 SENTINEL_SCHEME, CLUSTER_SCHEME = "redis+sentinel", "redis+cluster"
 _SENTINEL_PORT, _CLUSTER_PORT = 26379, 6379
 #: What a URL may say beside the place. Other options of redis-py would change what is asked, or how
@@ -91,9 +90,10 @@ class Address:
         own = {
             name: value for name, value in self.options.items() if not name.startswith("sentinel_")
         }
+        seconds = min(float(limits["socket_timeout"]), LOOK_UP_SECONDS)
         of_sentinels.update(
-            socket_timeout=SENTINEL_SECONDS,
-            socket_connect_timeout=SENTINEL_SECONDS,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
             retry=Retry(NoBackoff(), 0),
         )
         places = list(self.sentinels)
@@ -158,8 +158,11 @@ def _places(
 
     Raises ValueError, and CounterError for options that are not *known*.
     """
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
+    rest = url.partition("://")[2]
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    # A list with an IPv6 address in it is no authority to some versions of urlsplit.
+    parts = urlsplit("redis://a" + rest.removeprefix(authority))
+    credentials, _, hosts = authority.rpartition("@")
     places = tuple(_host_and_port(text, port) for text in hosts.split(","))
     given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     if not set(given) <= known:

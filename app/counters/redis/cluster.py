@@ -14,8 +14,9 @@ from redis.retry import Retry
 
 from . import scripts
 
-#: A node that takes longer to say where the slot is, is passed over.
-NODE_SECONDS = 0.25
+#: A sentinel, or a node of a cluster, that takes longer to say where the counts are is passed over:
+#: it has as long as what is asked of the counts then, and this long at most.
+LOOK_UP_SECONDS = 2.0
 _SLOT = key_slot(scripts.PREFIX.encode())
 
 
@@ -25,6 +26,7 @@ class SlotConnection(redis.Connection):
     def __init__(self, *, nodes: tuple[tuple[str, int], ...], **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
         self._nodes = nodes
+        self._seconds = min(float(options["socket_timeout"]), LOOK_UP_SECONDS)
         self._credentials = {
             name: options[name] for name in ("username", "password") if name in options
         }
@@ -40,8 +42,8 @@ class SlotConnection(redis.Connection):
             node = redis.Redis(
                 host,
                 port,
-                socket_timeout=NODE_SECONDS,
-                socket_connect_timeout=NODE_SECONDS,
+                socket_timeout=self._seconds,
+                socket_connect_timeout=self._seconds,
                 retry=Retry(NoBackoff(), 0),
                 **self._credentials,
             )

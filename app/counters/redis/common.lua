@@ -5,7 +5,7 @@
 -- way that changes nothing. Only then `write` writes, with commands that were just seen to work.
 
 local records, top, months, site, hours, days, statuses, writers, seen, replies, marked_files,
-  marked_days, old_files, old_days, format_key = unpack(KEYS)
+  marked_days, old_files, old_days, format_key, missed = unpack(KEYS)
 local MONTH, CLIENTS = '{tally}:month:', '{tally}:clients:'
 -- The numbers of a tally, in the order of tally.py.
 local PLACE = {

@@ -7,7 +7,7 @@ No client's address is in an entry, only a hash with the day's salt. When the sa
 because Redis is away since the day began, the access is counted and its client is not.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import time
 from typing import TypeVar
@@ -21,18 +21,22 @@ from ..reading import (
     DirectoryAnswer,
     FileAnswer,
     FileRecord,
+    Missed,
     Order,
     Ranking,
     Series,
     SiteRecord,
     Totals,
+    waiting_text,
 )
 from .entries import count_entry, sent_entry, uncounted_entry
 from .sender import RETRY_SECONDS, Sender
+from .server import RemoteAwayError
 from .store import RedisStore
 from .waiting import WaitingAccesses
 
 _A = TypeVar("_A", bound=Answer)
+_T = TypeVar("_T")
 
 
 class JournaledCounter:
@@ -92,6 +96,11 @@ class JournaledCounter:
     def uncounted(self, accesses: int, transfers: int, at: int) -> None:
         self._sender.submit(uncounted_entry(accesses, transfers, at))
 
+    def add_missed(self, names: Mapping[str, int]) -> None:
+        if self._sender.is_away:
+            raise CounterError("counts: Redis is away")
+        self._remote.add_missed(names)
+
     def _hash(self, client: bytes, at: int) -> bytes | None:
         day, salts = at // SECONDS_PER_DAY, self._remote.salts
         salt = salts.known(day) if self._sender.is_away else salts.of(day)
@@ -117,10 +126,10 @@ class JournaledCounter:
             return {}
 
     def totals(self) -> Totals:
-        return self._completed(self._up_to_date().totals())
+        return self._completed(self._asked(RedisStore.totals))
 
     def series(self, unit: Unit, period: Period, path: str | None = None) -> Series | None:
-        found = self._up_to_date().series(unit, period, path)
+        found = self._asked(lambda store: store.series(unit, period, path))
         return None if found is None else self._completed(found)
 
     def ranked(
@@ -132,15 +141,28 @@ class JournaledCounter:
         limit: int = 100,
         classes: frozenset[Class] | None = None,
     ) -> Ranking:
-        store = self._up_to_date()
-        return self._completed(store.ranked(order, period, match, after, limit, classes))
+        question = order, period, match, after, limit, classes
+        return self._completed(self._asked(lambda store: store.ranked(*question)))
 
     def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
-        found = self._up_to_date().file(path, period)
+        found = self._asked(lambda store: store.file(path, period))
         return None if found is None else self._completed(found)
 
     def directory(self, path: str) -> DirectoryAnswer:
-        return self._completed(self._up_to_date().directory(path))
+        return self._completed(self._asked(lambda store: store.directory(path)))
+
+    def missed(self) -> Missed:
+        return self._completed(self._asked(RedisStore.missed))
+
+    def _asked(self, question: Callable[[RedisStore], _T]) -> _T:
+        """Return the store's answer. When there is none, the error says what waits meanwhile."""
+        store = self._up_to_date()
+        try:
+            return question(store)
+        except RemoteAwayError as error:
+            if waiting := self._waiting.count():
+                raise RemoteAwayError(f"{error}; {waiting_text(waiting)}") from None
+            raise
 
     def _up_to_date(self) -> RedisStore:
         self._sender.submit_held()

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ..contract import STATUS_OF_KIND
+from ..missed import most_missed
 from ..periods import (
     LAST_SECOND,
     SECONDS_PER_DAY,
@@ -32,6 +33,7 @@ from ..reading import (
     FileAnswer,
     FileNumbers,
     FileRecord,
+    Missed,
     RankedFile,
     Ranking,
     Series,
@@ -269,6 +271,11 @@ class RedisReader:
         last = min(period.last, self._now() // SECONDS_PER_DAY)
         clients = client_days({day: Tally(tally) for day, tally in days.items()}, last)
         return {**numbers, "tally": Tally(sum(days.values())), "clients": clients}
+
+    def missed(self) -> Missed:
+        site, (kept,), _ = self.read(("HGETALL", scripts.MISSED))
+        names = {name.decode(): int(times) for name, times in _pairs(kept)}
+        return Missed(**_standing(site, self._now()), names=most_missed(names))
 
     # Moving
 

@@ -9,7 +9,8 @@ local kept_months = redis.call('HKEYS', months)
 if #ARGV == 1 then
   local next_era = tonumber(redis.call('HGET', site, 'era') or '0') + 1
   for _, month in ipairs(kept_months) do redis.call('UNLINK', MONTH .. month) end
-  redis.call('UNLINK', records, top, months, site, hours, days, statuses, old_files, old_days)
+  redis.call('UNLINK', records, top, months, site, hours, days, statuses, old_files, old_days,
+    missed)
   redis.call('HSET', site, 'era', format('%d', next_era))
   for _, writer in ipairs(redis.call('HKEYS', writers)) do
     if string.sub(writer, 1, #import) == import then

@@ -15,6 +15,7 @@ its end.
  - top: the paths, sorted by the negative number of their accesses
  - site: total, first, last, newest (hour), detailed_since, era (changes when all is reset)
  - hours, site-days: the site's tallies; statuses: answers by status
+ - missed: by name that is not there, how often it was asked for
  - clients:ERA:DAY:PATH: by client hash, "last access, hours seen, bytes"; salt:DAY. Both expire.
  - writers, seen, replies: what was applied
 """
@@ -26,7 +27,7 @@ from typing import NamedTuple
 PREFIX = "{tally}:"
 RECORDS, TOP, MONTHS = PREFIX + "records", PREFIX + "top", PREFIX + "months"
 SITE, HOURS, SITE_DAYS = PREFIX + "site", PREFIX + "hours", PREFIX + "site-days"
-STATUSES = PREFIX + "statuses"
+STATUSES, MISSED = PREFIX + "statuses", PREFIX + "missed"
 WRITERS, SEEN, REPLIES = PREFIX + "writers", PREFIX + "seen", PREFIX + "replies"
 #: Format 1 kept files and their days under these names; and where they wait to be converted.
 FILES, DAYS = PREFIX + "files", PREFIX + "days"
@@ -49,6 +50,7 @@ KEYS = (
     OLD_FILES,
     OLD_DAYS,
     FORMAT_KEY,
+    MISSED,
 )
 #: Keys of these are followed by a month, and by a file's day.
 MONTH, CLIENTS, SALT = PREFIX + "month:", PREFIX + "clients:", PREFIX + "salt:"
@@ -77,6 +79,6 @@ def _load(*names: str) -> Script:
 # Those that change counts.
 APPLY, CONVERT, RESET = (_load("common", name) for name in ("apply", "convert", "reset"))
 BEGIN = _load("begin")
-FINISH, FORGET, FORGET_DAYS, READ, TOP_PAGE, ACCESSES, SALT_OF = map(
-    _load, ("finish", "forget", "forget_days", "read", "top", "accesses", "salt")
+FINISH, FORGET, FORGET_DAYS, READ, TOP_PAGE, ACCESSES, SALT_OF, ADD_MISSED = map(
+    _load, ("finish", "forget", "forget_days", "read", "top", "accesses", "salt", "missed")
 )

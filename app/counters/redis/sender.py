@@ -32,7 +32,7 @@ from .entries import Entry
 from .held import Held
 from .journal import Journal, Writer
 from .number_watch import NumberWatch
-from .server import RemoteRefusedError
+from .server import RemoteAwayError, RemoteRefusedError
 from .store import RedisStore
 from .waiting_entry import WaitingEntry, release
 
@@ -296,9 +296,7 @@ class Sender:
         wait.
         """
         try:
-            is_quick = self._remote.check() < self._remote.timeout * _QUICK
-            if is_quick:
-                self._remote.check(quick=True)  # and so the next request finds a connection
+            is_quick = self._remote.check() < self._remote.timeout * _QUICK and self._is_at_hand()
         except RemoteRefusedError as error:
             self._tell_anew(
                 f"{error}; accesses wait in {self._journal.directory} until it works again"
@@ -314,6 +312,16 @@ class Sender:
                             " wait; accesses go "
                             f"through {self._journal.directory}, and have no numbers")  # fmt: skip
         self._is_slow = not is_quick
+        return True
+
+    def _is_at_hand(self) -> bool:
+        """Make the connection that the next request finds; False when that takes too long, as with
+        sentinels that are farther away than the store.
+        """
+        try:
+            self._remote.check(quick=True)
+        except RemoteAwayError:
+            return False
         return True
 
     def _tell_anew(self, line: str) -> None:

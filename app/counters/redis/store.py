@@ -4,13 +4,14 @@ Here is what is asked of the server, and nothing else. Who asks is `sender.py`, 
 server does not take.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from secrets import token_hex
 from time import monotonic, time
 from typing import cast
 
 from ..contract import Class, CounterError
+from ..missed import MOST_NAMES
 from ..periods import SECONDS_PER_DAY, Period, Unit, month_of
 from ..ranking import Query
 from ..reading import (
@@ -18,6 +19,7 @@ from ..reading import (
     DirectoryAnswer,
     FileAnswer,
     FileRecord,
+    Missed,
     Order,
     Ranking,
     Series,
@@ -176,6 +178,10 @@ class RedisStore:
         self._begin()
         self._once([[uncounted_entry(accesses, transfers, at)]])
 
+    def add_missed(self, names: Mapping[str, int]) -> None:
+        arguments = [str(MOST_NAMES), *(str(part) for pair in names.items() for part in pair)]
+        self._server.run(self._server.patient, scripts.ADD_MISSED, arguments)
+
     # Reading
 
     def accesses(self, paths: Sequence[str]) -> dict[str, int]:
@@ -211,6 +217,9 @@ class RedisStore:
     def directory(self, path: str) -> DirectoryAnswer:
         self.convert()
         return self._reader.directory(path)
+
+    def missed(self) -> Missed:
+        return self._reader.missed()
 
     # Moving
 

@@ -1,0 +1,159 @@
+"""Files that are held, and looked at again a second later: what may have happened to the place where
+they lie."""
+
+import gzip
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from .conftest import Site
+
+TEXT = b"some text " * 100
+
+
+@pytest.fixture
+def seconds_pass(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the Date go on. Whatever was written before is old by then."""
+    seconds = iter(range(10**6))
+
+    def go_on() -> None:
+        date = f"second {next(seconds)}"
+        for module in ("application", "catalog"):
+            monkeypatch.setattr(f"app.files.{module}.date_header", lambda: date)
+
+    site.ahead = 100
+    go_on()
+    return go_on
+
+
+def _nothing(site: Site) -> None: ...
+
+
+def _moved_out(site: Site) -> None:
+    shutil.move(site.root / "dir", site.outside / "dir")
+    (site.root / "dir").symlink_to(site.outside / "dir")
+
+
+def _moved_inside(site: Site) -> None:
+    (site.root / "dir").rename(site.root / "other")
+    (site.root / "dir").symlink_to("other")
+
+
+def _hidden(site: Site) -> None:
+    (site.root / "dir").rename(site.root / ".dir")
+    (site.root / "dir").symlink_to(".dir")
+
+
+def _linked_to_outside(site: Site) -> None:
+    (site.root / "dir/a.txt").rename(site.outside / "a.txt")
+    (site.root / "dir/a.txt").symlink_to(site.outside / "a.txt")
+
+
+def _gone(site: Site) -> None:
+    (site.root / "dir/a.txt").unlink()
+
+
+def _written(site: Site) -> None:
+    site.put("dir/a.txt", TEXT + b"and more")
+
+
+def _root_moved(site: Site) -> None:
+    """As a deployment does it that switches a link."""
+    site.root.rename(site.outside / "root")
+    site.root.symlink_to(site.outside / "root")
+
+
+@pytest.mark.parametrize(("happens", "status", "body"), [
+    (_nothing, 200, TEXT),
+    (_moved_out, 404, None),
+    (_moved_inside, 200, TEXT),
+    (_hidden, 404, None),
+    (_linked_to_outside, 404, None),
+    (_gone, 404, None),
+    (_written, 200, TEXT + b"and more"),
+    (_root_moved, 200, TEXT),
+])  # fmt: skip
+def test_what_may_happen_to_a_held_file(
+    site: Site,
+    seconds_pass: Callable[[], None],
+    happens: Callable[[Site], None],
+    status: int,
+    body: bytes | None,
+) -> None:
+    site.put("dir/a.txt", TEXT)
+    assert site.get("/dir/a.txt").body == TEXT
+    assert site.holds("/dir/a.txt")
+    seconds_pass()
+    assert site.get("/dir/a.txt").status == 200
+    happens(site)
+    seconds_pass()
+    reply = site.get("/dir/a.txt")
+    assert reply.status == status
+    if body is not None:
+        assert reply.body == body
+
+
+def test_the_second_look_opens_no_file(
+    site: Site, seconds_pass: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number}.txt" for number in range(5)]
+    for name in names:
+        site.put(f"dir/{name}", TEXT)
+    for name in names:
+        site.get(f"/dir/{name}")
+    seconds_pass()
+    opened: list[object] = []
+    really_open = os.open
+
+    def noted_open(path: object, *arguments: object, **more: object) -> int:
+        opened.append(path)
+        return really_open(path, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", noted_open)
+    for name in names:
+        assert site.get(f"/dir/{name}").body == TEXT
+    # The root and the directory, once for all files.
+    assert opened == [os.fsencode(site.root), os.fsencode(site.root / "dir")]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+def test_siblings_that_come_and_go_are_seen(
+    site: Site, seconds_pass: Callable[[], None], coding: str
+) -> None:
+    app = site.application(coded=True)
+
+    def get() -> str:
+        reply = site.get("/dir/a.txt", app=app, HTTP_ACCEPT_ENCODING="gzip")
+        return reply.fields.get("Content-Encoding", "identity")
+
+    site.put("dir/a.txt", b"x")  # too short to be compressed here
+    packed = site.root / "dir/a.txt.gz"
+    if coding == "identity":
+        packed.write_bytes(gzip.compress(b"x"))
+    assert get() == ("identity" if coding == "gzip" else "gzip")
+    seconds_pass()
+    if coding == "gzip":
+        packed.write_bytes(gzip.compress(b"x"))
+    else:
+        packed.unlink()
+    seconds_pass()
+    assert get() == coding
+
+
+def test_a_sibling_that_is_written_in_place_is_seen(
+    site: Site, seconds_pass: Callable[[], None]
+) -> None:
+    app = site.application(coded=True)
+    site.put("dir/a.txt", b"x")
+    packed = site.root / "dir/a.txt.gz"
+    packed.write_bytes(gzip.compress(b"x", mtime=0))
+    first = site.get("/dir/a.txt", app=app, HTTP_ACCEPT_ENCODING="gzip")
+    seconds_pass()
+    packed.write_bytes(gzip.compress(b"x", mtime=1))
+    for _ in range(2):
+        again = site.get("/dir/a.txt", app=app, HTTP_ACCEPT_ENCODING="gzip")
+        assert again.body == gzip.compress(b"x", mtime=1)
+        assert again.fields["ETag"] != first.fields["ETag"]
+        seconds_pass()

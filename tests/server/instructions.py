@@ -1,0 +1,286 @@
+"""How many instructions each kind of answer takes: `python -m tests.server.instructions`.
+
+Time depends on the machine and on what else runs there; the number of instructions hardly does.
+callgrind (Debian's package valgrind) runs a fixed script and counts those of this process, without
+the kernel's. Each figure is for one request, averaged over many.
+
+    python -m tests.server.instructions            print the table, beside the baseline
+    python -m tests.server.instructions --save     make it the baseline (instructions.json)
+    python -m tests.server.instructions --check    fail when a figure is 5 % above the baseline
+
+A baseline holds for the interpreter that it was made with: another one's figures differ.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+BASELINE = Path(__file__).with_suffix(".json")
+#: By how much a figure may exceed the baseline.
+TOLERANCE = 0.05
+#: Calls before what counts, calls that count, and how often: the best counts, as threads that wake
+#: now and then only ever add to it.
+_WARM, _COUNTED, _TIMES = 60, 200, 3
+_PAGES = 20
+_CHROME = (
+    "Connection: keep-alive",
+    'sec-ch-ua: "Chromium";v="142", "Google Chrome";v="142", "Not_A Brand";v="99"',
+    "sec-ch-ua-mobile: ?0",
+    'sec-ch-ua-platform: "Linux"',
+    "Upgrade-Insecure-Requests: 1",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/142.0.0.0 Safari/537.36",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    "Sec-Fetch-Site: same-origin",
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-User: ?1",
+    "Sec-Fetch-Dest: document",
+    "Referer: http://127.0.0.1/index.html",
+    "Accept-Language: en-GB,en;q=0.9,de;q=0.8",
+)
+
+
+def _request(path: str, *fields: str, method: str = "GET") -> bytes:
+    lines = (f"{method} {path} HTTP/1.1", "Host: 127.0.0.1:8080", *fields, "", "")
+    return "\r\n".join(lines).encode()
+
+
+def _browser(number: int, *fields: str, path: str = "", method: str = "GET") -> bytes:
+    cookie = f"Cookie: theme=dark; session={number * 2654435761:016x}"
+    path = path or f"/pages/{number % _PAGES}.html"
+    return _request(path, *_CHROME, *fields, cookie, method=method)
+
+
+class _Site:
+    """The built-in server's connection and the application, on one socket pair, in one thread."""
+
+    def __init__(self, directory: str, counts: str) -> None:
+        # Imported here: the program that only starts callgrind needs none of it.
+        from app.server.connection import Connection
+        from app.server.gateway import Gateway
+        from app.server.stream import Stream
+        from app.settings import Settings
+        from app.wsgi import make_app
+
+        settings = Settings.from_environment(
+            {
+                "TALLY_ROOT": f"{directory}/www",
+                "TALLY_COUNTS": counts,
+                "TALLY_COUNT_LOG": "off",  # its thread writes when it likes
+            }
+        )
+        self._application = make_app(settings)
+        gateway = Gateway(self._application, multithread=True, multiprocess=False)
+        self._client, server = socket.socketpair()
+        server.setblocking(False)
+        base = gateway.base_environ("127.0.0.1", "8080", tls=False)
+        runner: Any = _Runner(gateway)
+        self._connection = Connection(runner, Stream(server), "127.0.0.1", "50000", base)
+
+    def exchange(self, request: bytes) -> bytes:
+        self._client.sendall(request)
+        self._connection.ready(1)  # EPOLLIN
+        return self._client.recv(1 << 20)
+
+    def close(self) -> None:
+        self._connection.close()
+        self._client.close()
+        self._application.close()
+
+
+class _Runner:
+    """What a connection asks of the loop, without a loop."""
+
+    def __init__(self, gateway: Any) -> None:
+        from app.server.options import ServerOptions
+
+        self.options = ServerOptions()
+        self.gateway = gateway
+        self.access_log = None
+        self.now = 0.0
+        self.stopping = self.crowded = False
+
+    def run_call(self, connection: Any) -> bool:
+        connection.busy = True
+        connection.perform()
+        connection.busy = False
+        return True
+
+    def may_upload(self) -> bool:
+        return True
+
+    def uploading(self, change: int) -> None: ...
+
+    def again(self, connection: Any) -> None: ...
+
+    def forget(self, connection: Any) -> None: ...
+
+    def aside(self, call: Any) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def _stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
+    """Return what is measured, in order: a name, and what one request does."""
+    from app.clock import date_header
+    from app.counters import open_counter
+    from app.http11 import Receiver
+    from app.http11.response import Framing, ResponseHead, encode_head
+
+    receiver, memory = Receiver(), open_counter("memory:")
+    lmdb = open_counter(f"lmdb:{directory}/counts")
+    fields = [("Content-Type", "text/html"), ("ETag", '"0123456789abcdef"'), ("Date", "now")]
+
+    def parse(data: bytes) -> object:
+        receiver.feed(data)
+        return receiver.next_event()
+
+    def encode(number: int) -> bytes:
+        head = ResponseHead("200 OK", [*fields, ("Content-Length", str(1000 + number % _PAGES))])
+        return encode_head(head, Framing.LENGTH, None, date_header(), "HTTP/1.1", True, "Tally")
+
+    site = _Site(directory, "memory:")
+    ask = site.exchange
+    tags = [_tag(ask(_browser(number))) for number in range(_PAGES)]
+    coded = "Accept-Encoding: gzip, deflate, br, zstd"
+    for number in range(_PAGES):  # compressed beside the requests, after the second one
+        while b"Content-Encoding" not in ask(_browser(number, coded)):
+            time.sleep(0.01)
+
+    def each(act: Callable[[bytes], object], *fields: str, **more: str) -> Callable[[int], object]:
+        """Return what does *act* with a request of its own each time, made beforehand."""
+        requests = [
+            _browser(n, *(field.format(tag=tags[n % _PAGES], n=n) for field in fields), **more)
+            for n in range(_COUNTED)
+        ]
+        return lambda n: act(requests[n])
+
+    small = _request("/small.html")
+    part = "Range: bytes={n}-{n}99"
+    missing = [_browser(n, path=f"/missing/{n}.html") for n in range(_COUNTED)]
+    return [
+        ("parse, bare", lambda _: parse(small)),
+        ("parse, browser", each(parse)),
+        ("encode", encode),
+        ("count, memory:", lambda n: memory.count(f"/{n % _PAGES}", "full", None, "people")),
+        ("count, lmdb:", lambda n: lmdb.count(f"/{n % _PAGES}", "full", None, "people")),
+        ("200, small", lambda _: ask(small)),
+        ("200, browser", each(ask)),
+        ("200, in a coding", each(ask, coded)),
+        ("304", each(ask, "If-None-Match: {tag}")),
+        ("HEAD", each(ask, method="HEAD")),
+        ("206, held", each(ask, part)),
+        ("206, large", each(ask, part, path="/l.bin")),
+        ("404", lambda n: ask(missing[n])),
+    ]
+
+
+def _tag(answer: bytes) -> str:
+    found = re.search(rb"ETag: (\S+)", answer)
+    assert found is not None, answer
+    return found[1].decode()
+
+
+def _measured(directory: str) -> None:
+    """Run each stage, with a call of getsid() before and after each time."""
+    # Far from the time of the files, so that they are held; it stands still, so that no second ends.
+    time.time = itertools.repeat(time.time() + 1000.0).__next__
+    for name, stage in _stages(directory):
+        print(name, flush=True)
+        for number in range(_WARM):
+            stage(number)
+        for _ in range(_TIMES):
+            os.getsid(0)
+            for number in range(_COUNTED):
+                stage(number)
+        os.getsid(0)
+
+
+def _write_site(directory: str) -> None:
+    for number in range(_PAGES):
+        path = Path(directory, "www", "pages", f"{number}.html")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"<p>{number}</p>" + "word " * (400 + 100 * number))
+    Path(directory, "www", "small.html").write_text("x" * 1024)
+    Path(directory, "www", "l.bin").write_bytes(bytes(1 << 20))
+
+
+def measure() -> dict[str, int]:
+    """Return the instructions of each stage by its name."""
+    with tempfile.TemporaryDirectory() as directory:
+        _write_site(directory)
+        command = [
+            "valgrind", "--tool=callgrind", "--dump-before=getsid", "-q",
+            f"--callgrind-out-file={directory}/out",
+            sys.executable, "-m", "tests.server.instructions", "--run", directory,
+        ]  # fmt: skip
+        variables = {**os.environ, "PYTHONHASHSEED": "0"}
+        run = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        if run.returncode:
+            raise SystemExit(run.stderr)
+        # A part ends at each call of getsid(): what was before a stage, then each time of it.
+        figures = {}
+        for at, name in enumerate(run.stdout.splitlines()):
+            first = at * (_TIMES + 1) + 2
+            totals = [_total(f"{directory}/out.{first + time}") for time in range(_TIMES)]
+            figures[name] = min(totals) // _COUNTED
+        return figures
+
+
+def _total(path: str) -> int:
+    found = re.search(r"^(?:totals|summary): (\d+)", Path(path).read_text(), re.MULTILINE)
+    assert found is not None, path
+    return int(found[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Count the instructions of each kind of answer.")
+    parser.add_argument("--save", action="store_true", help="make the figures the baseline")
+    parser.add_argument("--check", action="store_true", help="fail when one is above the baseline")
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.run:
+        _measured(chosen.run)
+        return
+    if shutil.which("valgrind") is None:
+        raise SystemExit("valgrind is not installed")
+    baselines = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    interpreter = f"{platform.python_implementation()} {platform.python_version()}"
+    baseline = baselines.get(interpreter, {})
+    figures = measure()
+    print(f"instructions for each request, {interpreter}; in brackets: the baseline")
+    for name, count in figures.items():
+        print(f"{name:<20}{count:>9,}  ({baseline.get(name, 0):,})")
+    if chosen.save:
+        BASELINE.write_text(json.dumps({**baselines, interpreter: figures}, indent=1) + "\n")
+    elif chosen.check and (problem := too_many(figures, baseline)):
+        raise SystemExit(problem)
+
+
+def too_many(figures: dict[str, int], baseline: dict[str, int]) -> str:
+    """Return which figures are above the *baseline*, or missing in it; "" when none is."""
+    if not baseline:
+        return f"there is no baseline for this interpreter in {BASELINE.name}: make it with --save"
+    return "\n".join(
+        f"{name}: {count:,} instructions, {count / baseline[name] - 1:.1%} above the baseline"
+        if name in baseline
+        else f"{name}: not in the baseline, make it anew with --save"
+        for name, count in figures.items()
+        if count > baseline.get(name, 0) * (1 + TOLERANCE)
+    )
+
+
+if __name__ == "__main__":
+    main()
