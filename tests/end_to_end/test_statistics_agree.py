@@ -146,6 +146,7 @@ def assert_all_say(sources: Sources, expected: Numbers) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_during_load_and_after_it(kind: str, root: Path, tmp_path: Path) -> None:
     with served(kind, root, f"lmdb:{tmp_path / 'counts'}") as (server, sources):
         clients = Clients(server)
@@ -157,7 +158,7 @@ def test_during_load_and_after_it(kind: str, root: Path, tmp_path: Path) -> None
                 lambda: all(clients.known()[0].get((path, "accesses")) for path in PATHS),
                 message="accesses to every file",
             )
-            for _ in range(4):
+            for _ in range(2):
                 for name, read in sources.all.items():
                     answered, _ = clients.known()
                     known.append((time.monotonic(), answered))
@@ -181,6 +182,7 @@ def test_during_load_and_after_it(kind: str, root: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_while_redis_is_away_they_say_so(kind: str, root: Path, own_redis: RedisServer) -> None:
     with served(kind, root, own_redis.url) as (server, sources):
         clients = Clients(server)
@@ -195,7 +197,7 @@ def test_while_redis_is_away_they_say_so(kind: str, root: Path, own_redis: Redis
             assert fetch(server.port, "/small.txt").status == 200
         for name, read in sources.all.items():
             wait_until(lambda read=read: said_by(read), message=f"{name} to say so")  # type: ignore[misc]
-            for _ in range(5):  # other workers' turns
+            for _ in range(1 if name == "command line" else 5):  # other workers' turns
                 assert says_no_number(said_by(read), expected), name
         found = sources.ask("metrics").body.decode()
         assert "tally_counts_store_up 0.0" in found

@@ -105,11 +105,14 @@ class _Runner:
     """What a connection asks of the loop, without a loop."""
 
     def __init__(self, gateway: Any) -> None:
+        from app import host_figures
         from app.server.options import ServerOptions
 
         self.options = ServerOptions()
         self.gateway = gateway
         self.access_log = None
+        self.place = host_figures.present()
+        self.lane = self.place.lane
         self.now = 0.0
         self.stopping = self.crowded = False
 

@@ -4,9 +4,11 @@ Serves a file as fast as it can from a server with 100,000 counted files and a y
 turns with and without people who have the page open, each with a view of their own. As the page's
 script does, each asks for the numbers every two seconds, and reads curve and list anew every ten.
 
-Prints, for both, requests a second and the CPU time of the server for a request; and what the page
-itself takes. Fails when a request costs 5 % more while people look, or a page or an answer is not
-within its bounds.
+Prints, for both, requests a second and the CPU time of the server for a request; the share of a
+processor that looking takes by itself; and what the page itself takes. Fails when that share is 5 %
+or more, since a server that is busy through and through has so much less for its files, or when a
+page or an answer is not within its bounds. The comparison holds on a machine that does nothing
+else: on a busy one fewer requests share what looking costs.
 """
 
 import argparse
@@ -36,7 +38,7 @@ FILE = "file?path=/releases/500/file-50000.tar.gz"
 VIEWS = ["", "", "?period=7d", "?period=24h", "?period=90d", "?period=year", "?q=file-7",
          "?class=people", FILE, "dir?path=/releases/500/"]  # fmt: skip
 LIVE_SECONDS, PAGE_SECONDS = 2.0, 10.0
-MOST_MORE = 0.05
+MOST_SHARE = 0.05
 MOST_PAGE_BYTES, MOST_PAGE_SECONDS, MOST_LIVE_BYTES = 200_000, 0.2, 2048
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SPAWN = multiprocessing.get_context("spawn")
@@ -91,7 +93,8 @@ class Looker:
     """One who looks, *phase* of two seconds after the first one."""
 
     def __init__(self, port: int, number: int, phase: float) -> None:
-        self._client = Client(port)
+        self._port = port
+        self._client: Client | None = None
         self._view = VIEWS[number % len(VIEWS)]
         self._since = ""
         self.wakes = time.monotonic() + phase * LIVE_SECONDS
@@ -109,7 +112,15 @@ class Looker:
             self._ask(self._view)
 
     def _ask(self, address: str) -> bytes:
-        answer = self._client.ask("GET", PREFIX + address, BEARER)
+        # Not before there is something to ask: a new connection without a request holds a thread
+        # of gunicorn's.
+        if self._client is None:
+            self._client = Client(self._port)
+        try:
+            answer = self._client.ask("GET", PREFIX + address, BEARER)
+        except OSError:  # gunicorn closes a connection that rests for two seconds
+            self._client = Client(self._port)
+            answer = self._client.ask("GET", PREFIX + address, BEARER)
         assert answer.status in (200, 304), (address, answer.status, answer.body)
         return answer.body
 
@@ -136,7 +147,10 @@ def turn(server: LiveServer, seconds: float, lookers: int) -> Turn:
 
 def compare(server: LiveServer, chosen: argparse.Namespace) -> bool:
     """Print what a request costs with and without people who look; return whether that will do."""
-    turn(server, 2, chosen.lookers)  # what is made once is made
+    with Client(server.port) as client:  # what is made once is made
+        for address in dict.fromkeys(VIEWS):
+            assert client.ask("GET", PREFIX + address, BEARER).status == 200
+    turn(server, 2, chosen.lookers)
     turns: dict[int, list[Turn]] = {0: [], chosen.lookers: []}
     for number in range(chosen.rounds):
         for lookers in sorted(turns, reverse=bool(number % 2)):
@@ -148,7 +162,25 @@ def compare(server: LiveServer, chosen: argparse.Namespace) -> bool:
     pairs = zip(turns[0], turns[chosen.lookers], strict=True)
     more = statistics.median(looked.cost / alone.cost for alone, looked in pairs) - 1
     print(f"  a request costs {100 * more:+.1f} % while they look")
-    return more < MOST_MORE
+    share = share_of_looking(server, chosen.lookers)
+    print(f"  looking takes {100 * share:.1f} % of a processor")
+    return share < MOST_SHARE
+
+
+def share_of_looking(server: LiveServer, lookers: int) -> float:
+    """Return the seconds of CPU that looking takes in a second."""
+    ended, ending = _SPAWN.Pipe(duplex=False)
+    looking = _SPAWN.Process(target=look, args=(server.port, lookers, ended))
+    looking.start()
+    shares = []
+    for _ in range(2):  # the first is not counted: they all begin
+        before, begun = cpu_of(server), time.monotonic()
+        looking.join(2 * PAGE_SECONDS)
+        shares.append((cpu_of(server) - before) / (time.monotonic() - begun))
+    ending.send(None)
+    looking.join()
+    assert looking.exitcode == 0
+    return shares[-1]
 
 
 def sizes(server: LiveServer) -> bool:
