@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app import host_figures
 from app.counters import CounterError, open_counter
 from app.counters.lmdb import environment as environment_module
 from app.counters.lmdb.counter import LmdbCounter
@@ -354,8 +355,11 @@ def test_a_disk_that_is_full_costs_counts_and_nothing_else(
     uncounted = numbers.count(None)
     assert 0 < uncounted < 2000
     assert counter.count("/0", "head", announced.append) is None
+    assert not counter.is_counting()
     room[0] = True
     counter._outage.retry_at = 0.01  # the next attempt is due
+    assert counter.is_counting()  # by an attempt of its own
+    assert counter.totals().uncounted == uncounted
     assert counter.count("/0", "full") == 2
     counter.close()
     first, last = capfd.readouterr().err.splitlines()
@@ -367,9 +371,13 @@ def test_what_went_uncounted_is_told_at_the_end(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     counter = LmdbCounter(str(tmp_path))
+    assert counter.is_counting()
     counter._outage.failed(CounterError("counts: out of order"))
+    before = host_figures.figures().uncounted
     assert counter.count("/f", "full") is None
     assert counter.count("/f", "head") is None
+    assert not counter.is_counting()
+    assert host_figures.figures().uncounted == before + 1
     counter.close()
     counter.close()
     _, last = capfd.readouterr().err.splitlines()
