@@ -23,10 +23,12 @@ from app.counters.redis.entries import write_tally
 from app.counters.redis.packing import DAYS_AT_HAND
 from app.counters.redis.store import RedisStore
 from app.counters.tally import Tally
-from tests.counters.large_store import DAYS, DIFFERENT, block, day
+from tests.counters.large_store import DAYS, block, day
 from tests.counters.redis_server import RedisServer, redis_running
 
 ROUNDS = 5
+#: So many blocks of a month are made; the others are copies.
+DIFFERENT = 8
 LIMIT_MS = 250
 _AT_ONCE = 5000
 

@@ -83,9 +83,8 @@ def _over(server: Server, records: Records, terms: list[Terms], period: Period) 
     ids = records.ordered(records.ids)
     files = max(ids, default=-1) + 1
     blocks = _RemoteBlocks(server, period, terms, files)
-    for nth, its in enumerate(terms):
-        # The last one is what those without an id have.
-        by_id = [*sums(blocks, its, first, last, files), 0]
+    for nth, found in enumerate(sums(blocks, terms, first, last, files)):
+        by_id = [*found, 0]  # the last one is what those without an id have
         numbers[nth] = list(map(add, numbers[nth], map(by_id.__getitem__, ids)))
     return numbers
 
@@ -138,6 +137,14 @@ class _RemoteBlocks:
         return [
             int(month) for month in self._server.ask(self._server.reading, "HKEYS", scripts.MONTHS)
         ]
+
+    @property
+    def has_sums(self) -> bool:
+        """What a script cuts out of the blocks has them."""
+        return False
+
+    def sums_of_month(self, month: int) -> list[tuple[int, bytes]]:
+        raise NotImplementedError(month)
 
     def block(self, month: int, number: int) -> bytes | None:
         return dict(self.of_month(month)).get(number)
