@@ -4,8 +4,8 @@ import gzip
 import json
 import os
 import signal
-import time
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
