@@ -208,6 +208,7 @@ def test_two_at_a_time_are_refused(
     counter.add(many(1))
 
 
+@pytest.mark.slow
 def test_moving_takes_no_more_memory_for_more_files(
     opened: Callable[..., LmdbCounter], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,6 +159,7 @@ def test_one_packs_at_a_time(redis_server: RedisServer, store: RedisStore) -> No
     assert store._reader.read().site.packs == 0
 
 
+@pytest.mark.slow
 def test_killed_three_times_on_the_way(
     redis_server: RedisServer, program: Format2Program, store: RedisStore
 ) -> None:
@@ -310,6 +311,7 @@ def test_what_is_too_old_and_what_is_reset_goes(redis_server: RedisServer) -> No
     store.close()
 
 
+@pytest.mark.slow
 def test_the_large_store_in_small(capsys: pytest.CaptureFixture[str]) -> None:
     """What is measured can be read: `large_redis.py` writes the store by itself."""
     files = 300

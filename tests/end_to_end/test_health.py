@@ -53,6 +53,7 @@ def test_a_server_that_stops_wants_no_more_clients(root: Path, options: tuple[st
         assert server.wait() == 0
 
 
+@pytest.mark.slow
 def test_what_gunicorn_does_when_it_stops(root: Path) -> None:
     """It lets nobody in any more, which a balancer takes for the same."""
     with running(GUNICORN, root=root) as server, Client(server.port) as slow:

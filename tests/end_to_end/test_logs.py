@@ -212,6 +212,7 @@ def of_contrib(server: LiveServer, directory: Path) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_the_recipe_for_logrotate_loses_no_line(kind: str, root: Path, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir(mode=0o755)

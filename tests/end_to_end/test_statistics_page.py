@@ -147,6 +147,7 @@ def test_the_number_appears_while_one_looks(server: LiveServer, entered: Browser
     assert entered.evaluate("document.querySelector('time').title") != ""
 
 
+@pytest.mark.slow
 def test_the_table_fills_while_one_looks(root: Path, server: LiveServer, entered: Browser) -> None:
     wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
     entered.evaluate("document.body.dataset.mark = 'the same page'")
@@ -183,6 +184,7 @@ def test_sort_search_and_period(server: LiveServer, entered: Browser) -> None:
     assert entered.complaints() == []
 
 
+@pytest.mark.slow
 def test_a_files_accesses_while_one_looks(server: LiveServer, entered: Browser) -> None:
     follow(entered, ".files a[href*='a.iso']")
     assert text_of(entered, "h1") == ["a.iso"]
