@@ -117,8 +117,11 @@ class Lane:
         self._quick, self._quick_seconds = 0, 0.0  # nearly all: GET, and in the first bucket
 
     def __del__(self) -> None:
-        self.publish()
-        self._give_back()
+        try:
+            self.publish()
+            self._give_back()
+        except TypeError:
+            pass  # the interpreter ends, and this module's names are gone already
 
     def end(self, method: str, seconds: float, sent: int) -> None:
         """Note the end of an answer, of whose body *sent* bytes were handed over."""

@@ -33,7 +33,7 @@ BASELINE = Path(__file__).with_suffix(".json")
 TOLERANCE = 0.05
 #: Calls before what counts, calls that count, and how often: the best counts, as threads that wake
 #: now and then only ever add to it.
-_WARM, _COUNTED, _TIMES = 60, 200, 3
+_WARM, COUNTED, _TIMES = 60, 200, 3
 _PAGES = 20
 _CHROME = (
     "Connection: keep-alive",
@@ -135,7 +135,7 @@ class _Runner:
         return nullcontext()
 
 
-def _stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
+def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
     """Return what is measured, in order: a name, and what one request does."""
     from app.clock import date_header
     from app.counters import open_counter
@@ -166,13 +166,13 @@ def _stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
         """Return what does *act* with a request of its own each time, made beforehand."""
         requests = [
             _browser(n, *(field.format(tag=tags[n % _PAGES], n=n) for field in fields), **more)
-            for n in range(_COUNTED)
+            for n in range(COUNTED)
         ]
         return lambda n: act(requests[n])
 
     small = _request("/small.html")
     part = "Range: bytes={n}-{n}99"
-    missing = [_browser(n, path=f"/missing/{n}.html") for n in range(_COUNTED)]
+    missing = [_browser(n, path=f"/missing/{n}.html") for n in range(COUNTED)]
     return [
         ("parse, bare", lambda _: parse(small)),
         ("parse, browser", each(parse)),
@@ -200,18 +200,18 @@ def _measured(directory: str) -> None:
     """Run each stage, with a call of getsid() before and after each time."""
     # Far from the time of the files, so that they are held; it stands still, so that no second ends.
     time.time = itertools.repeat(time.time() + 1000.0).__next__
-    for name, stage in _stages(directory):
+    for name, stage in stages(directory):
         print(name, flush=True)
         for number in range(_WARM):
             stage(number)
         for _ in range(_TIMES):
             os.getsid(0)
-            for number in range(_COUNTED):
+            for number in range(COUNTED):
                 stage(number)
         os.getsid(0)
 
 
-def _write_site(directory: str) -> None:
+def write_site(directory: str) -> None:
     for number in range(_PAGES):
         path = Path(directory, "www", "pages", f"{number}.html")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,7 +223,7 @@ def _write_site(directory: str) -> None:
 def measure() -> dict[str, int]:
     """Return the instructions of each stage by its name."""
     with tempfile.TemporaryDirectory() as directory:
-        _write_site(directory)
+        write_site(directory)
         command = [
             "valgrind", "--tool=callgrind", "--dump-before=getsid", "-q",
             f"--callgrind-out-file={directory}/out",
@@ -238,7 +238,7 @@ def measure() -> dict[str, int]:
         for at, name in enumerate(run.stdout.splitlines()):
             first = at * (_TIMES + 1) + 2
             totals = [_total(f"{directory}/out.{first + time}") for time in range(_TIMES)]
-            figures[name] = min(totals) // _COUNTED
+            figures[name] = min(totals) // COUNTED
         return figures
 
 
