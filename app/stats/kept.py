@@ -20,12 +20,12 @@ from ..counters.reading import CountReader
 
 _A = TypeVar("_A")
 _MOST = 64
-#: An answer that takes less is worked out for each who asks.
+#: An answer that takes less is worked out anew for each request.
 _CHEAP_SECONDS = 0.01
 _TIMES_AS_LONG = 100
 #: Not even after many first questions.
 _LONGEST = 60.0
-#: A store that did not answer is left alone for so long.
+#: A store that did not answer is left alone for this long.
 _REST_SECONDS = 1.0
 
 

@@ -2,8 +2,8 @@
 gone.
 
 A master holds `owners.lock` in it, and every process that counts there holds `users.lock`
-(`environment.py`). Whoever leaves and finds both free removes it. What a killed server left behind
-is removed by the next server that starts as the same user, or as root.
+(`environment.py`). A process that leaves and finds both free removes it. What a killed server left
+behind is removed by the next server that starts as the same user, or as root.
 """
 
 import fcntl

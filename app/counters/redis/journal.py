@@ -36,8 +36,8 @@ SUFFIX, _UNFINISHED = ".journal", ".new"
 _HEADER = "tally-journal 1 {:36.36} {:020d} {:5}\n"
 HEADER_SIZE = len(_HEADER.format("", 0, ""))
 _READ_SIZE = 1 << 20
-#: What is told as lost after a power failure: the accesses of so long a time, at the last known
-#: rate.
+#: After a power failure, the line about lost accesses reckons with this many seconds at the last
+#: known rate.
 _UNSYNCED_SECONDS = 3
 
 
