@@ -14,7 +14,6 @@ master's, and outlives a HUP. Its access log shows no token, and no health check
 
 import atexit
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -65,7 +64,6 @@ def post_worker_init(worker: Any) -> None:
     with suppress(ValueError):  # then it is newer indeed
         figures.serve_on(figures.Board(worker.tally_board), worker.tally_slot)
     worker.tally_place = figures.present()
-    _tell_of_the_end(worker, figures)
     # Not at the first request: what a killed server left in the journal is to be delivered now.
     worker.wsgi.open(notes=True)
 
@@ -123,16 +121,6 @@ def _board(server: Any) -> Any:
     )
     server.tally_figures = board.memory
     return board
-
-
-def _tell_of_the_end(worker: Any, figures: Any) -> None:
-    """Have the health check hear of SIGTERM, which gunicorn sends to a worker that is to stop."""
-
-    def stop(number: int, frame: Any) -> None:
-        figures.stop_is_told_by(lambda: True)
-        worker.handle_exit(number, frame)
-
-    signal.signal(signal.SIGTERM, stop)
 
 
 def _share_counts(directories: Any, config: Any) -> None:

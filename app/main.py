@@ -53,6 +53,8 @@ class Site:
     name: str
     #: The link to the statistics, after the slash of an address; "": there is none to print.
     statistics: str
+    #: Where the counts are kept, in words; "": nothing of ours is counted.
+    counts: str
     load: "Callable[[], WSGIApplication]"
     reopen_logs: Callable[[], object]
     end_status: Callable[[], int | None] | None
@@ -161,10 +163,17 @@ def _refuse(program: str, status: int, error: BaseException) -> int:
 
 def _print_banner(site: Site, listeners: Sequence[Listener]) -> None:
     urls = [url for listener in listeners for url in listener.urls]
-    lines = [f"Serving {site.name} at", *(f"    {url}" for url in urls)]
     address = next((url for url in urls if url.startswith("http")), "")
-    if site.statistics and address:
-        lines.append(f"Its statistics:\n    {address}{site.statistics}")
+    link = f"{address}{site.statistics}" if site.statistics and address else ""
+    if not sys.stdout.isatty():  # a log, where what belongs together is in one line
+        parts = [f"Serving {site.name} at {' '.join(urls)}", site.counts]
+        print("; ".join([*filter(None, parts), *([f"statistics: {link}"] if link else [])]))
+        return
+    lines = [f"Serving {site.name} at", *(f"    {url}" for url in urls)]
+    if site.counts:
+        lines.append(f"{site.counts[0].upper()}{site.counts[1:]}.")
+    if link:
+        lines.append(f"Its statistics:\n    {link}")
     print("\n".join([*lines, "Ctrl-C ends it."]))
 
 
@@ -201,7 +210,15 @@ def _files(program: str, settings: Settings) -> Site:
     if settings.root_grace is not None:
         watch = RootWatch(program, lambda: wsgi.root_problem(settings), settings.root_grace)
     statistics = f"{settings.stats[1:]}enter?token={token}" if token else ""
-    return Site(settings.root, statistics, load, application.reopen, watch, application.farewell)
+    return Site(
+        settings.root,
+        statistics,
+        wsgi.place_of_counts(settings),
+        load,
+        application.reopen,
+        watch,
+        application.farewell,
+    )
 
 
 def _shared_counts() -> str:
@@ -243,7 +260,7 @@ class RootWatch:
 
 
 def _other_site(name: str) -> Site:
-    return Site(name, "", lambda: _load(name), lambda: None, None)
+    return Site(name, "", "", lambda: _load(name), lambda: None, None)
 
 
 def _load(name: str) -> "WSGIApplication":

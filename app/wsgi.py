@@ -35,6 +35,7 @@ __all__ = [
     "app",
     "make_app",
     "new_token_for",
+    "place_of_counts",
     "root_problem",
     "start_problem",
 ]
@@ -246,6 +247,17 @@ def start_problem(settings: Settings) -> str | None:
     finally:
         log.close()
     return None
+
+
+def place_of_counts(settings: Settings) -> str:
+    """Return in words where the counts are kept, without a user's name or password."""
+    counts = _counts(settings)
+    if not _is_lasting(counts):
+        return "the counts end with the server (--counts lmdb:DIR keeps them)"
+    scheme, _, place = counts.partition(":")
+    if scheme == "lmdb":
+        return f"counts are kept in {place}"
+    return f"counts are kept in {scheme}://{place.partition('?')[0].rpartition('@')[2].lstrip('/')}"
 
 
 def new_token_for(settings: Settings) -> str:

@@ -97,7 +97,12 @@ ARROWS: dict[str, set[str]] = {
     # Two wings that know nothing of each other
     "app.counters.lmdb": {*_SHARED_BY_STORES, "app.counters.outage", "app.after_fork"},
     "app.counters.redis": {*_SHARED_BY_STORES, "app.counters.outage", "app.after_fork"},
-    "app.counters.memory": {*_SHARED_BY_STORES, "app.after_fork"},
+    "app.counters.memory": {
+        *_SHARED_BY_STORES,
+        "app.counters.memory_reader",
+        "app.after_fork",
+    },
+    "app.counters.memory_reader": _SHARED_BY_STORES,
     # Of the counters it knows what can be read, and no store.
     "app.stats": {
         "app",  # the version
@@ -130,7 +135,11 @@ ARROWS: dict[str, set[str]] = {
 
 # Third-party packages, and the only modules that may import them.
 PACKAGES: dict[str, set[str]] = {
-    "lmdb": {"app.counters.lmdb.environment", "app.counters.lmdb.file_check"},
+    "lmdb": {
+        "app.counters.lmdb.environment",
+        "app.counters.lmdb.opening",
+        "app.counters.lmdb.file_check",
+    },
     "counter_robots": {"app.clients.agents"},
     "redis": {
         "app.counters.redis.address",

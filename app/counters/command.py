@@ -295,10 +295,25 @@ def _parser(program: str) -> argparse.ArgumentParser:
         epilog="Exit status: 0, 1 if the counts cannot be used, 2 for wrong usage.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = _Commands(
+        parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
+    )
+    _add_reading(commands)
+    _add_moving(commands)
+    return parser
 
-    def command(name: str, run: object, description: str, *outputs: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(
+
+class _Commands:
+    """Adds commands, each with what all of them have. *add_parser* is argparse's."""
+
+    def __init__(self, add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+        self._add_parser = add_parser
+
+    def add(
+        self, name: str, run: object, description: str, *outputs: str
+    ) -> argparse.ArgumentParser:
+        """Add a command that may print *outputs* instead of a table."""
+        added = self._add_parser(
             name, help=description, description=description, allow_abbrev=False
         )
         added.set_defaults(run=run)
@@ -306,20 +321,21 @@ def _parser(program: str) -> argparse.ArgumentParser:
         added.add_argument(
             "--counts", metavar="URL", default=os.environ.get("TALLY_COUNTS", ""), help=where
         )
-        one_of = added.add_mutually_exclusive_group()
+        one_of = added.add_mutually_exclusive_group() if outputs else added
         for output in outputs:
             one_of.add_argument(
                 f"--{output}", action="store_true", help=f"print {output.upper()}, not a table"
             )
         return added
 
-    command("totals", _totals, "the site: everything added up", "json")
-    _list_options(command("top", _top, "list the most accessed files", "json", "csv"), is_top=True)
-    _list_options(
-        command("show", _show, "list every file by its path", "json", "csv"), is_top=False
-    )
 
-    curve = command("series", _series, "a curve of the site or of a file", "json", "csv")
+def _add_reading(commands: _Commands) -> None:
+    commands.add("totals", _totals, "the site: everything added up", "json")
+    top = commands.add("top", _top, "list the most accessed files", "json", "csv")
+    _list_options(top, is_top=True)
+    show = commands.add("show", _show, "list every file by its path", "json", "csv")
+    _list_options(show, is_top=False)
+    curve = commands.add("series", _series, "a curve of the site or of a file", "json", "csv")
     curve.add_argument(
         "path",
         nargs="?",
@@ -331,22 +347,21 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     _add_period(curve, "30d")
 
-    command(
+
+def _add_moving(commands: _Commands) -> None:
+    commands.add(
         "export", _export, "write everything to standard output, one line of JSON for each file"
     )
-
-    importing = command("import", _import, "continue counts that were kept elsewhere")
+    importing = commands.add("import", _import, "continue counts that were kept elsewhere")
     importing.add_argument(
         "source", metavar="FILE|-|URL", help="an exported document, or the store to copy from"
     )
     importing.add_argument(
         "--add", action="store_true", help="add to the counts that are there already"
     )
-
-    reset = command("reset", _reset, "forget files; their next access is number 1 again")
+    reset = commands.add("reset", _reset, "forget files; their next access is number 1 again")
     reset.add_argument("path", nargs="*", metavar="PATH", help="as in /index.html")
     reset.add_argument("--all", action="store_true", help="forget everything")
-    return parser
 
 
 def _list_options(parser: argparse.ArgumentParser, *, is_top: bool) -> None:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from fnmatch import translate
 from heapq import nlargest
@@ -90,7 +91,9 @@ class Query(NamedTuple):
             return None
         text = quote(self.match, safe=punctuation)
         if any(mark in text for mark in "*?["):
-            return re.compile(rf"\A{translate(text)}")
+            # Stars at the ends match what lies outside of the rest, so the rest is searched for.
+            begin, end = r"\A" * (text[0] != "*"), r"\Z" * (text[-1] != "*")
+            return re.compile(begin + translate(text.strip("*"))[: -len(r"\Z")] + end)
         return re.compile(f"(?i:{re.escape(text)})")
 
     @property
@@ -123,10 +126,11 @@ def page(paths: Sequence[str] | Sequence[bytes], values: Sequence[int], query: Q
             if not paths or isinstance(paths[0], str)
             else query.after.path.encode()
         )
+        behind = bisect_right(paths, path)
         allowed = [
             place
             for place, value in enumerate(values)
-            if -1 < value < last or (value == last and paths[place] > path)  # type: ignore[operator]
+            if -1 < value < last or (value == last and place >= behind)
         ]
     # Files of one value come in the order of their paths, since nlargest keeps the order of what is
     # equal.

@@ -2,8 +2,8 @@
 
 The first line says what follows and holds the site's part, then comes a line for each file, and the
 last says how many these were, so that a document that was cut off is not taken for a whole one. A
-line is read or written at a time; whether a store has all files in memory meanwhile is its own
-affair. A tally is written as the numbers of `tally.NAMES` that are not 0.
+line is read or written at a time. A tally is written as the numbers of `tally.NAMES` that are not
+0.
 
 Documents of format 1, which were one JSON object, are still read.
 """

@@ -147,8 +147,13 @@ def _live_numbers(found: CountsAnswer, tally: Tally, today: Tally) -> dict[str, 
 
 
 def _format(parameters: Parameters, environ: Environ) -> str:
+    _is_for_excel(parameters)  # a value that makes no sense is refused with JSON, too
     prefers_csv = environ.get("HTTP_ACCEPT", "").lower().lstrip().startswith("text/csv")
     return parameters.choice("format", _FORMATS, "csv" if prefers_csv else "json")
+
+
+def _is_for_excel(parameters: Parameters) -> bool:
+    return parameters.choice("excel", ("0", "1"), "0") == "1"
 
 
 def _csv(
@@ -160,7 +165,7 @@ def _csv(
     *links: tuple[str, str],
 ) -> Answer:
     guarded = [[_guarded(cell) for cell in row] for row in (headings, *rows)]
-    mark = _BYTE_ORDER_MARK if parameters.choice("excel", ("0", "1"), "0") == "1" else ""
+    mark = _BYTE_ORDER_MARK if _is_for_excel(parameters) else ""
     standing = [("Tally-As-Of", time_text(found.as_of))]
     standing.append(
         ("Tally-Exact", "yes" if found.exact else quote("; ".join(found.reasons), " ;,"))

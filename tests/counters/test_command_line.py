@@ -224,3 +224,13 @@ def test_reading_leaves_the_live_store_as_it_is(
     assert (tmp_path / "kept" / "snapshot.mdb").stat() == snapshot
     assert counter.count("/a", "full") == 5
     counter.close()
+
+
+@pytest.mark.parametrize(
+    "command", ["totals", "top", "show", "series", "export", "import", "reset"]
+)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"{command} [-h]" in capsys.readouterr().out

@@ -24,10 +24,13 @@ def test_counting_begins_as_soon_as_the_store_opens(
     assert counter.count("/a", "head", announced.append) is None
     counter.answered(404)
     assert announced == [None]
+    assert not counter.is_counting()
     directory.unlink()
     assert wait_until(lambda: counter.count("/a", "not_modified"), message="a number") == 1
     assert counter.count("/a", "full", announced.append) == 2
     assert announced[-1] == 2
+    assert counter.is_counting()
+    assert counter.pending() == 0
     counter.close()
     counter.close()
     first, last = capfd.readouterr().err.splitlines()

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from app import host_figures
 from app.counters import CounterError, open_counter
 from app.counters.lmdb import environment as environment_module
 from app.counters.lmdb.counter import LmdbCounter
-from app.counters.lmdb.environment import FORMAT_KEY, Environment
+from app.counters.lmdb.environment import Environment
 from app.counters.lmdb.file_check import verified_problem
-from tests.counters.kept import days_of, files_of
+from app.counters.lmdb.opening import FORMAT_KEY
+from tests.counters.kept import accesses_of, days_of, files_of
 from tests.counters.test_contract import numbers_of
+from tests.end_to_end.servers import HOME
 from tests.waiting import wait_until
 
 DAY = 86400
@@ -221,6 +224,71 @@ def test_snapshots_are_taken_while_counting_and_only_when_something_changed(tmp_
     counter.close()
 
 
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that were checked."""
+    checked: list[str] = []
+
+    def check(path: str) -> str:
+        checked.append(path)
+        return verified_problem(path)
+
+    monkeypatch.setattr("app.counters.lmdb.store_files.verified_problem", check)
+    return checked
+
+
+def test_a_file_that_was_left_in_order_is_not_checked_again(
+    kept: Path, checks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        first, second = LmdbCounter(str(kept)), run_elsewhere(kept)
+        assert accesses_of(first, "/1") == 1
+        first.close()
+        assert not (kept / "left.mark").exists(), number
+        second.stdin.close()  # type: ignore[union-attr]
+        assert second.wait() == 0
+        assert (kept / "left.mark").exists()
+    assert checks == []
+    monkeypatch.setattr("app.counters.lmdb.store_files.boot", lambda: b"another boot")
+    LmdbCounter(str(kept)).close()
+    assert checks == [str(kept / "data.mdb")]
+
+
+def run_elsewhere(store: Path) -> "subprocess.Popen[str]":
+    """Return a process that counts in *store*, and leaves it at the end of its input."""
+    program = (
+        "import sys; from app.counters import open_counter;"
+        f" counter = open_counter('lmdb:{store}'); counter.count('/elsewhere', 'full');"
+        " print('counted', flush=True); sys.stdin.read(); counter.close()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=HOME, text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == "counted\n"
+    return process
+
+
+def test_a_file_is_checked_after_a_kill(kept: Path, checks: list[str]) -> None:
+    process = run_elsewhere(kept)
+    process.kill()
+    process.wait()
+    process.stdin.close()  # type: ignore[union-attr]
+    counter = LmdbCounter(str(kept))
+    assert checks == [str(kept / "data.mdb")]
+    assert accesses_of(counter, "/elsewhere") == 1
+    counter.close()
+
+
+@pytest.mark.parametrize("touch", [Path.touch, lambda path: path.write_bytes(path.read_bytes())])
+def test_a_file_that_was_touched_is_checked(kept: Path, checks: list[str], touch: object) -> None:
+    LmdbCounter(str(kept)).close()
+    assert callable(touch)
+    touch(kept / "data.mdb")
+    LmdbCounter(str(kept)).close()
+    assert checks == [str(kept / "data.mdb")]
+
+
 def test_after_another_boot_no_value_is_behind_the_snapshot(kept: Path) -> None:
     # As if a power failure had left the file as it was some seconds before the snapshot.
     environment = Environment.shared(str(kept))
@@ -287,8 +355,11 @@ def test_a_disk_that_is_full_costs_counts_and_nothing_else(
     uncounted = numbers.count(None)
     assert 0 < uncounted < 2000
     assert counter.count("/0", "head", announced.append) is None
+    assert not counter.is_counting()
     room[0] = True
     counter._outage.retry_at = 0.01  # the next attempt is due
+    assert counter.is_counting()  # by an attempt of its own
+    assert counter.totals().uncounted == uncounted
     assert counter.count("/0", "full") == 2
     counter.close()
     first, last = capfd.readouterr().err.splitlines()
@@ -300,9 +371,13 @@ def test_what_went_uncounted_is_told_at_the_end(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     counter = LmdbCounter(str(tmp_path))
+    assert counter.is_counting()
     counter._outage.failed(CounterError("counts: out of order"))
+    before = host_figures.figures().uncounted
     assert counter.count("/f", "full") is None
     assert counter.count("/f", "head") is None
+    assert not counter.is_counting()
+    assert host_figures.figures().uncounted == before + 1
     counter.close()
     counter.close()
     _, last = capfd.readouterr().err.splitlines()

@@ -18,6 +18,7 @@ from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import Environment
 from app.counters.lmdb.file_system import reserves_space
 from app.counters.lmdb.rows import BATCH, NUMBER, SITE, STATUSES
+from app.counters.lmdb.store_files import StoreFiles
 from app.counters.lmdb.users_lock import UsersLock
 from tests.counters import full_btrfs, two_namespaces
 from tests.counters.kept import accesses_of, files_of, record, statuses_of
@@ -284,8 +285,8 @@ def test_no_memory_for_a_larger_map(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     numbers = [counter.count(f"/{number}", "full") for number in range(100)]
     with monkeypatch.context() as patch:
         patch.setattr(
-            Environment,
-            "_allocate",
+            StoreFiles,
+            "allocate",
             lambda *_: (_ for _ in ()).throw(MemoryError("no address space")),
         )
         refused = [counter.count(f"/more/{number}", "full") for number in range(3000)]

@@ -13,7 +13,7 @@ from app.counters.contract import CounterError
 from app.counters.lmdb import past_days
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import Environment, Transaction
-from app.counters.lmdb.rows import SPILLED
+from app.counters.lmdb.rows import NUMBER, SPILLED, SUMMED, SUMS
 from app.counters.periods import Period
 from app.counters.tally import Tally
 from tests.counters.kept import accesses_of, days_of, files_of
@@ -114,6 +114,44 @@ def test_days_are_moved_and_added_to(opened: Callable[..., LmdbCounter], clock: 
     assert sum(tally.accesses for _, tally in series.points) == 41
 
 
+def test_sums_of_months_follow_their_blocks(
+    opened: Callable[..., LmdbCounter], clock: Clock
+) -> None:
+    """Also after a program that knew no sums has moved days."""
+    counter = opened()
+    for day in range(70):
+        clock.now = BEGIN + day * DAY
+        counter.count(f"/{day % 3}", "full")
+        if day % 10 == 9:
+            fold(counter)
+            history = counter._past._created()
+            if day == 39:
+                history.transact(lambda rows: rows.delete(SUMMED))
+            if day == 59:
+                history.transact(lambda rows: rows.put(SUMMED, NUMBER.pack(1)))
+                spoil(history)
+            for first in (0, 3, 35, 61):
+                period = Period(TODAY + first, TODAY + day)
+                ranking = counter.ranked("path", period)
+                days = [at for at in range(70) if first <= at <= day]
+                expected = {f"/{of}": sum(at % 3 == of for at in days) for of in range(3)}
+                assert {row.path: row.tally.accesses for row in ranking.rows} == {
+                    path: times for path, times in expected.items() if times
+                }
+                by_accesses = counter.ranked("accesses", period)
+                assert by_accesses.matched == len(ranking.rows)
+
+
+def spoil(history: Environment) -> None:
+    """Overwrite the sums of months: whoever used them would be wrong."""
+
+    def overwrite(rows: Transaction) -> None:
+        for key in [key for key, _ in rows.cursor() if key[:1] == SUMS]:
+            rows.delete(key)
+
+    history.transact(overwrite)
+
+
 def test_a_store_that_was_reset_has_no_history(
     opened: Callable[..., LmdbCounter], clock: Clock
 ) -> None:
@@ -144,7 +182,14 @@ def test_old_months_are_dropped(opened: Callable[..., LmdbCounter], clock: Clock
 
 
 def months(transaction: Transaction) -> set[bytes]:
-    return {key[:2] for key, _ in transaction.cursor() if key[:1] != b"\0"}
+    """Return the months of blocks and of sums."""
+    rows = [key for key, _ in transaction.cursor() if key[:1] != b"\0"]
+    blocks, sums = (
+        {key[len(mark) :][:2] for key in rows if (key[:1] == SUMS) is bool(mark)}
+        for mark in (b"", SUMS)
+    )
+    assert blocks == sums
+    return blocks
 
 
 def test_after_a_power_failure_the_later_of_two_states_holds(
@@ -164,7 +209,7 @@ def test_after_a_power_failure_the_later_of_two_states_holds(
     run(counter, more, clock)
     counter.close()
     shutil.copy(tmp_path / "earlier", store / "data.mdb")
-    monkeypatch.setattr("app.counters.lmdb.environment._boot", lambda: b"another boot")
+    monkeypatch.setattr("app.counters.lmdb.opening.boot", lambda: b"another boot")
     counter = opened()
     given: list[Answered] = [*first, *more]
     assert counter.totals().tally == expected(given)

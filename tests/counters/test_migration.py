@@ -85,31 +85,42 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(
     counter.close()
 
 
-#: Opens the store, and is killed when so many of its four files are in their new form; or else after
-#: all of them, before the transaction ends.
+#: Opens the store, and is killed before a step: the history is written, so many of the four files
+#: are in their new form, or all of them, and then the transaction ends.
 KILLED = """
 import os, signal, sys
 from app.counters import open_counter
-from app.counters.lmdb import row_moving
+from app.counters.lmdb import past_days, row_moving
 
-def until_killed(records):
-    for number, record in enumerate(records):
-        if number == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        yield record
-
-def add(rows, records, site, add=row_moving.add):
-    add(rows, until_killed(records), site)
+def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
+def until_killed(files):
+    for number, file in enumerate(files):
+        if str(number) == sys.argv[2]:
+            kill()
+        yield file
+
+def add(rows, files, *others, add=row_moving.add):
+    add(rows, until_killed(files), *others)
+    kill()
+
+def write(*arguments, write=past_days._write):
+    if sys.argv[2] == "begin history":
+        kill()
+    write(*arguments)
+    if sys.argv[2] == "end history":
+        kill()
+
+past_days._write = write
 row_moving.add = add
 open_counter("lmdb:" + sys.argv[1])
 """
 
 
 def test_a_kill_on_the_way(store: Path, kept: dict[str, Any]) -> None:
-    for files in (0, 2, 9):
-        process = subprocess.run([sys.executable, "-c", KILLED, str(store), str(files)], cwd=HOME)
+    for step in ("begin history", "end history", "0", "2", "end"):
+        process = subprocess.run([sys.executable, "-c", KILLED, str(store), step], cwd=HOME)
         assert process.returncode == -signal.SIGKILL
     counter = open_counter(f"lmdb:{store}")
     assert_is(counter, kept)

@@ -6,12 +6,17 @@ import pytest
 
 from app.counters.lmdb.history import Span, days_of, months_of, spans, sums, terms_of
 from app.counters.lmdb.month_block import DAYS, FILES, MonthBlock
+from app.counters.lmdb.month_sums import BLOCKS, packed_sums
 from app.counters.periods import day_number, first_day_of, month_of
 from app.counters.tally import MASK, NAMES, PLACE, lanes_of
 
 
 class Blocks(dict[tuple[int, int], bytes]):
-    """The month blocks of a store, by month and number."""
+    """The month blocks of a store, by month and number, and the sums that follow from them."""
+
+    def __init__(self, blocks: dict[tuple[int, int], bytes], *, has_sums: bool = True) -> None:
+        super().__init__(blocks)
+        self.has_sums = has_sums
 
     def block(self, month: int, number: int) -> bytes | None:
         return self.get((month, number))
@@ -21,6 +26,23 @@ class Blocks(dict[tuple[int, int], bytes]):
 
     def of_month(self, month: int) -> list[tuple[int, bytes]]:
         return [(number, packed) for (its, number), packed in self.items() if its == month]
+
+    def sums_of_month(self, month: int) -> list[tuple[int, bytes]]:
+        assert self.has_sums
+        numbers = [number for number, _ in self.of_month(month)]
+        return [
+            (
+                group,
+                packed_sums(
+                    [
+                        MonthBlock(self.get((month, number), b""))
+                        for number in range(group * BLOCKS, (group + 1) * BLOCKS)
+                        if number <= max(numbers)
+                    ]
+                ),
+            )
+            for group in {number // BLOCKS for number in numbers}
+        ]
 
 
 SPANS = [(0, 30), (0, 0), (30, 30), (3, 17), (5, 30), (0, 29)]
@@ -127,9 +149,11 @@ def history(files: int, days: range) -> tuple[Blocks, dict[tuple[int, int], int]
     return Blocks({place: block.pack() for place, block in blocks.items()}), tallies
 
 
-def test_history_of_many_files() -> None:
+@pytest.mark.parametrize("has_sums", [True, False])
+def test_history_of_many_files(has_sums: bool) -> None:
     begin = day_number("2025-12-20")
     blocks, tallies = history(300, range(begin, begin + 75))
+    blocks.has_sums = has_sums
     for first, last in (
         (begin, begin + 74),
         (begin + 3, begin + 5),
@@ -141,10 +165,9 @@ def test_history_of_many_files() -> None:
             numbers = [0] * 300
             for (file, _), lanes in within.items():
                 numbers[file] += (lanes >> 64 * PLACE[name]) & MASK
-            assert list(sums(blocks, terms_of(name), first, last, 300)) == numbers
-        of_classes = sums(
-            blocks, terms_of("accesses", frozenset({"people", "own"})), first, last, 300
-        )
+            assert list(sums(blocks, [terms_of(name)], first, last, 300)[0]) == numbers
+        people_and_own = terms_of("accesses", frozenset({"people", "own"}))
+        _, of_classes = sums(blocks, [terms_of("head"), people_and_own], first, last, 300)
         for file in (0, 127, 128, 299):
             its = {day: lanes for (of, day), lanes in within.items() if of == file}
             assert days_of(blocks, [file], first, last) == {file: its}
@@ -163,8 +186,26 @@ def test_history_of_many_files() -> None:
 def test_files_beyond_those_asked_for_are_left_out() -> None:
     begin = day_number("2026-01-01")
     blocks, _ = history(300, range(begin, begin + 9))
-    assert len(sums(blocks, terms_of("accesses"), begin, begin + 9, 5)) == 5
-    assert len(sums(blocks, terms_of("accesses"), begin, begin + 9, 1000)) == 1000
+    assert len(sums(blocks, [terms_of("accesses")], begin, begin + 9, 5)[0]) == 5
+    assert len(sums(blocks, [terms_of("accesses")], begin, begin + 9, 1000)[0]) == 1000
+
+
+def test_sums_of_several_groups() -> None:
+    month, files = month_of(day_number("2026-01-01")), (5, 128 * 63 + 127, 128 * 64, 128 * 150 + 7)
+    packed = {}
+    for times, file in enumerate(files, 1):
+        block = MonthBlock()
+        block.add(30, file % FILES, lanes_of(accesses=times, sent_bytes=times * 2**40))
+        packed[month, file // FILES] = block.pack()
+    begin = day_number("2026-01-01")
+    accesses, sent = sums(
+        Blocks(packed), [terms_of("accesses"), terms_of("sent_bytes")], begin, begin + 30, 20_000
+    )
+    assert {file: accesses[file] for file in files} == {5: 1, 8191: 2, 8192: 3, 19207: 4}
+    assert [sent[file] for file in files] == [2**40, 2**41, 3 * 2**40, 2**42]
+    assert (sum(accesses), sum(sent)) == (10, 10 * 2**40)
+    few = sums(Blocks(packed), [terms_of("accesses")], begin, begin + 30, 8192)[0]
+    assert (len(few), sum(few)) == (8192, 3)
 
 
 def test_terms_of_classes() -> None:

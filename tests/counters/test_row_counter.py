@@ -1,11 +1,14 @@
 """A count in the rows of format 2 is what it is in the definition, the store in memory."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from app.counters.client_rows import ROW
 from app.counters.contract import Class, Kind
+from app.counters.lmdb.counter import LmdbCounter
+from app.counters.lmdb.environment import Transaction
 from app.counters.lmdb.row_counter import RowCounter
 from app.counters.lmdb.rows import (
     CLIENTS,
@@ -26,7 +29,13 @@ from tests.counters.traffic import BEGIN, DAY, HOUR, Answered, Clock, answers
 
 
 class Rows(dict[bytes, bytes]):
-    """A transaction that is never given up."""
+    """Transactions of which none is given up."""
+
+    number = 0
+
+    def id(self) -> int:
+        self.number += 1
+        return self.number
 
     def put(self, key: bytes, value: bytes) -> bool:
         self[key] = value
@@ -221,3 +230,65 @@ def test_an_open_ended_number_does_not_touch_its_neighbours() -> None:
     assert Tally(rows.file("/f").total) == Tally.of(
         accesses=4, partial=4, own=4, sent_bytes=2**54 - 4
     )
+
+
+class Aborted(Exception):  # noqa: N818 - it stands for the end of a process's attempt
+    pass
+
+
+def test_nothing_is_kept_of_a_transaction_that_was_given_up(tmp_path: Path) -> None:
+    """Whoever wrote instead got its number, and the next one seems to follow."""
+    store = LmdbCounter(str(tmp_path), clock=lambda: float(BEGIN))
+    environment, counter = store._environment, store._counter
+    answer = ("full", "people", 0, True, None, 0, BEGIN)
+
+    def give_up(rows: Transaction) -> None:
+        assert counter.count(rows, b"/a", answer) == 4  # type: ignore[arg-type]
+        raise Aborted
+
+    def elsewhere(rows: Transaction) -> None:
+        for _ in range(2):
+            RowCounter().count(rows, b"/a", answer)  # type: ignore[arg-type]
+
+    assert [store.count("/a", "full", class_="people") for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(Aborted):
+        environment.transact(give_up)
+    environment.transact(elsewhere)
+    assert store.count("/a", "full", class_="people") == 6
+    assert store.totals().tally.accesses == 6
+    store.close()
+
+
+def test_nothing_is_kept_of_what_others_wrote_over(tmp_path: Path) -> None:
+    stores = [LmdbCounter(str(tmp_path), clock=lambda: float(BEGIN)) for _ in range(2)]
+    numbers = [stores[turn // 3 % 2].count("/a", "full") for turn in range(20)]
+    stores[0].reset(["/a"])
+    numbers += [stores[turn % 2].count("/a", "full") for turn in range(4)]
+    stores[1].sent("/a", "full", 1000, True, BEGIN)
+    numbers += [stores[1].count("/a", "full")]
+    assert numbers == [*range(1, 21), 1, 2, 3, 4, 5]
+    answer = stores[0].file("/a")
+    assert answer is not None
+    assert (answer.file.tally.completed, answer.file.tally.sent_bytes) == (1, 1000)
+    for store in stores:
+        store.close()
+
+
+def test_rows_are_read_once_while_nobody_else_writes() -> None:
+    class Watched(Rows):
+        reads = 0
+
+        def get(self, key: bytes, *others: object) -> bytes | None:  # type: ignore[override]
+            self.reads += 1
+            return super().get(key)
+
+    rows, counter = Watched(), RowCounter()
+    for turn in range(50):
+        counter.count(rows, b"/%d" % (turn % 5), ("full", "people", 9, True, None, 0, BEGIN))
+    before = rows.reads
+    for turn in range(50):
+        counter.count(rows, b"/%d" % (turn % 5), ("full", "robots", 9, True, None, 0, BEGIN))
+    assert rows.reads == before
+    assert [rows.file(f"/{number}").total for number in range(5)] == [
+        lanes_of(accesses=20, completed=20, sent_bytes=180, robots=10)
+    ] * 5

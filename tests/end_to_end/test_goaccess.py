@@ -9,6 +9,7 @@ from tests.end_to_end.servers import HOME
 
 
 @pytest.mark.parametrize("log_format", ["combined", "combined+"])
+@pytest.mark.slow
 def test_goaccess_finds_what_was_fetched(tmp_path: Path, log_format: str) -> None:
     run(tmp_path, 1400, log_format)
 

@@ -117,8 +117,9 @@ def test_the_id_that_a_proxy_gives(root: Path, tmp_path: Path, trusted: bool) ->
     if trusted:
         more += ["--forwarded-allow-ips", "127.0.0.1"]
     with running(BUILTIN, *more, root=root) as server:
-        for fields, _ in IDS:
+        for number, (fields, _) in enumerate(IDS, 1):
             assert fetch(server.port, SMALL, fields).status == 200
+            logged(log, number)  # a line is written after its answer, perhaps after the next one
         found = [line["request_id"] for line in logged(log, len(IDS))]
         assert found == [identifier if trusted else None for _, identifier in IDS]
 

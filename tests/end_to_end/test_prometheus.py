@@ -126,6 +126,7 @@ def of_dashboard() -> list[str]:
 HOUR = 3600
 
 
+@pytest.mark.slow
 def test_the_dashboard_shows_what_clients_fetched(farm: Farm) -> None:
     scraped = farm.prometheus
     # Every file and status once, so that each has its series: what increases is what comes later.
@@ -234,6 +235,7 @@ def assert_hosts(shown: dict[str, dict[frozenset[str], float]], farm: Farm) -> N
     assert 0 < halves <= most <= nearly_all < 10
 
 
+@pytest.mark.slow
 def test_what_waits_while_redis_is_away(farm: Farm) -> None:
     scraped = farm.prometheus
     fetch(farm.hosts[1].port, "/b.txt", CURL)

@@ -241,6 +241,7 @@ def test_in_forced_colours_the_classes_differ(server: LiveServer, entered: Brows
     assert len(set(fills)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_store_that_goes_and_comes_back(window: Browser, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()

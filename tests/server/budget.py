@@ -28,7 +28,7 @@ from app.server.gateway import Gateway, make_environ
 
 _ROUNDS = 7
 _CALLS = 20_000
-_FIELDS = (
+FIELDS = (
     "Host: 127.0.0.1:8080",
     "Connection: keep-alive",
     "Cache-Control: max-age=0",
@@ -48,7 +48,7 @@ _FIELDS = (
 )
 REQUESTS = [
     "\r\n".join(
-        ["GET /page.html HTTP/1.1", *_FIELDS, f"Cookie: session={n:032x}; theme=dark", "", ""]
+        ["GET /page.html HTTP/1.1", *FIELDS, f"Cookie: session={n:032x}; theme=dark", "", ""]
     ).encode()
     for n in range(1000)
 ]

@@ -30,7 +30,7 @@ def running(
 ) -> Iterator[LiveServer]:
     binds = [part for one in bind for part in ("--bind", one)]
     with started([*RUN, *binds, *options], **environ) as server:
-        wait_until(lambda: said(server, "Ctrl-C"), message="the banner")
+        wait_until(lambda: said(server, "Serving "), message="the banner")
         server.port = server.port_named() if any(not one.startswith("unix:") for one in bind) else 0
         yield server
 
@@ -73,9 +73,8 @@ def fetch_by_unix(path: Path | str, target: str = "/", **fields: str) -> bytes:
 def test_several_addresses_are_served_and_named(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with running(str(root), "-w", "2", bind=["127.0.0.1:0", "[::1]:0", f"unix:{path}"]) as server:
-        [v4, v6] = [
-            found[1] for line in server.out if (found := re.fullmatch(r"\s*(http://\S+/)", line))
-        ]
+        [line] = server.out
+        [v4, v6] = re.findall(r"http://\S+/(?=[ ;])", line.partition("; statistics")[0])
         assert v4.startswith("http://127.0.0.1:")
         assert v6.startswith("http://[::1]:")
         assert said(server, f"unix:{path}")

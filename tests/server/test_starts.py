@@ -3,6 +3,7 @@ plain HTTP for TLS.
 """
 
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -50,7 +51,9 @@ def test_few_descriptors(tmp_path: Path, most: int) -> None:
         while b"127.0.0.1" not in line:
             line = process.stdout.readline()
             assert line
-        port = int(line.strip().rstrip(b"/").rpartition(b":")[2])
+        found = re.search(rb"127\.0\.0\.1:(\d+)", line)
+        assert found
+        port = int(found[1])
         silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
         try:
             together = []

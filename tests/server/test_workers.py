@@ -519,7 +519,7 @@ def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
             ["nohup", *command], cwd=HOME, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL
         )
     try:
-        wait_until(lambda: "Ctrl-C" in out.read_text(), message="the banner")
+        wait_until(lambda: "Serving " in out.read_text(), message="the banner")
         server.send_signal(signal.SIGHUP)
         port = int(out.read_text().partition("127.0.0.1:")[2].partition("/")[0])
         assert serving_pid(port) == server.pid

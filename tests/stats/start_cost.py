@@ -25,7 +25,7 @@ def start(root: str, options: list[str]) -> float:
         assert it.stdout is not None
         try:
             for line in it.stdout:
-                if line.startswith("Ctrl-C"):
+                if line.startswith("Serving "):
                     break
             else:
                 raise SystemExit("it did not start")

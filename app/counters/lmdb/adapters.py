@@ -1,10 +1,11 @@
 """LMDB transactions in the shapes that `row_counter`, `row_moving` and `row_reader` use."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 
 from .environment import Transaction
 from .history import Packed
-from .rows import BLOCK_KEY, FIRST_MONTH, FOLDED, STORE_ID, number_at
+from .rows import BLOCK_KEY, FIRST_MONTH, FOLDED, STORE_ID, SUMMED, SUMS, number_at
 
 
 class TransactionRows:
@@ -21,6 +22,20 @@ class TransactionRows:
         cursor = self._cursor()
         return iter(cursor.iternext() if cursor.set_range(key) else ())
 
+    def keys(self, key: bytes) -> Iterator[bytes]:
+        """Return an iterator over the keys from *key* on."""
+        cursor = self._cursor()
+        return iter(cursor.iternext(values=False) if cursor.set_range(key) else ())
+
+    def values(self, key: bytes, size: int) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Return an iterator over what the rows from *key* on hold, *size* of them at a time, with
+        the last one's key.
+        """
+        cursor = self._cursor()
+        values = iter(cursor.iternext(keys=False) if cursor.set_range(key) else ())
+        while part := list(islice(values, size)):
+            yield cursor.key(), part
+
 
 class TransactionBlocks:
     """The month blocks of one store, in a read transaction on history/data.mdb.
@@ -33,7 +48,13 @@ class TransactionBlocks:
         is_ours = transaction is not None and transaction.get(STORE_ID) == store_id
         self._transaction = transaction if is_ours else None
         #: The last batch of days that is in the blocks.
-        self.folded = number_at(self._transaction.get(FOLDED)) if self._transaction else 0
+        self.folded = self._number(FOLDED)
+        #: Whether the sums are those of the blocks: a program that knew no sums may have written
+        #: blocks since.
+        self.has_sums = self._number(SUMMED) == self.folded
+
+    def _number(self, key: bytes) -> int:
+        return 0 if self._transaction is None else number_at(self._transaction.get(key))
 
     def block(self, month: int, number: int) -> Packed | None:
         if self._transaction is None:
@@ -48,14 +69,20 @@ class TransactionBlocks:
                     found.append(BLOCK_KEY.unpack(cursor.key())[0])
         return found
 
-    def of_month(self, month: int) -> Iterable[tuple[int, Packed]]:
+    def of_month(self, month: int) -> Iterator[tuple[int, Packed]]:
+        return self._numbered(b"", month)
+
+    def sums_of_month(self, month: int) -> Iterator[tuple[int, Packed]]:
+        return self._numbered(SUMS, month)
+
+    def _numbered(self, mark: bytes, month: int) -> Iterator[tuple[int, Packed]]:
         if self._transaction is None:
             return
         with self._transaction.cursor() as cursor:
-            if not cursor.set_range(BLOCK_KEY.pack(month, 0)):
+            if not cursor.set_range(mark + BLOCK_KEY.pack(month, 0)):
                 return
+            end = mark + BLOCK_KEY.pack(month + 1, 0)
             for key, packed in cursor.iternext():
-                its_month, number = BLOCK_KEY.unpack(key)
-                if its_month != month:
+                if key >= end:
                     return
-                yield number, packed
+                yield BLOCK_KEY.unpack_from(key, len(mark))[1], packed

@@ -7,12 +7,13 @@ before that it is not. `rows.py` says what is kept and how, `row_counter.py` wha
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from secrets import token_bytes
-from time import time
+from time import monotonic, sleep, time
 from typing import TypeVar
 
 from ..contract import ACCESSES, Announce, Class, CounterError, Kind
-from ..outage import Outage, tell
+from ..outage import Outage
 from ..periods import SECONDS_PER_DAY, Period, Unit
 from ..ranking import Query
 from ..reading import (
@@ -28,16 +29,17 @@ from ..reading import (
     Totals,
 )
 from ..salts import FileSalts
-from . import format_1_rows, recovery, row_moving
+from . import migration, recovery, row_moving, store_copy
 from .adapters import TransactionBlocks, TransactionRows
-from .environment import DATA, FIRST_SIZE, FORMAT_KEY, SNAPSHOT, Environment, Transaction
+from .environment import Environment, Transaction
 from .file_check import rows_of_file
+from .loading import Loading, reserve
+from .opening import FIRST_SIZE, FORMAT_KEY
 from .past_days import PastDays
 from .private_directory import is_private, remove_unused
 from .row_counter import RowCounter
 from .row_reader import RowReader
 from .rows import (
-    ASIDE,
     BATCH,
     CLIENTS,
     FIRST_BATCH,
@@ -48,9 +50,12 @@ from .rows import (
     number_at,
 )
 from .snapshots import INTERVAL_SECONDS, Snapshots
+from .store_files import DATA, SNAPSHOT
 
 #: Rows of clients of past days are deleted so many at a time.
 _DELETED_AT_ONCE = 512
+#: How long to wait for a snapshot that another process takes.
+_SNAPSHOT_SECONDS = 10.0
 
 T = TypeVar("T")
 
@@ -76,10 +81,10 @@ class LmdbCounter:
         self._keep_days = keep_days
         self._outage = Outage()
         self._environment = Environment.shared(
-            directory, first_size=first_size, guest=guest, prepare=_prepare(clock)
+            directory, first_size=first_size, guest=guest, prepare=self._prepare
         )
         self._salts = FileSalts(self._environment.directory)
-        self._counter = RowCounter(self._salts)
+        self._counter = RowCounter(self._salts, self._environment.breaks)
         self._private = is_private(directory)
         self._counts_here = create  # who only reads what a killed server left must find it again
         self._snapshots = Snapshots(self._environment, interval=snapshot_interval, after=self._tidy)
@@ -91,6 +96,7 @@ class LmdbCounter:
             self._environment.open()
             self._raise_to_snapshot()
         except BaseException:
+            self._past.close()
             self._environment.release()
             raise
         if create and not self._private:
@@ -239,13 +245,12 @@ class LmdbCounter:
 
     def contents(self) -> Contents:
         """Return everything as of one moment; writers go on meanwhile."""
-
-        def everything(reader: RowReader) -> tuple[SiteRecord, list[tuple[str, FileRecord]]]:
-            site, files = reader.contents()
-            return site, list(files)
-
-        site, files = self._read(everything)
-        return site, iter(files)
+        try:
+            return store_copy.contents(
+                self._environment, self._past, lambda: int(self._clock()), self._keep_days
+            )
+        except OSError as error:
+            raise self._problem(error) from None
 
     def _read(self, work: Callable[[RowReader], T]) -> T:
         """Return what *work* returned for one moment's state of both environments."""
@@ -272,15 +277,49 @@ class LmdbCounter:
     def add(
         self, records: Iterable[tuple[str, FileRecord]], site: SiteRecord | None = None
     ) -> None:
-        added = list(records)  # the transaction may run again, when the map has to grow
-
         def add(transaction: Transaction) -> None:
-            row_moving.add(TransactionRows(transaction), added, site)
+            rows = TransactionRows(transaction)
+            loading.give_back(rows)
+            row_moving.add(rows, loading.files(), loading.days, site, days_of)
 
-        self._environment.transact(add)
+        self._past.open()
+        store_id = self._environment.read(lambda transaction: transaction.get(STORE_ID)) or b""
+        days_of = partial(self._past.days_of, store_id)
+        try:
+            with (
+                self._past.hold(),
+                Loading(
+                    self._environment.directory,
+                    self._reserved,
+                    partial(self._past.write, store_id),
+                    self._is_counted,
+                ) as loading,
+            ):
+                loading.take(records)
+                self._environment.transact(add)
+        except OSError as error:
+            raise self._problem(error) from None
         self._snapshots.begin()
         if not self._private:
             self._past.fold_if_due(self._today())
+
+    def _is_counted(self, path: str) -> bool:
+        return self._environment.read(lambda rows: rows.get(_key(path))) is not None
+
+    def _reserved(self) -> range:
+        """Reserve ids for good: they must not be given away again after a power failure."""
+        ids = self._environment.transact(lambda rows: reserve(TransactionRows(rows)))
+        deadline = monotonic() + _SNAPSHOT_SECONDS
+        while not self._private and not self._snapshots.take(due_after=0.0):
+            if monotonic() >= deadline:
+                raise CounterError(
+                    f"counts: {self._environment.directory}: no snapshot can be taken"
+                )
+            sleep(0.05)
+        return ids
+
+    def _problem(self, error: OSError) -> CounterError:
+        return CounterError(f"counts: {self._environment.directory}: {error.strerror}")
 
     def reset(self, paths: Iterable[str] | None = None) -> None:
         chosen = None if paths is None else list(paths)
@@ -325,6 +364,13 @@ class LmdbCounter:
     def _today(self) -> int:
         return int(self._clock()) // SECONDS_PER_DAY
 
+    def _prepare(self, transaction: Transaction, kept: int) -> None:
+        """Bring a store into today's format, when the first process opens it."""
+        if kept == 1:
+            migration.migrate(transaction, self._past, self._environment.directory, self._today())
+        elif transaction.get(STORE_ID) is None:
+            transaction.put(STORE_ID, token_bytes(16))
+
     def _raise_to_snapshot(self) -> None:
         """After a power failure, take what the snapshot has more than the live file."""
         snapshot = os.path.join(self._environment.directory, SNAPSHOT)
@@ -337,32 +383,6 @@ class LmdbCounter:
 
 def _key(path: str) -> bytes:
     return key_of(path.encode("utf-8", "surrogatepass"))
-
-
-def _prepare(clock: Callable[[], float]) -> Callable[[Transaction, int], None]:
-    """Return what brings a store into today's format when the first process opens it."""
-
-    def prepare(transaction: Transaction, kept: int) -> None:
-        if kept == 1:
-            _migrate(transaction, int(clock()) // SECONDS_PER_DAY)
-        if transaction.get(STORE_ID) is None:
-            transaction.put(STORE_ID, token_bytes(16))
-
-    return prepare
-
-
-def _migrate(transaction: Transaction, today: int) -> None:
-    """Bring what format 1 kept into today's format, within the transaction."""
-    kept = [row for row in transaction.cursor() if row[0] != FORMAT_KEY]
-    counts, unreadable = format_1_rows.decoded(kept)
-    for key, value in kept:
-        transaction.delete(key)
-        if key in unreadable or key[:1] not in format_1_rows.MARKS:
-            transaction.put((ASIDE + key)[:480], value)
-    if unreadable:
-        tell(f"counts: {len(unreadable)} rows cannot be read, and are left out: {unreadable[0]!a}")
-    site, records = counts.contents(today)
-    row_moving.add(TransactionRows(transaction), records, site)
 
 
 def _forget_everything(transaction: Transaction) -> None:

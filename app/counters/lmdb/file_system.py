@@ -1,5 +1,5 @@
-"""What can be known of the file system below a directory, and of the process-id namespace that this
-process is in.
+"""What can be known of the file system below a directory, of the machine's boot, and of the
+process-id namespace that this process is in.
 """
 
 import os
@@ -45,13 +45,22 @@ def _unescaped(text: str) -> str:
     return text
 
 
+def boot() -> bytes:
+    """Return what tells this boot of the machine from any other; b"?" if unknown."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read().strip()
+    except OSError:
+        return b"?"
+
+
 def process_namespace() -> bytes:
     """Return what tells this process-id namespace from any other, also of other machines; b"" if
     unknown.
     """
     try:
         status = os.stat("/proc/self/ns/pid")
-        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-            return b"%s %d" % (file.read().strip(), status.st_ino)
     except OSError:
         return b""
+    its_boot = boot()
+    return b"%s %d" % (its_boot, status.st_ino) if its_boot != b"?" else b""

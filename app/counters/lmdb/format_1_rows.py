@@ -20,9 +20,9 @@ _PATH, _DIGEST, _PATH_OF_DIGEST, _DAYS, _STATUS = b"/", b"#", b"@", b"d", b"s"
 MARKS: Final = frozenset((_PATH, _DIGEST, _PATH_OF_DIGEST, _DAYS, _STATUS))
 
 
-def decoded(rows: Iterable[tuple[bytes, bytes]]) -> tuple[Counts, list[bytes]]:
+def decoded(rows: Iterable[tuple[bytes, bytes]]) -> tuple[Counts, set[bytes]]:
     """Return what *rows* hold, and the keys of those that cannot be read."""
-    counts, unreadable = Counts(), []
+    counts, unreadable = Counts(), set[bytes]()
     records: dict[bytes, tuple[int, ...]] = {}
     days: dict[bytes, dict[int, int]] = {}
     paths: dict[bytes, bytes] = {}
@@ -40,12 +40,12 @@ def decoded(rows: Iterable[tuple[bytes, bytes]]) -> tuple[Counts, list[bytes]]:
             elif mark == _PATH_OF_DIGEST:
                 paths[_DIGEST + key[1:]] = value
         except (struct.error, ValueError):
-            unreadable.append(key)
+            unreadable.add(key)
     for key, (*numbers, day, today) in records.items():
         its_days = days.pop(key, {})
         if today:
             its_days[day] = its_days.get(day, 0) + today
         path = paths.get(key, key).decode("utf-8", "surrogatepass")
         counts.files[path] = file_record(numbers, its_days)
-    unreadable += [_DAYS + key for key in days]
+    unreadable |= {_DAYS + key for key in days}
     return counts, unreadable

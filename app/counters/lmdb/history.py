@@ -12,6 +12,7 @@ from ..contract import CLASSES, Class
 from ..periods import first_day_of, month_of
 from ..tally import PLACE
 from .month_block import DAYS, FILES, MonthBlock
+from .month_sums import BLOCKS, MonthSums
 
 Packed: TypeAlias = bytes | memoryview
 #: Numbers of a tally, each added or taken off: what files are ranked by.
@@ -29,6 +30,13 @@ class Blocks(Protocol):
 
     def of_month(self, month: int) -> Iterable[tuple[int, Packed]]:
         """Return the numbers and blocks of a month, in any order."""
+
+    @property
+    def has_sums(self) -> bool:
+        """Whether `sums_of_month` may be asked."""
+
+    def sums_of_month(self, month: int) -> Iterable[tuple[int, Packed]]:
+        """Return the groups of a month, in any order, with their sums (`month_sums.py`)."""
 
 
 class Span(NamedTuple):
@@ -62,19 +70,57 @@ def terms_of(name: str, classes: frozenset[Class] | None = None) -> Terms:
     return [(PLACE[class_], 1) for class_ in CLASSES if class_ in classes]
 
 
-def sums(blocks: Blocks, terms: Terms, first: int, last: int, files: int) -> "array[int]":
-    """Return for each id below *files* what *terms* come to from day *first* to day *last*."""
-    by_block = [0] * -(-files // FILES)
+def sums(
+    blocks: Blocks, wanted: Sequence[Terms], first: int, last: int, files: int
+) -> "list[array[int]]":
+    """Return what each of *wanted* comes to from day *first* to day *last*, for each id below
+    *files*.
+    """
+    found = [_Sums(terms, files) for terms in wanted]
     for span in spans(first, last):
-        for number, packed in blocks.of_month(span.month):
-            if number < len(by_block):
+        if span.is_whole and blocks.has_sums:
+            for group, packed in blocks.sums_of_month(span.month):
+                month = MonthSums(packed)
+                for its in found:
+                    its.add_group(group, month)
+        else:
+            for number, packed in blocks.of_month(span.month):
                 block = MonthBlock(packed)
-                for place, sign in terms:
-                    by_block[number] += sign * block.sums(place, span.first, span.last)
-    numbers = array("Q")
-    for lanes in by_block:
-        numbers.frombytes(lanes.to_bytes(8 * FILES, "little"))
-    return numbers[:files]
+                for its in found:
+                    its.add_block(number, block, span)
+    return [its.numbers() for its in found]
+
+
+class _Sums:
+    """What terms come to, of each file, as integers with a lane for each: of groups of blocks, and
+    of single blocks.
+    """
+
+    def __init__(self, terms: Terms, files: int) -> None:
+        self._terms = terms
+        self._files = files
+        self._groups: list[int] = [0] * -(-files // (BLOCKS * FILES))
+        self._blocks: list[int] = [0] * (BLOCKS * len(self._groups))
+
+    def add_group(self, group: int, month: MonthSums) -> None:
+        if group < len(self._groups):  # else its files were reset
+            self._groups[group] += sum(sign * month.sums(place) for place, sign in self._terms)
+
+    def add_block(self, number: int, block: MonthBlock, span: Span) -> None:
+        if number < len(self._blocks):
+            self._blocks[number] += sum(
+                sign * block.sums(place, span.first, span.last) for place, sign in self._terms
+            )
+
+    def numbers(self) -> "array[int]":
+        """Return the number of each file, by its id."""
+        numbers = array("Q")
+        for group, lanes in enumerate(self._groups):
+            blocks = self._blocks[group * BLOCKS : (group + 1) * BLOCKS]
+            beside = b"".join(block.to_bytes(8 * FILES, "little") for block in blocks)
+            both = lanes + int.from_bytes(beside, "little")
+            numbers.frombytes(both.to_bytes(8 * FILES * BLOCKS, "little"))
+        return numbers[: self._files]
 
 
 def days_of(blocks: Blocks, ids: Iterable[int], first: int, last: int) -> dict[int, dict[int, int]]:

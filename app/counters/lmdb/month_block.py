@@ -23,9 +23,9 @@ from array import array
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
 from operator import add, mul, sub
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from ..tally import MASK, NAMES, PLACE, WIDTH
+from ..tally import MASK, PLACE, WIDTH
 
 FILES: Final = 128
 DAYS: Final = 31
@@ -40,7 +40,7 @@ _FASTEST: Final = 1
 #: The bytes of a lane in which up to 31 numbers of so many byte planes are added without an
 #: overflow.
 _LANE: Final = (1, 2, 4, 4, 8, 8, 8, 8, 8)
-_TYPE: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_TYPE: Final[dict[int, Literal["B", "H", "I", "Q"]]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 #: Numbers of 64 bits: of the files on one day after the other, or of the files alone.
 Table: TypeAlias = "array[int]"
@@ -67,10 +67,12 @@ class MonthBlock:
 
     def add(self, day: int, file: int, lanes: int) -> None:
         """Add a tally's integer to day 0 to 30 of file 0 to 127. Only `pack` shows it."""
-        cell = day * FILES + file
-        for place in range(len(NAMES)):
-            if value := (lanes >> WIDTH * place) & MASK:
+        cell, place = day * FILES + file, 0
+        while lanes:
+            if value := lanes & MASK:
                 self._table(place)[cell] += value
+            lanes >>= WIDTH
+            place += 1
 
     def sums(self, place: int, first: int = 0, last: int = DAYS - 1) -> int:
         """Return the number at *place* of each file from day *first* to *last*, file *i* at bit
@@ -85,11 +87,27 @@ class MonthBlock:
 
     def file_days(self, file: int, first: int = 0, last: int = DAYS - 1) -> list[int]:
         """Return a file's tallies, as integers, from day *first* to *last*."""
-        return self._file(file, range(first * FILES, (last + 1) * FILES, FILES), of_days=True)
+        tallies = [0] * (last + 1 - first)
+        unit = self._sum(_UNITS, file)
+        for place in self._packed:
+            scale = 1 << WIDTH * place
+            if place == _COMPLETED:
+                scale += unit << WIDTH * _SENT
+            body = self._body(place, of_days=True)
+            for plane in range(len(body) // _CELLS):
+                begin, end = (plane * _CELLS + day * FILES for day in (first, last + 1))
+                for index, value in enumerate(body[begin + file : end : FILES]):
+                    if value:
+                        tallies[index] += (value << 8 * plane) * scale
+        return tallies
 
     def file_sum(self, file: int) -> int:
         """Return a file's tally of the whole month, as an integer."""
-        return self._file(file, range(1), of_days=False)[0]
+        tally = 0
+        for place in self._packed:
+            if place != _UNITS:
+                tally += self._sum(place, file) << WIDTH * place
+        return tally + (self._sum(_UNITS, file) * self._sum(_COMPLETED, file) << WIDTH * _SENT)
 
     def pack(self) -> bytes:
         """Return the block's bytes; b"" when nothing was counted."""
@@ -126,32 +144,21 @@ class MonthBlock:
             return int.from_bytes(_interleaved(body, len(body) // FILES, FILES, 8), "little")
         body = self._body(place, of_days=True)
         planes = len(body) // _CELLS
-        lane = _LANE[planes]
-        days, row = _interleaved(body, planes, _CELLS, lane), FILES * lane
-        chosen = sum(
-            int.from_bytes(days[day * row : (day + 1) * row], "little")
-            for day in range(first, last + 1)
+        lane, days, row = _LANE[planes], last - first + 1, FILES * _LANE[planes]
+        chosen = body
+        if days < DAYS:
+            begin, end = first * FILES, (last + 1) * FILES
+            parts = (body[at + begin : at + end] for at in range(0, len(body), _CELLS))
+            chosen = memoryview(b"".join(parts))
+        table = _interleaved(chosen, planes, days * FILES, lane)
+        added = sum(
+            [int.from_bytes(table[at : at + row], "little") for at in range(0, len(table), row)]
         )
-        return _lanes(array(_TYPE[lane], chosen.to_bytes(row, "little")))
+        return int.from_bytes(_widened(added.to_bytes(row, "little"), lane), "little")
 
-    def _file(self, file: int, cells: range, *, of_days: bool) -> list[int]:
-        tallies = [0] * len(cells)
-        unit = self._numbers(_UNITS)[file] if _UNITS in self._packed else 0
-        for place in self._packed:
-            if place == _UNITS:
-                continue
-            scale = 1 << WIDTH * place
-            if place == _COMPLETED:
-                scale += unit << WIDTH * _SENT
-            body, size = self._body(place, of_days=of_days), _CELLS if of_days else FILES
-            for plane in range(len(body) // size):
-                begin = plane * size + file
-                for index, value in enumerate(
-                    body[begin + cells.start : begin + cells.stop : FILES]
-                ):
-                    if value:
-                        tallies[index] += (value << 8 * plane) * scale
-        return tallies
+    def _sum(self, place: int, file: int) -> int:
+        """Return a file's sum that is written at *place*."""
+        return int.from_bytes(self._body(place, of_days=False)[file::FILES], "little")
 
     def _numbers(self, place: int, *, of_days: bool = False) -> Table:
         """Return a copy of what is written at *place*, zeros when nothing is."""
@@ -206,6 +213,11 @@ def _interleaved(body: memoryview, planes: int, size: int, lane: int) -> bytearr
     for plane in range(planes):
         numbers[plane::lane] = body[plane * size : (plane + 1) * size]
     return numbers
+
+
+def _widened(numbers: bytes, lane: int) -> bytes:
+    """Return numbers of *lane* bytes each as numbers of 8 bytes."""
+    return numbers if lane == 8 else array("Q", memoryview(numbers).cast(_TYPE[lane])).tobytes()
 
 
 def _units(sent: Table, completed: "Table | None") -> "Table | None":

@@ -6,16 +6,20 @@ of those that share the store moves days at a time; `fold.lock` says who, and it
 
 import fcntl
 import os
+import weakref
 from collections.abc import Callable, Iterator
-from time import time
-from typing import TypeVar
+from time import monotonic, sleep, time
+from typing import NamedTuple, Self, TypeVar
 
 from ..contract import CounterError
 from ..outage import tell
-from ..periods import month_of
+from ..periods import first_day_of, month_of
 from . import row_moving
 from .adapters import TransactionBlocks, TransactionRows
-from .environment import DATA, Environment, Transaction
+from .environment import Environment, Transaction
+from .history import days_of
+from .month_block import MonthBlock
+from .month_sums import BLOCKS, packed_sums
 from .rows import (
     BATCH,
     BLOCK_KEY,
@@ -27,16 +31,28 @@ from .rows import (
     SPILLED,
     SPILLED_KEY,
     STORE_ID,
+    SUMMED,
+    SUMS,
     number_at,
 )
+from .store_files import DATA
 
 #: Days are moved at most so often: a site's files are counted on a new day one after the other.
 INTERVAL_SECONDS = 600.0
 _RETRY_SECONDS = 30.0
 _DIRECTORY, _LOCK = "history", "fold.lock"
+#: How long an export or import waits for another, or for days that are moved.
+_HOLD_SECONDS = 60.0
 _READ_AT_ONCE, _DELETED_AT_ONCE = 4096, 512
 
 T = TypeVar("T")
+
+
+class _Changes(NamedTuple):
+    """Packed rows of history: by month and number, and by month and group."""
+
+    blocks: dict[tuple[int, int], bytes]
+    sums: dict[tuple[int, int], bytes]
 
 
 class PastDays:
@@ -53,33 +69,63 @@ class PastDays:
         self._snapshot = snapshot
         self._keep_days = keep_days
         self._directory = os.path.join(data.directory, _DIRECTORY)
-        self._environment: Environment | None = None
+        self._history = Environment.shared(self._directory, durable=True)
+        self._is_used = False
+        self._is_closed = False
         self._complained = False
 
     def read(self, store_id: bytes, work: Callable[[TransactionBlocks], T]) -> T:
         """Return what *work* returned for the blocks of one moment. Raises CounterError."""
-        environment = self._environment or self._existing()
+        environment = self._existing()
         if environment is None:
             return work(TransactionBlocks(None, store_id))
         return environment.read(lambda transaction: work(TransactionBlocks(transaction, store_id)))
 
     def open(self) -> None:
         """Open it if it exists, which must not be done within a transaction on the first."""
-        environment = self._environment or self._existing()
+        environment = self._existing()
         if environment is not None:
             environment.open()
 
     def close(self) -> None:
-        environment, self._environment = self._environment, None
-        if environment is not None:
-            environment.release()
+        if not self._is_closed:
+            self._is_closed = True
+            self._history.release()
+
+    def hold(self) -> "Hold":
+        """Keep others from changing the blocks, as long as the result is there. Waits for one that
+        does. Raises CounterError and OSError.
+        """
+        return Hold(os.path.join(self._data.directory, _LOCK))
+
+    def write(self, store_id: bytes, blocks: dict[tuple[int, int], bytes]) -> None:
+        """Add blocks of ids that no other block has. To be called while the blocks are held.
+
+        Raises CounterError.
+        """
+        history = self._created()
+        folded = history.read(lambda transaction: TransactionBlocks(transaction, store_id).folded)
+        changes = _Changes(blocks, _sums_with(history, store_id, blocks))
+        history.transact(_write, store_id, folded, 0, changes)
+
+    def days_of(self, store_id: bytes, file_id: int) -> dict[int, int]:
+        """Return what the blocks have of a file, by day. Raises CounterError."""
+
+        def read(blocks: TransactionBlocks) -> dict[int, int]:
+            months = blocks.months()
+            if not months:
+                return {}
+            first, last = first_day_of(months[0]), first_day_of(months[-1] + 1) - 1
+            return days_of(blocks, [file_id], first, last)[file_id]
+
+        return self.read(store_id, read)
 
     def fold_if_due(self, today: int) -> None:
         """Move the days before *today* that were not moved yet. Never raises."""
         path = os.path.join(self._data.directory, _LOCK)
         try:
-            if self._environment is not None:
-                self._environment.in_place()  # else what is there now is opened at the next use
+            if self._is_used:
+                self._history.in_place()  # else what is there now is opened at the next use
             if not _is_due(path) or not self._data.read(_has_spilled):
                 return
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -108,10 +154,11 @@ class PastDays:
         batch, store_id = self._data.transact(_close_batch)
         if not self._snapshot():
             return False
-        history = self._environment or self._created()
+        history = self._created()
         blocks = self._blocks_with(history, store_id, batch)
+        sums = _sums_with(history, store_id, blocks)
         oldest = 0 if self._keep_days is None else month_of(max(0, today - self._keep_days + 1))
-        history.transact(_write, store_id, batch, oldest, blocks)
+        history.transact(_write, store_id, batch, oldest, _Changes(blocks, sums))
         while self._data.transact(_delete_folded, batch):
             pass
         return True
@@ -152,12 +199,41 @@ class PastDays:
             key = rows[-1][0] + b"\0"
 
     def _existing(self) -> Environment | None:
-        return self._created() if os.path.exists(os.path.join(self._directory, DATA)) else None
+        is_there = self._is_used or os.path.exists(os.path.join(self._directory, DATA))
+        return self._created() if is_there else None
 
     def _created(self) -> Environment:
-        if self._environment is None:
-            self._environment = Environment.shared(self._directory, durable=True)
-        return self._environment
+        """Return the environment, which exists as soon as it is used."""
+        self._is_used = True
+        return self._history
+
+
+class Hold:
+    """`fold.lock`, held until it is released or nobody has the object any more."""
+
+    def __init__(self, path: str) -> None:
+        is_new = not os.path.exists(path)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.release = weakref.finalize(self, os.close, descriptor)
+        if is_new:
+            os.utime(descriptor, (0, 0))  # no days were moved yet
+        deadline = monotonic() + _HOLD_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if monotonic() >= deadline:
+                    raise CounterError(
+                        f"counts: {os.path.dirname(path)}: another export or import goes on there"
+                    ) from None
+            sleep(0.05)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 def _is_due(path: str) -> bool:
@@ -192,20 +268,48 @@ def _write(
     store_id: bytes,
     batch: int,
     oldest: int,
-    blocks: dict[tuple[int, int], bytes],
+    changes: _Changes,
 ) -> None:
-    """Write *blocks*, and drop those of another store and of months before *oldest*."""
+    """Write *changes*, and drop what is of another store and of months before *oldest*."""
     is_ours = transaction.get(STORE_ID) == store_id
-    end = BLOCK_KEY.pack(oldest if is_ours else LAST_MONTH, 0)
-    with transaction.cursor() as cursor:
-        found = cursor.set_range(BLOCK_KEY.pack(FIRST_MONTH, 0))
-        while found and b"" < cursor.key() < end:
-            found = cursor.delete()
-    for (month, number), packed in blocks.items():
-        if month >= oldest:
-            transaction.put(BLOCK_KEY.pack(month, number), packed)
+    for mark, rows in ((b"", changes.blocks), (SUMS, changes.sums)):
+        end = mark + BLOCK_KEY.pack(oldest if is_ours else LAST_MONTH, 0)
+        with transaction.cursor() as cursor:
+            found = cursor.set_range(mark + BLOCK_KEY.pack(FIRST_MONTH, 0))
+            while found and b"" < cursor.key() < end:
+                found = cursor.delete()
+        for (month, number), packed in rows.items():
+            if month >= oldest:
+                transaction.put(mark + BLOCK_KEY.pack(month, number), packed)
     transaction.put(STORE_ID, store_id)
     transaction.put(FOLDED, NUMBER.pack(batch))
+    transaction.put(SUMMED, NUMBER.pack(batch))
+
+
+def _sums_with(
+    history: Environment, store_id: bytes, changed: dict[tuple[int, int], bytes]
+) -> dict[tuple[int, int], bytes]:
+    """Return the rows of sums that follow from the *changed* blocks; all rows if those that are
+    there cannot be used.
+    """
+
+    def begin(transaction: Transaction) -> set[tuple[int, int]]:
+        blocks = TransactionBlocks(transaction, store_id)
+        if blocks.has_sums:
+            return set()
+        months = blocks.months()
+        return {(month, number) for month in months for number, _ in blocks.of_month(month)}
+
+    def row(transaction: Transaction, month: int, group: int) -> bytes:
+        blocks = TransactionBlocks(transaction, store_id)
+        numbers = range(group * BLOCKS, (group + 1) * BLOCKS)
+        packed = [changed.get((month, n)) or blocks.block(month, n) or b"" for n in numbers]
+        while packed and not packed[-1]:
+            packed.pop()
+        return packed_sums([MonthBlock(block) for block in packed])
+
+    keys = {(month, number // BLOCKS) for month, number in history.read(begin) | changed.keys()}
+    return {key: history.read(lambda rows, key=key: row(rows, *key)) for key in sorted(keys)}  # type: ignore[misc]
 
 
 def _delete_folded(transaction: Transaction, batch: int) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from ..tally import Tally
 from .adapters import TransactionRows
-from .environment import FORMAT_KEY, Transaction
-from .row_counter import add_spilled
+from .opening import FORMAT_KEY, Transaction
+from .row_writing import add_spilled
 from .rows import (
     ANSWERS,
     BATCH,

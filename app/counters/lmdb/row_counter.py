@@ -18,10 +18,17 @@ from ..outage import tell
 from ..periods import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from ..salts import Salts
 from ..tally import COMPLETED, MASK, PLACE, WIDTH, lanes_of
+from .breaks import Breaks
+from .row_writing import (
+    Rows,
+    add_answers,
+    add_spilled,
+    add_tally,
+    add_up_day,
+    long_key,
+    set_aside,
+)
 from .rows import (
-    ANSWERS,
-    ASIDE,
-    BATCH,
     CLIENTS,
     DAYS,
     DELTAS_OF_ROWS,
@@ -31,10 +38,8 @@ from .rows import (
     FILE_SENT,
     FILE_STAMP,
     FILE_TODAY,
-    FIRST_BATCH,
     HOURS,
     LAST,
-    LONG_PATHS,
     LONGEST_PATH,
     MISSED,
     NUMBER,
@@ -46,9 +51,6 @@ from .rows import (
     SITE_STAMP,
     SITE_THIS_HOUR,
     SLASH,
-    SPILLED,
-    SPILLED_KEY,
-    STATUSES,
     FileRow,
     Growth,
     SiteRow,
@@ -58,16 +60,13 @@ from .rows import (
     is_file_row,
     is_site_row,
     key_of,
-    number_at,
-    pack_tally,
     site_size,
     site_stamp,
-    unpack_tally,
 )
 
 _from_bytes = int.from_bytes
 _MASK32 = (1 << 32) - 1
-_MOST_HASHES = _MOST_GROWTHS = 4096
+_MOST_HASHES = _MOST_GROWTHS = _MOST_KEPT = 4096
 #: Kind, class, bytes, whether these complete the file, client, bytes of a download, and the time of
 #: an answer, which is not 0: see `contract.Counter.count`.
 AnswerToCount: TypeAlias = tuple[Kind, Class, int, bool, bytes | None, int, int]
@@ -77,27 +76,37 @@ _NEW_FILE = (1 << SITE_FILES) + (1 << SITE_NEXT_ID)
 _growth = cache(growth)  # of the few tallies that clients and ends of transfers add
 
 
-class Rows(Protocol):
-    """A write transaction, as LMDB's."""
+class NumberedRows(Rows, Protocol):
+    """A write transaction that knows its number: one more than that of the last one, in whichever
+    process, that was not given up.
+    """
 
-    def get(self, key: bytes) -> bytes | None: ...
-    def put(self, key: bytes, value: bytes) -> bool: ...
+    def id(self) -> int: ...
 
 
 class RowCounter:
     """Counts in a transaction that the caller begins and commits. For one thread at a time.
 
     Between calls it keeps only what can be found again (the second, the day's salt, caches), so a
-    transaction may be given up and its work repeated.
+    transaction may be given up and its work repeated; *breaks* tells of it.
+
+    The rows that it wrote are kept as integers. They are used by the next count if nobody wrote in
+    between: if its transaction has the next number, in the same second. So the process that counts
+    alone reads each row once a second.
     """
 
-    def __init__(self, salts: Salts | None = None) -> None:
+    def __init__(self, salts: Salts | None = None, breaks: Breaks | None = None) -> None:
         self._salts = salts
         self._salt: bytes | None = None
         self._salt_day = -1
         #: Of the day's clients, with its salt: most ask for several files.
         self._hashes: dict[bytes, bytes] = {}
         self._growths: dict[tuple[Kind, Class, bool, int], Growth] = {}
+        self._breaks = breaks or Breaks()
+        #: Of the last transaction: its number, and how many breaks there had been.
+        self._number, self._known_breaks = -1, 0
+        #: By key: a row of this second, and its size.
+        self._kept: dict[bytes, tuple[int, int]] = {}
         self._set_time(0)
 
     def _set_time(self, at: int) -> None:
@@ -107,52 +116,75 @@ class RowCounter:
         self._site_stamp = site_stamp(self._hour, at)
         self._site_hour = self._site_stamp[:8]
         self._client_mark = CLIENTS + NUMBER.pack(self._day)
+        self._kept.clear()
 
-    def count(self, rows: Rows, path: bytes, answer: AnswerToCount) -> int | None:
-        """Count one answer for the file at *path*, and return an access's number."""
-        kind, class_, sent, complete, client, enough, at = answer
+    def _begin(self, rows: NumberedRows, at: int) -> None:
+        """Begin a transaction of the second *at*."""
         if at != self._at:
             self._set_time(at)
-        in_file, in_site = self._growth_by(kind, class_, complete, sent)
+        number, breaks = rows.id(), self._breaks.number
+        if number != self._number + 1 or breaks != self._known_breaks:
+            self._kept.clear()
+        self._number, self._known_breaks = number, breaks
+
+    def count(self, rows: NumberedRows, path: bytes, answer: AnswerToCount) -> int | None:
+        """Count one answer for the file at *path*, and return an access's number."""
+        kind, class_, sent, complete, client, enough, at = answer
+        if (
+            at == self._at
+            and rows.id() == self._number + 1
+            and self._breaks.number == self._known_breaks
+        ):
+            self._number += 1
+        else:
+            self._begin(rows, at)
+        growth = self._growths.get((kind, class_, complete, sent))
+        in_file, in_site = growth or self._growth_by(kind, class_, complete, sent)
         is_access = kind in ACCESSES
         key = path if len(path) <= LONGEST_PATH and path[0] == SLASH else long_key(rows, path)
-        value = rows.get(key)
+        kept, value = self._kept.get(key), b""
+        if kept is not None:
+            row, size = kept
+        else:
+            value = rows.get(key) or b""
+            row, size = _from_bytes(value, "little"), len(value)
         if client is not None:
-            row = 0 if value is None else _from_bytes(value, "little")
-            if grown := self._count_client(rows, row, client, kind, sent, enough):
-                more_in_file, more_in_site = _growth(grown)
-                in_file += more_in_file
-                in_site += more_in_site
-        if value is None:
+            more = _growth(self._count_client(rows, row, client, kind, sent, enough))
+            in_file, in_site = in_file + more[0], in_site + more[1]
+        if not size:
             row = self._new_file(rows, is_access, in_site)
         else:
             self._add_to_site(rows, in_site, is_access)
-            if value[FILE_STAMP] == self._file_stamp:
-                row = _from_bytes(value, "little")
-            else:
+            if value and value[FILE_STAMP] != self._file_stamp:
                 row = self._brought_up(rows, key, value, is_access, in_file)
         row += in_file
-        try:
-            rows.put(key, row.to_bytes(len(value or b""), "little"))
-        except OverflowError:
-            rows.put(key, row.to_bytes(file_size(row), "little"))
+        if row >> 8 * size:
+            size = file_size(row)
+        packed = row.to_bytes(size, "little")
+        rows.put(key, packed)
+        if kept is not None:
+            self._kept[key] = row, size
+        elif packed[FILE_STAMP] == self._file_stamp:
+            self._keep(key, row, size)
         return (row >> FILE_PAIRS) & MASK if is_access else None
+
+    def _keep(self, key: bytes, row: int, size: int) -> None:
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        self._kept[key] = row, size
 
     def _growth_by(self, kind: Kind, class_: Class, complete: bool, sent: int) -> Growth:
         """Return what an answer adds to the two rows. Most files are sent whole again and again."""
-        answer = kind, class_, complete, sent
-        found = self._growths.get(answer)
-        if found is None:
-            if len(self._growths) >= _MOST_GROWTHS:
-                self._growths.clear()
-            in_file, in_site = DELTAS_OF_ROWS[kind][class_][complete]
-            found = in_file + sent * FILE_SENT, in_site + sent * SITE_SENT
-            self._growths[answer] = found
+        if len(self._growths) >= _MOST_GROWTHS:
+            self._growths.clear()
+        in_file, in_site = DELTAS_OF_ROWS[kind][class_][complete]
+        found = in_file + sent * FILE_SENT, in_site + sent * SITE_SENT
+        self._growths[kind, class_, complete, sent] = found
         return found
 
     def sent(
         self,
-        rows: Rows,
+        rows: NumberedRows,
         path: bytes,
         kind: Kind,
         sent: int,
@@ -162,9 +194,9 @@ class RowCounter:
         enough: int,
     ) -> None:
         """Add the end of a transfer; see `contract.Counter.sent`."""
-        if at != self._at:
-            self._set_time(at)
+        self._begin(rows, at)
         key = key_of(path)
+        self._kept.pop(key, None)
         value = rows.get(key)
         if value is None or not is_file_row(value):
             return  # nothing to add it to: the file was reset, or its row cannot be read
@@ -186,9 +218,9 @@ class RowCounter:
         row = self._brought_up(rows, key, value, False, in_file) + in_file
         rows.put(key, row.to_bytes(file_size(row), "little"))
 
-    def uncounted(self, rows: Rows, accesses: int, transfers: int, at: int) -> None:
+    def uncounted(self, rows: NumberedRows, accesses: int, transfers: int, at: int) -> None:
         """Note what a failing store did not count; see `reading.Store.uncounted`."""
-        self._set_time(at)
+        self._begin(rows, at)
         self._add_to_site(
             rows, growth(lanes_of(uncounted=accesses, uncounted_sent=transfers))[1], is_access=False
         )
@@ -283,16 +315,24 @@ class RowCounter:
     # The site
 
     def _add_to_site(self, rows: Rows, in_site: int, is_access: bool) -> None:
-        value = rows.get(SITE)
-        if value is not None and value[SITE_STAMP] == self._site_stamp:
-            row = _from_bytes(value, "little")
+        kept, value = self._kept.get(SITE), None
+        if kept is not None:
+            row, size = kept
         else:
-            row = self._site_brought_up(rows, value, is_access, in_site)
+            value = rows.get(SITE)
+            if value is not None and value[SITE_STAMP] == self._site_stamp:
+                row, size = _from_bytes(value, "little"), len(value)
+            else:
+                row, size = self._site_brought_up(rows, value, is_access, in_site), 0
         row += in_site
-        try:
-            rows.put(SITE, row.to_bytes(len(value or b""), "little"))
-        except OverflowError:
-            rows.put(SITE, row.to_bytes(site_size(row), "little"))
+        if row >> 8 * size:
+            size = site_size(row)
+        packed = row.to_bytes(size, "little")
+        rows.put(SITE, packed)
+        if kept is not None:
+            self._kept[SITE] = row, size
+        elif packed[SITE_STAMP] == self._site_stamp:
+            self._keep(SITE, row, size)
 
     def _site_brought_up(
         self, rows: Rows, value: bytes | None, is_access: bool, in_site: int
@@ -329,16 +369,6 @@ class RowCounter:
         return _from_bytes(site.pack(), "little") - (in_site & SITE_THIS_HOUR)
 
 
-def add_up_day(rows: Rows, day: int) -> None:
-    """Add a day's hours to the day's row. To be called once, when the day is over."""
-    hours = range(day * 24, (day + 1) * 24)
-    add_tally(
-        rows,
-        DAYS + NUMBER.pack(day),
-        sum(unpack_tally(rows.get(HOURS + NUMBER.pack(hour))) for hour in hours),
-    )
-
-
 def _next_id(rows: Rows) -> int:
     value = rows.get(SITE)
     return 0 if value is None else SiteRow.unpack(value).next_id
@@ -358,45 +388,6 @@ def was_begun(tally: int, kind: Kind) -> bool:
 
 def _number(tally: int, name: str) -> int:
     return (tally >> WIDTH * PLACE[name]) & MASK
-
-
-def set_aside(rows: Rows, key: bytes, value: bytes) -> None:
-    """Keep a copy of an unreadable row under another key.
-
-    The caller then writes a new row, which begins at 0.
-    """
-    rows.put((ASIDE + key)[:LONGEST_PATH], value)
-    tell(
-        f"counts: the row {key[:80]!a} cannot be read ({len(value)} bytes), and was set aside; it"
-        " begins at 0"
-    )
-
-
-def long_key(rows: Rows, path: bytes) -> bytes:
-    """Return the key of a file's row, after keeping the path if the key does not tell it."""
-    key = key_of(path)
-    if key is not path and rows.get(key) is None:
-        rows.put(LONG_PATHS + key[1:], path)
-    return key
-
-
-def add_answers(rows: Rows, status: int, answers: int) -> None:
-    key = STATUSES + NUMBER.pack(status)
-    value = rows.get(key)
-    if value is not None and len(value) != ANSWERS.size:
-        set_aside(rows, key, value)
-        value = None
-    rows.put(key, ANSWERS.pack(answers + (0 if value is None else ANSWERS.unpack(value)[0])))
-
-
-def add_tally(rows: Rows, key: bytes, lanes: int) -> None:
-    if lanes:
-        rows.put(key, pack_tally(unpack_tally(rows.get(key)) + lanes))
-
-
-def add_spilled(rows: Rows, file_id: int, day: int, lanes: int) -> None:
-    batch = number_at(rows.get(BATCH), FIRST_BATCH)
-    add_tally(rows, SPILLED + SPILLED_KEY.pack(file_id, day, batch), lanes)
 
 
 def _plain(in_file: int) -> int:

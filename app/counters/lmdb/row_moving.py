@@ -1,14 +1,14 @@
 """Moving in a store of format 2 (`rows.py`): days to the month blocks, files in, files out."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
 
 from ..contract import CounterError
 from ..periods import first_day_of, month_of
 from ..reading import FileRecord, SiteRecord
 from ..tally import LIMIT, Tally, lanes_of
 from .month_block import FILES, MonthBlock
-from .row_counter import Rows, add_answers, add_spilled, add_tally, add_up_day, long_key
+from .row_writing import Rows, add_answers, add_spilled, add_tally, add_up_day, long_key
 from .rows import (
     DAYS,
     DETAILED_SINCE,
@@ -71,60 +71,85 @@ def fold(
     return added
 
 
+class Placed(NamedTuple):
+    """A file to be added. With an *id*, its days before the latest are in month blocks already,
+    under this id.
+    """
+
+    record: FileRecord
+    id: int | None = None
+
+
 def add(
-    rows: MovableRows, records: Iterable[tuple[str, FileRecord]], site: SiteRecord | None
+    rows: MovableRows,
+    files: Iterable[tuple[str, Placed]],
+    days: Mapping[int, int],
+    site: SiteRecord | None,
+    days_of: Callable[[int], Mapping[int, int]],
 ) -> None:
     """Add to the store; see `reading.Store.add`. Raises CounterError, and then the transaction is
     to be given up.
+
+    *days* are the files' days added up. *days_of* returns what the blocks have of an id: it is
+    asked for a file that was counted for the first time after it had got its place, and keeps the
+    id that it has since.
     """
-    days: dict[int, int] = {}
     total = 0
-    value = rows.get(SITE)
-    kept = SiteRow.of(value)
-    for path, record in records:
-        is_new = _add_file(rows, path, record, kept.next_id)
+    kept = SiteRow.of(rows.get(SITE))
+    for path, placed in files:
+        record = placed.record
+        is_new = _add_file(rows, path, placed, kept.next_id, days_of)
         kept = kept._replace(
             first=min(kept.first or record.first, record.first or kept.first),
             last=max(kept.last, record.last),
             files=kept.files + is_new,
-            next_id=kept.next_id + is_new,
+            next_id=kept.next_id + (is_new and placed.id is None),
         )
         total += record.total.lanes
-        if site is None:
-            for day, tally in record.days.items():
-                days[day] = days.get(day, 0) + tally.lanes
+    hours: dict[int, int] = {}
     if site is not None:
+        hours = {hour: tally.lanes for hour, tally in site.hours.items()}
         days = {day: tally.lanes for day, tally in site.days.items()}
         total += sum(lanes_of(uncounted=day["uncounted"], uncounted_sent=day["uncounted_sent"])
                      for day in site.days.values())  # fmt: skip
         _add_site(rows, site)
     if max(Tally(kept.total + total)) >= LIMIT:
         raise CounterError("counts: these are too many to be added")
-    hours = {} if site is None else {hour: tally.lanes for hour, tally in site.hours.items()}
     kept = _brought_up(rows, kept, max([*hours, *(day * 24 for day in days)], default=0))
     rows.put(SITE, kept._replace(total=kept.total + total).pack())
     _add_curves(rows, days, hours, kept.hour // 24)
 
 
-def _add_file(rows: Rows, path: str, record: FileRecord, new_id: int) -> bool:
+def _add_file(
+    rows: Rows,
+    path: str,
+    placed: Placed,
+    new_id: int,
+    days_of: Callable[[int], Mapping[int, int]],
+) -> bool:
     """Add to a file's row; return whether it is new."""
     key = long_key(rows, path.encode("utf-8", "surrogatepass"))
-    value = rows.get(key)
-    latest = max(record.days, default=0)
-    file = FileRow(0, new_id, latest, 0, 0, 0) if value is None else FileRow.unpack(value)
+    value, record = rows.get(key), placed.record
+    days = {day: tally.lanes for day, tally in record.days.items()}
+    if value is None:
+        file = FileRow(0, new_id if placed.id is None else placed.id, 0, 0, 0, 0)
+    else:
+        file = FileRow.unpack(value)
+        if placed.id is not None:
+            days |= days_of(placed.id)
+    latest = max(days, default=0)
     if latest > file.day:
         if file.today:
             add_spilled(rows, file.id, file.day, file.today)
         file = file._replace(day=latest, today=0)
-    for day, tally in record.days.items():
+    for day, lanes in days.items():
         if day != file.day:
-            add_spilled(rows, file.id, day, tally.lanes)
-    today = record.days.get(file.day, Tally())
+            add_spilled(rows, file.id, day, lanes)
     file = file._replace(
         first=min(file.first or record.first, record.first or file.first),
         last=max(file.last, record.last),
         total=file.total + record.total.lanes,
-        today=file.today + today.lanes,
+        today=file.today + days.get(file.day, 0),
     )
     rows.put(key, file.pack())
     return value is None
@@ -147,7 +172,7 @@ def _brought_up(rows: Rows, site: SiteRow, hour: int) -> SiteRow:
     return site._replace(hour=hour, this_hour=0)
 
 
-def _add_curves(rows: Rows, days: dict[int, int], hours: dict[int, int], newest: int) -> None:
+def _add_curves(rows: Rows, days: Mapping[int, int], hours: dict[int, int], newest: int) -> None:
     """Add to the site's hours and days. The *newest* day's row leaves out what its hours have."""
     for hour, lanes in hours.items():
         add_tally(rows, HOURS + NUMBER.pack(hour), lanes)

@@ -4,7 +4,9 @@ moment.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 from ..contract import STATUS_OF_KIND
@@ -37,10 +39,10 @@ from ..reading import (
     Totals,
     client_days,
 )
-from ..tally import Tally, number
+from ..tally import PLACE, Tally, number
 from .history import Blocks, days_of, months_of, terms_of
 from .month_block import FILES
-from .row_columns import Columns, Table, columns, over
+from .row_columns import Columns, Past, Table, columns, ids_and_numbers, over
 from .rows import (
     ANSWERS,
     DAYS,
@@ -56,11 +58,15 @@ from .rows import (
     STATUSES,
     FileRow,
     SiteRow,
+    id_of_row,
     key_of,
     number_at,
     total_of_rows,
     unpack_tally,
 )
+
+#: Of so many files the rows are in memory while all are read, in the order of their ids.
+_IDS_AT_ONCE = 1 << 14
 
 
 class RowReader:
@@ -187,15 +193,25 @@ class RowReader:
         file = self._file(path)
         if file is None:
             return None
-        files = columns(self._table, [terms_of("accesses")])
-        accesses, place = files.totals[0], files.ids.index(file.id)
-        own = accesses[place]
         return FileAnswer(
             **self._standing(period),
             file=FileNumbers(**self._numbers(path, file, period)),
             today=Tally(self._days_at_hand(file).get(self._today, 0)),
-            rank=sum(map(own.__lt__, accesses)) + sum(map(own.__eq__, accesses[:place])) + 1,
+            rank=self._rank(path.encode("utf-8", "surrogatepass"), file),
         )
+
+    def _rank(self, path: bytes, file: FileRow) -> int:
+        """Return a file's place among all files by accesses. Its equals stand by their paths."""
+        ids, accesses = ids_and_numbers(self._table, PLACE["accesses"])
+        own = Tally(file.total).accesses
+        ahead = sum(map(own.__lt__, accesses))
+        if self._has_long_paths():  # whose keys are not in the order of the paths
+            files = columns(self._table, [terms_of("accesses")])
+            return ahead + files.totals[0][: bisect_left(files.paths, path)].count(own) + 1
+        return ahead + accesses[: ids.index(file.id)].count(own) + 1
+
+    def _has_long_paths(self) -> bool:
+        return any(key[:1] == DIGESTS for key, _ in islice(self._table.starting(DIGESTS), 1))
 
     def _file(self, path: str) -> FileRow | None:
         value = self._table.get(key_of(path.encode("utf-8", "surrogatepass")))
@@ -275,15 +291,11 @@ class RowReader:
         terms = [terms_of("accesses", query.classes)]
         if query.order in NUMBER_OF_ORDER and query.order != "accesses":
             terms.append(terms_of(NUMBER_OF_ORDER[query.order]))
-        files = columns(self._table, terms)
-        if query.period is None:
-            numbers = [list(total) for total in files.totals]
-        else:
-            kept = self._kept(query.period)
-            numbers = [
-                over(kept, its, files, nth, self._table, self._blocks, self._folded)
-                for nth, its in enumerate(terms)
-            ]
+        files = columns(self._table, terms, with_days=query.period is not None)
+        numbers: Sequence[Sequence[int]] = files.totals
+        if query.period is not None:
+            past = Past(self._blocks, self._folded, self._site.hour // 24)
+            numbers = over(self._kept(query.period), terms, files, self._table, past)
         values = _values(query, files, numbers)
         chosen = page(files.paths, values, query)
         rows = self._rows_of(
@@ -352,45 +364,49 @@ class RowReader:
         return site, self._records(self._kept(everything))
 
     def _records(self, period: Period) -> Iterator[tuple[str, FileRecord]]:
-        files = columns(self._table, [])
-        by_id = dict(sorted(zip(files.ids, files.paths, strict=True)))
         months = self._blocks.months()
         first = max(period.first, first_day_of(min(months))) if months else period.last
-        ids = list(by_id)
-        for begin in range(0, len(ids), FILES):
-            part = ids[begin : begin + FILES]
-            rows = {
-                file_id: FileRow.unpack(self._table.get(key_of(by_id[file_id])) or b"")
-                for file_id in part
-            }
-            past = days_of(self._blocks, part, first, period.last)
-            for file_id, file in rows.items():
-                days = past[file_id]
-                for day, lanes in self._days_at_hand(file).items():
-                    if day >= period.first:
-                        days[day] = days.get(day, 0) + lanes
-                path = by_id[file_id].decode("utf-8", "surrogatepass")
-                yield path, FileRecord(Tally(file.total), file.first, file.last, _tallies(days))
+        ids, _ = ids_and_numbers(self._table, PLACE["accesses"])
+        for begin in range(0, max(ids, default=-1) + 1, _IDS_AT_ONCE):
+            files = self._files_of(range(begin, begin + _IDS_AT_ONCE))
+            for _, part in groupby(sorted(files), key=lambda file_id: file_id // FILES):
+                past = days_of(self._blocks, part, first, period.last)
+                for file_id, days in past.items():
+                    path, file = files[file_id]
+                    for day, lanes in self._days_at_hand(file).items():
+                        if day >= period.first:
+                            days[day] = days.get(day, 0) + lanes
+                    yield path, FileRecord(Tally(file.total), file.first, file.last, _tallies(days))
+
+    def _files_of(self, ids: range) -> dict[int, tuple[str, FileRow]]:
+        """Return the paths and rows of the files with *ids*."""
+        found = {}
+        for key, value in self._table.starting(DIGESTS):
+            file_id = id_of_row(value)
+            if file_id in ids:
+                path = self._table.get(LONG_PATHS + key[1:]) if key[:1] == DIGESTS else key
+                text = (path or b"").decode("utf-8", "surrogatepass")
+                found[file_id] = text, FileRow.unpack(value)
+        return found
 
 
-def _values(query: Query, files: Columns, numbers: list[list[int]]) -> list[int]:
+def _values(query: Query, files: Columns, numbers: Sequence[Sequence[int]]) -> list[int]:
     """Return what each file is ranked by, -1 for a file that is not in the list."""
     accesses = numbers[0]
     if query.order == "last":
-        values = list(files.lasts)
+        values = files.lasts.tolist()
     elif query.order == "first":
         values = [LAST_SECOND - first for first in files.firsts]
     elif query.order == "path":
         values = [0] * len(accesses)
     else:
-        values = numbers[-1]
-    if query.period is not None or query.classes is not None:
+        values = list(numbers[-1])
+    if (query.period is not None or query.classes is not None) and 0 in accesses:
         values = [value if times else -1 for value, times in zip(values, accesses, strict=True)]
     if (wanted := query.pattern()) is not None:
         search = re.compile(wanted.pattern.encode(), wanted.flags & re.IGNORECASE).search
-        values = [
-            value if search(path) else -1 for value, path in zip(values, files.paths, strict=True)
-        ]
+        found = map(search, files.paths)
+        values = [value if match else -1 for value, match in zip(values, found, strict=True)]
     return values
 
 

@@ -56,6 +56,8 @@ history/data.mdb
 
     00 format, 00 store              as above; blocks of another store do not count
     00 folded                        the last batch that is in the blocks
+    00 summed                        the last batch that is in the sums; others are not read
+    01 month group                   the sums of a month of 8,192 files (`month_sums.py`)
     month number                     a month block; the month is in 2 bytes
 
 Ids are not used again. A file that is reset loses its rows; what its id has in blocks stays, and
@@ -72,7 +74,9 @@ from typing import Final, NamedTuple, TypeAlias
 from ..contract import CLASSES, KINDS, Class, Kind
 from ..tally import DELTAS, MASK, NAMES, SENT_BYTE, WIDTH
 
-STORE_ID, FOLDED = b"\0store", b"\0folded"
+STORE_ID, FOLDED, SUMMED = b"\0store", b"\0folded", b"\0summed"
+#: In history, before the key of a month's group of blocks.
+SUMS = b"\1"
 SITE, HOURS, DAYS, STATUSES = b"\1", b"\2", b"\3", b"\4"
 SPILLED, BATCH, CLIENTS, LONG_PATHS, DETAILED_SINCE = b"\5", b"\6", b"\7", b"\x08", b"\x09"
 ASIDE, MISSED = b"\x0a", b"\x0b"
@@ -170,6 +174,11 @@ def is_file_row(value: bytes) -> bool:
 
 def is_site_row(value: bytes) -> bool:
     return len(value) >= _SITE.size and len(value) % 16 == _SITE.size % 16
+
+
+def id_of_row(value: bytes) -> int:
+    """Return the id that a file's row holds."""
+    return int.from_bytes(value[8:12], "little")
 
 
 def accesses_of_row(value: bytes | None) -> int:

@@ -17,8 +17,9 @@ from time import time
 from ... import after_fork
 from ..contract import CounterError
 from ..outage import tell
-from .environment import SNAPSHOT, WATCH_SECONDS, Environment
+from .environment import WATCH_SECONDS, Environment
 from .file_check import has_meta_page
+from .store_files import SNAPSHOT
 
 INTERVAL_SECONDS = 3.0
 _LOCK = "snapshot.lock"

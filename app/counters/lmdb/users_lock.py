@@ -43,6 +43,14 @@ class UsersLock:
         self._enter(b"")
         return True
 
+    def is_alone(self) -> bool:
+        """Return whether nobody else holds it. Whoever asks is about to leave: it may be lost."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def share(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 

@@ -112,6 +112,9 @@ class JournaledCounter:
         return self._waiting.count()
 
     def is_counting(self) -> bool:
+        if self._sender.is_stuck:
+            # Who hears that it fails sends no requests any more, by which it would be tried.
+            self.uncounted(0, 0, int(self._clock()))
         return not self._sender.is_stuck
 
     def accesses(self, paths: Sequence[str]) -> dict[str, int]:

@@ -115,8 +115,8 @@ class Sender:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the journal fails, while entries go there alone. The courier tries it again."""
-        return self._away and bool(self._outage.retry_at)
+        """Whether entries were lost at last, as neither the store nor the journal took them."""
+        return bool(self._outage.retry_at)
 
     @property
     def missed(self) -> tuple[int, int]:

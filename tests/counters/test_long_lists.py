@@ -1,0 +1,112 @@
+"""Lists of more files than LMDB's rows are read at a time, and the patterns that choose from them."""
+
+import random
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from app.counters.lmdb.counter import LmdbCounter
+from app.counters.lmdb.row_columns import Keys
+from app.counters.lmdb.rows import DIGESTS
+from app.counters.ranking import Query
+from app.counters.reading import FileRecord
+from app.counters.tally import Tally
+
+
+def record(accesses: int, own: int) -> FileRecord:
+    return FileRecord(Tally.of(accesses=accesses, own=own), 86_400, 86_400 + accesses)
+
+
+@pytest.fixture(params=[0, 3], ids=["short paths", "some long paths"])
+def counted(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[LmdbCounter, dict[str, int]]]:
+    """A store, and the accesses of its files."""
+    dice = random.Random(7)
+    files = {f"/{number}.iso": dice.randrange(40) for number in range(1300)}
+    files |= {f"/{number}/" + "x" * 600: dice.randrange(40) for number in range(request.param)}
+    counter = LmdbCounter(str(tmp_path / "counts"))
+    # Some rows are shorter than others, some hold a number that stands far behind.
+    counter.add(
+        (path, record(accesses, accesses // 3 if accesses % 4 else 0))
+        for path, accesses in files.items()
+    )
+    yield counter, files
+    counter.close()
+
+
+@pytest.mark.parametrize("order", ["accesses", "path"])
+@pytest.mark.parametrize("match", ["", "*7*", "3.ISO", "/1*"])
+def test_pages_hold_every_file_once(
+    counted: tuple[LmdbCounter, dict[str, int]], order: str, match: str
+) -> None:
+    counter, files = counted
+    found: list[tuple[int, str]] = []
+    after, pages = "", 0
+    while after or not pages:
+        page = counter.ranked(order, match=match, after=after, limit=97)  # type: ignore[arg-type]
+        found += [(row.tally.accesses, row.path) for row in page.rows]
+        after, pages = page.next, pages + 1
+    meant = [
+        path
+        for path in files
+        if (fnmatchcase(path, match) if "*" in match else match.lower() in path.lower())
+    ]
+    expected = sorted(
+        ((files[path], path) for path in meant),
+        key=lambda file: (-file[0] * (order == "accesses"), file[1]),
+    )
+    assert found == expected
+
+
+def test_ranks_of_files(counted: tuple[LmdbCounter, dict[str, int]]) -> None:
+    counter, files = counted
+    in_order = sorted(files, key=lambda path: (-files[path], path))
+    for rank in (1, 2, 500, 511, 512, 513, len(files)):
+        answer = counter.file(in_order[rank - 1])
+        assert answer is not None
+        assert answer.rank == rank
+
+
+def test_classes_of_files(counted: tuple[LmdbCounter, dict[str, int]]) -> None:
+    counter, files = counted
+    people = {path: n - (n // 3 if n % 4 else 0) for path, n in files.items()}
+    in_order = sorted((path for path in people if people[path]),
+                      key=lambda path: (-people[path], path))  # fmt: skip
+    found = counter.ranked(classes=frozenset({"people"}), limit=1000)
+    assert found.matched == len(in_order)
+    assert [row.path for row in found.rows] == in_order[:1000]
+
+
+def test_keys_are_found_by_their_places(counted: tuple[LmdbCounter, dict[str, int]]) -> None:
+    counter, files = counted
+
+    def read(reader: object) -> tuple[list[bytes], Keys]:
+        table = reader._table  # type: ignore[attr-defined]
+        keys = Keys(table)
+        for last, rows in table.values(DIGESTS, 512):
+            keys.add(last, len(rows))
+        everything = list(table.keys(DIGESTS))
+        assert [keys[place] for place in range(len(keys))] == everything
+        assert keys[3:700:50] == everything[3:700:50]
+        with pytest.raises(IndexError):
+            keys[len(everything)]
+        return everything, keys
+
+    everything, keys = counter._read(read)
+    assert len(everything) == len(keys) == len(files)
+
+
+@pytest.mark.parametrize("path", ["/a.iso", "/iso", "/a/b.iso7", "/7", "/[a", "/a*b", "/", "/axb"])
+def test_patterns_mean_what_they_do_in_a_shell(path: str) -> None:
+    parts = ("", "*", "**", "?", "/", "a", "iso", "7", "[ab]", "[!a]", "[", "[*]", ".")
+    for text in {one + two + three for one in parts for two in parts for three in parts}:
+        pattern = Query.of("path", None, text, "", 1, None).pattern()
+        if any(mark in text for mark in "*?["):
+            assert pattern is not None
+            assert bool(pattern.search(path)) == fnmatchcase(path, text), text
+            of_bytes = re.compile(pattern.pattern.encode())
+            assert bool(of_bytes.search(path.encode())) == fnmatchcase(path, text), text
