@@ -298,7 +298,9 @@ class RowCounter:
             try:
                 salt = None if self._salts is None else self._salts.of(self._day)
             except OSError as error:
-                tell(f"counts: clients are not told apart: {error.filename}: {error.strerror}")
+                tell(
+                    f"counts: distinct clients are not counted: {error.filename}: {error.strerror}"
+                )
                 salt = None
             self._salt, self._salt_day = salt, self._day
             self._hashes.clear()

@@ -280,10 +280,8 @@ class Journal:
             at_most = sum(time > last - _UNSYNCED_SECONDS for time in times)
             moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(last)) if last else "an unknown time"
             tell(
-                f"counts: journal {writer.path}: the machine went down after {moment} without an"
-                " end of the server; "
-                f"of what was answered in the {_UNSYNCED_SECONDS} s before, about {at_most}"
-                " accesses may be lost"
+                f"counts: journal {writer.path}: the machine went down after {moment} while the"
+                f" server ran; about {at_most} accesses of its last {_UNSYNCED_SECONDS} s may be lost"
             )
         if writer.unreadable:
             tell(
