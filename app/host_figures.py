@@ -173,7 +173,8 @@ class _Slot:
         try:
             number = self._free.popleft()
         except IndexError:
-            # Not even a crowd of slow uploads has so many. What these threads do is not seen.
+            # Not even a crowd of slow uploads has that many threads. What further ones do is not
+            # seen.
             return Lane(memoryview(bytearray(_LANE_BYTES)), lambda: None)
         lane = self._memory[number * _LANE_BYTES : (number + 1) * _LANE_BYTES]
         # The numbers stay: another thread adds to them.

@@ -67,9 +67,7 @@ class Accounts:
         self._notes = notes
 
     def count(self, environ: "WSGIEnvironment", answer: Answer, fields: Fields) -> None:
-        """Count an answer about a file, and see that the end of a body that is sent later is
-        counted.
-        """
+        """Count an answer about a file. When its body is sent later, have its end counted, too."""
         _, _, _, key, size, kind, completes, held, source = answer
         assert kind is not None
         class_: Class = self._classify(environ) if kind in ACCESSES else "unknown"

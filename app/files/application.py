@@ -225,7 +225,7 @@ class FileApplication:
         return self._not_found(environ, url_path) if status == 404 else error(status)
 
     def _warn(self, problem: OSError) -> None:
-        # When descriptors run out every request fails, so one line a second has to do.
+        # When descriptors run out every request fails, so one line a second is written.
         date = date_header()
         if date != self._warned:
             self._warned = date
@@ -234,7 +234,7 @@ class FileApplication:
             )
 
     def _not_found(self, environ: "WSGIEnvironment", url_path: str) -> Answer:
-        """What stands for an address without a file: see `_instead`; else the nearest 404.html."""
+        """Answer for an address without a file: see `_instead`; or with the nearest 404.html."""
         if answer := self._instead(environ, url_path):
             return answer
         path = self._catalog.nearest(_NOT_FOUND_PAGE, url_path)

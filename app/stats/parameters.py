@@ -111,7 +111,7 @@ class Parameters:
         return next(unit for unit in UNITS if unit == found)
 
     def within_hours(self, series: Series) -> Series:
-        """Return *series*; of hours the last 24 alone, when these are what is asked for."""
+        """Return *series*, or its last 24 hours when the request is for these."""
         if series.unit != "hour" or self.values.get("period") != LAST_HOURS:
             return series
         return replace(series, points=series.points[-_HOURS:])

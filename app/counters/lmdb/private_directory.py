@@ -126,8 +126,8 @@ def remove_unused(directory: str) -> bool:
 
 
 def _parent() -> str:
-    # Memory where there is: the counts are as short-lived as the server, and no cleaner of old
-    # files comes by.
+    # In memory, if possible: the counts live no longer than the server, and nothing removes old
+    # files there.
     try:
         return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else tempfile.gettempdir()  # noqa: S108
     except OSError:

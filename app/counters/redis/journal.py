@@ -281,7 +281,8 @@ class Journal:
             moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(last)) if last else "an unknown time"
             tell(
                 f"counts: journal {writer.path}: the machine went down after {moment} while the"
-                f" server ran; about {at_most} accesses of its last {_UNSYNCED_SECONDS} s may be lost"
+                f" server ran; about {at_most} accesses of the last {_UNSYNCED_SECONDS} s may be"
+                " lost"
             )
         if writer.unreadable:
             tell(
