@@ -26,6 +26,9 @@ _SHARED_BY_STORES = {
         "missed",
         "salts",
         "format_1",
+        "month_block",
+        "month_sums",
+        "history",
     )
 }
 
@@ -144,6 +147,7 @@ PACKAGES: dict[str, set[str]] = {
     "redis": {
         "app.counters.redis.address",
         "app.counters.redis.cluster",
+        "app.counters.redis.sentinels",
         "app.counters.redis.server",
     },
     "brotli": {"app.files.compression"},

@@ -27,8 +27,9 @@ LEAST_BYTES, MOST_BYTES = 256, 4 << 20
 #: A form that saves fewer bytes than this is not kept.
 LEAST_SAVED = 64
 
-#: Files that may wait to be compressed; what comes beyond them is sent as it is, and asks again.
-_MOST_WAITING = 1000
+#: Files that may wait to be compressed, in memory, whether they are still held or not; what comes
+#: beyond them is sent as it is, and asks again.
+_MOST_WAITING = 250
 #: Not the lowest priority: while the thread holds the interpreter's lock, others wait for it.
 _NICENESS = 10
 

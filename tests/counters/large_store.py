@@ -16,8 +16,6 @@ from pathlib import Path
 
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import Transaction
-from app.counters.lmdb.month_block import FILES, MonthBlock
-from app.counters.lmdb.month_sums import BLOCKS, packed_sums
 from app.counters.lmdb.rows import (
     BATCH,
     BLOCK_KEY,
@@ -28,6 +26,8 @@ from app.counters.lmdb.rows import (
     SUMS,
     number_at,
 )
+from app.counters.month_block import FILES, MonthBlock
+from app.counters.month_sums import BLOCKS, packed_sums
 from app.counters.periods import SECONDS_PER_DAY, Period, first_day_of, month_of
 from app.counters.reading import FileRecord
 from app.counters.tally import Tally

@@ -52,6 +52,10 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def saved(self) -> int:
+        """Return the bytes of the last snapshot."""
+        return os.path.getsize(os.path.join(self._directory, "dump.rdb"))
+
     def ask(self, *words: str) -> bytes:
         """Return the reply to one command, as it came."""
         with socket.socket(socket.AF_UNIX) as client:

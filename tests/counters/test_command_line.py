@@ -161,9 +161,9 @@ def test_a_scheme_that_was_mistyped_is_shown(
 def test_a_newer_format_is_left_alone(
     command: list[str], redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    redis_server.ask("SET", script.FORMAT_KEY, "3")
+    redis_server.ask("SET", script.FORMAT_KEY, "4")
     redis_server.ask("HSET", script.FILES, "/a", "x")
-    assert "format 3" in refused(capsys, *command, "--counts", redis_server.url)
+    assert "format 4" in refused(capsys, *command, "--counts", redis_server.url)
     assert redis_server.ask("HLEN", script.FILES) == b":1\r\n"
 
 

@@ -13,8 +13,8 @@ import pytest
 from app.counters.contract import CounterError
 from app.counters.lmdb import loading, past_days, row_reader
 from app.counters.lmdb.counter import LmdbCounter
-from app.counters.lmdb.month_block import FILES
 from app.counters.lmdb.row_columns import ids_and_numbers
+from app.counters.month_block import FILES
 from app.counters.reading import FileRecord
 from app.counters.tally import Tally
 from tests.counters.kept import accesses_of, days_of, files_of, record

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from app.counters.lmdb.history import Span, days_of, months_of, spans, sums, terms_of
-from app.counters.lmdb.month_block import DAYS, FILES, MonthBlock
-from app.counters.lmdb.month_sums import BLOCKS, packed_sums
+from app.counters.history import Span, days_of, months_of, spans, sums, terms_of
+from app.counters.month_block import DAYS, FILES, MonthBlock
+from app.counters.month_sums import BLOCKS, packed_sums
 from app.counters.periods import day_number, first_day_of, month_of
 from app.counters.tally import MASK, NAMES, PLACE, lanes_of
 

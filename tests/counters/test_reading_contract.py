@@ -68,17 +68,34 @@ def clock() -> Clock:
     return Clock()
 
 
-def redis_store(url: str) -> Callable[[Path, Clock, int | None], CountingStore]:
+class PackingStore(RedisStore):
+    """Packs days that are over now and then, and sooner than servers do."""
+
+    batches = 0
+    packing = Lock()
+
+    def apply(self, *arguments: Any, **named: Any) -> list[int]:
+        numbers = super().apply(*arguments, **named)
+        self.batches += 1
+        if self.batches % 3 == 0:
+            with self.packing:
+                self._packing.pack(int(self._clock()) // DAY)
+        return numbers
+
+
+def redis_store(
+    url: str, kind: type[RedisStore]
+) -> Callable[[Path, Clock, int | None], CountingStore]:
     """Opens counters in the Redis at *url*; lists are not kept, as each answer is to be new."""
 
     def open_one(tmp_path: Path, clock: Clock, keep_days: int | None) -> CountingStore:
-        remote = RedisStore(url, timeout=5.0, keep_days=keep_days, clock=clock, kept_seconds=0)
+        remote = kind(url, timeout=5.0, keep_days=keep_days, clock=clock, kept_seconds=0)
         return JournaledCounter(remote, str(tmp_path / "journal"), clock=clock)
 
     return open_one
 
 
-@pytest.fixture(params=[*STORES, "redis"])
+@pytest.fixture(params=[*STORES, "redis", "redis that packs days all the time"])
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> Iterator[Callable[..., CountingStore]]:
@@ -87,7 +104,8 @@ def open_store(
     if request.param in STORES:
         store_of = STORES[request.param]
     else:
-        store_of = redis_store(request.getfixturevalue("redis_server").url)
+        kind = RedisStore if request.param == "redis" else PackingStore
+        store_of = redis_store(request.getfixturevalue("redis_server").url, kind)
 
     def open_one(keep_days: int | None = None) -> CountingStore:
         opened.append(store_of(tmp_path, clock, keep_days))
@@ -127,7 +145,7 @@ class Filled(NamedTuple):
     clock: Clock
 
 
-@pytest.fixture(scope="module", params=[*STORES, "redis"])
+@pytest.fixture(scope="module", params=[*STORES, "redis", "redis that packs days all the time"])
 def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Filled]:
@@ -138,7 +156,8 @@ def filled(
         else:
             # A Redis that no other test empties
             server = stack.enter_context(redis_running("--appendfsync", "no"))
-            store = redis_store(server.url)(directory, clock, None)
+            kind = RedisStore if request.param == "redis" else PackingStore
+            store = redis_store(server.url, kind)(directory, clock, None)
         stack.callback(store.close)
         yield Filled(store, fill(store, clock), clock)
 

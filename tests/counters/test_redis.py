@@ -321,8 +321,8 @@ def test_urls_that_are_none_are_refused_without_being_shown(url: str, tmp_path: 
 
 
 def test_a_newer_format_is_refused(redis_server: RedisServer, tmp_path: Path) -> None:
-    redis_server.ask("SET", script.FORMAT_KEY, "3")
-    with pytest.raises(CounterError, match="format 3, this program knows format 2"):
+    redis_server.ask("SET", script.FORMAT_KEY, "4")
+    with pytest.raises(CounterError, match="format 4, this program knows format 3"):
         open_counter(redis_server.url, journal=str(tmp_path))
 
 

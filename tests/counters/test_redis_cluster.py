@@ -9,7 +9,7 @@ import pytest
 
 from app.counters import CounterError, open_counter
 from app.counters.periods import Period
-from app.counters.redis import address
+from app.counters.redis import address, scripts
 from app.counters.redis.counter import JournaledCounter
 from app.counters.redis.store import RedisStore
 from tests.counters.far_away import far_away
@@ -112,7 +112,7 @@ def test_a_node_that_is_far_away_is_slow_not_away(cluster: Cluster, tmp_path: Pa
         assert counter.count("/f", "full") is None
 
         def is_delivered() -> bool:
-            return b"/f" in cluster.nodes[0].ask("HKEYS", "{tally}:records")
+            return b"/f" in cluster.nodes[0].ask("HKEYS", scripts.RECORDS)
 
         wait_until(is_delivered, message="delivery")
         counter.close()

@@ -110,7 +110,7 @@ def test_it_is_converted(
     assert not store.totals().exact
     assert store.ranked(period=Period(TODAY, TODAY)).exact
     assert redis_server.ask("EXISTS", script.OLD_FILES, script.OLD_DAYS) == b":0\r\n"
-    assert redis_server.ask("GET", script.FORMAT_KEY) == b"$1\r\n2\r\n"
+    assert redis_server.ask("GET", script.FORMAT_KEY) == b"$1\r\n3\r\n"
 
 
 def test_an_empty_store_has_details_from_the_first_access_on(
@@ -222,9 +222,9 @@ def test_an_old_journal_is_delivered(
 
 
 def test_a_newer_format_is_left_alone(redis_server: RedisServer, store: RedisStore) -> None:
-    redis_server.ask("SET", script.FORMAT_KEY, "3")
+    redis_server.ask("SET", script.FORMAT_KEY, "4")
     for question in (store.check, store.check_format, store.totals, store.reset):
-        with pytest.raises(CounterError, match="format 3"):
+        with pytest.raises(CounterError, match="format 4"):
             question()
     assert redis_server.ask("DBSIZE") == b":1\r\n"
 

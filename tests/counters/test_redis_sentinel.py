@@ -7,12 +7,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
+from redis.sentinel import MasterNotFoundError
 
 from app.counters import CounterError, open_counter
-from app.counters.redis import address
+from app.counters.redis import address, scripts
 from app.counters.redis.counter import JournaledCounter
+from app.counters.redis.sentinels import MostSentinels
 from app.counters.redis.store import RedisStore
 from tests.counters.far_away import far_away
 from tests.counters.redis_server import RedisServer, accesses
@@ -96,8 +100,9 @@ def test_counting_goes_on_after_a_failover(sentinels: Sentinels, tmp_path: Path)
     wait_until(
         lambda: (
             master.ask("DBSIZE") == replica.ask("DBSIZE")
-            and replica.ask("HGET", "{tally}:records", "/f")
-            == master.ask("HGET", "{tally}:records", "/f")
+            and replica.ask("HGET", scripts.RECORDS, "/f")
+            == master.ask("HGET", scripts.RECORDS, "/f")
+            != b"$-1\r\n"
         ),
         message="the replica",
     )
@@ -170,10 +175,87 @@ def test_urls(url: str, hosts: tuple[tuple[str, int], ...], service: str, db: in
         "redis+sentinel://hunter2", "redis+sentinel://hunter2/", "redis+sentinel:///m", "redis+sentinel://a:hunter2/m",
         "redis+sentinel://a,,b/m", "redis+sentinel://a/m/hunter2", "redis+sentinel://a/m?hunter2",
         "redis+sentinel://a/m?foo=hunter2", "redis+sentinel://a/m?socket_timeout=100", "redis+sentinel://a/m?db=1",
-        "redis+sentinel://a/m?protocol=hunter2", "redis+sentinel://a/m?protocol=7", "redis+sentinel://a:99999/m",
+        "redis+sentinel://a/m?protocol=hunter2", "redis+sentinel://a/m?protocol=7", "redis+sentinel://a/m?wait_replicas=hunter2",
+        "redis+sentinel://a:99999/m",
     ],
 )  # fmt: skip
 def test_urls_that_are_none_are_refused_without_being_shown(url: str, tmp_path: Path) -> None:
     with pytest.raises(CounterError) as refused:
         open_counter(url, journal=str(tmp_path))
     assert "hunter2" not in str(refused.value)
+
+
+class _Told:
+    """A sentinel that says who the master is, or does not answer."""
+
+    def __init__(self, address: str, epoch: int = 1, *, is_down: bool = False) -> None:
+        self.asked = 0
+        self._address = address
+        self._epoch = epoch
+        self._is_down = is_down
+
+    def sentinel_masters(self) -> dict[str, dict[str, object]]:
+        self.asked += 1
+        if not self._address:
+            raise redis.exceptions.TimeoutError
+        state = {"ip": self._address, "port": 1, "config-epoch": self._epoch, "is_master": True}
+        down = {"is_sdown": self._is_down, "is_odown": False, "num-other-sentinels": 2}
+        return {"counts": {**state, **down}}
+
+
+@pytest.mark.parametrize(
+    ("told", "master"),
+    [
+        ([_Told("old"), _Told("new", 2), _Told("new", 2)], "new"),
+        ([_Told(""), _Told("old"), _Told("new", 2)], "new"),
+        ([_Told("new", 2), _Told("old"), _Told("")], "new"),
+        ([_Told("old", is_down=True), _Told(""), _Told("new", 2)], "new"),
+        ([_Told("old"), _Told("old"), _Told("new", 2)], "old"),
+        ([_Told(""), _Told("old"), _Told("")], "old"),
+        ([_Told("old", is_down=True), _Told(""), _Told("")], None),
+    ],
+)
+def test_most_sentinels_or_the_newest_word(told: list[_Told], master: str | None) -> None:
+    asked: Any = MostSentinels([])  # type: ignore[no-untyped-call]
+    asked.sentinels = told
+    if master is None:
+        with pytest.raises(MasterNotFoundError):
+            asked.discover_master("counts")
+    else:
+        assert asked.discover_master("counts") == (master, 1)
+
+
+def test_those_who_answer_are_asked_first_the_next_time() -> None:
+    silent, a, b = _Told(""), _Told("a"), _Told("b", 2)
+    asked: Any = MostSentinels([])  # type: ignore[no-untyped-call]
+    asked.sentinels = [silent, a, b]
+    for _ in range(3):
+        assert asked.discover_master("counts") == ("b", 1)
+    assert asked.sentinels == [a, b, silent]
+
+
+def test_an_access_is_answered_with_a_number_when_a_replica_has_it(
+    sentinels: Sentinels, tmp_path: Path
+) -> None:
+    url = f"redis+sentinel://127.0.0.1:{sentinels.port}/counts/0"
+    counter = JournaledCounter(
+        RedisStore(f"{url}?wait_replicas=1", timeout=2.0), str(tmp_path), retry=0.02
+    )
+    master, replica = sentinels.servers
+    answered = 0
+
+    def count() -> int | None:
+        nonlocal answered
+        answered += 1
+        return counter.count("/f", "full", None, "people")
+
+    assert [count() for _ in range(3)] == [1, 2, 3]
+    assert replica.ask("ZSCORE", scripts.TOP, "/f") == b"$2\r\n-3\r\n"
+    replica.pause()
+    assert count() is None, "only the master has it"
+    assert master.ask("ZSCORE", scripts.TOP, "/f") == b"$2\r\n-4\r\n"
+    replica.resume()
+    wait_until(count, message="numbers")
+    wait_until(lambda: counter.totals().pending == 0, message="delivery")
+    assert counter.accesses(["/f"]) == {"/f": answered}, "what came again was known"
+    counter.close()

@@ -43,14 +43,14 @@ SERVERS = {
 class Client:
     """One connection that asks for one file after another, and what it is waiting for."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, host: str) -> None:
+        self.address = (host, port)
         self.socket = self._connect()
         self.file = -1
         self.data = b""
 
     def _connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return socket.create_connection(self.address, timeout=30)
 
     def reconnect(self) -> None:
         self.socket.close()
@@ -85,7 +85,13 @@ class Client:
 class Load:
     """Fetches files over many connections at once, and keeps every number that came back."""
 
-    def __init__(self, port: int, requests: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        requests: int,
+        host: str = "127.0.0.1",
+        connections: int = CONNECTIONS,
+    ) -> None:
         self.requests = requests
         self.numbers: dict[int, list[int]] = defaultdict(list)
         self.may_lack_numbers = False  # while a remote store is away
@@ -94,7 +100,7 @@ class Load:
         self.wrong: list[bytes] = []
         self._asked = 0
         self._random = random.Random(1)
-        self._clients = [Client(port) for _ in range(CONNECTIONS)]
+        self._clients = [Client(port, host) for _ in range(connections)]
         self._selector = selectors.DefaultSelector()
 
     def run(self, every_second: Callable[[], None] | None = None) -> None:

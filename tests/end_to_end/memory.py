@@ -2,9 +2,10 @@
 
     python -m tests.end_to_end.memory [--missing 1000000] [--files 100000] [--requests 300000]
 
-What is held of files is at most 64 MiB, and each file that was accessed has a count. What a server
-takes beyond that must not grow with the names that it is asked for. The memory of all its processes
-(PSS) is told after each step, beside the bound that it must keep to.
+What is held of files is at most 64 MiB, and each file that was accessed has a count: in memory, or in
+LMDB, whose pages are the kernel's. What a server takes beyond that must not grow with the names that
+it is asked for. The memory of all its processes (PSS), their own and that of mapped files, is told
+after each step, beside the bound that their own must keep to.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from app.files.catalog import HELD_TOTAL
 from tests.end_to_end.codings_cost import connected, family
@@ -29,15 +31,26 @@ SLACK = 48 << 20
 TEXT = b"The quick brown fox jumps over the lazy dog, and the dog does not care. "
 
 
-def memory_of(server: LiveServer) -> int:
-    """Return the bytes of memory of all processes, shared ones once."""
-    total = 0
-    for pid in family(server.process.pid):
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        found = re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE)
-        assert found
-        total += int(found[1]) * 1024
-    return total
+class Memory(NamedTuple):
+    """The bytes of all processes of a server, shared ones once: their own, and those of files that
+    they have mapped, which are the kernel's to keep or to drop.
+    """
+
+    own: int
+    mapped: int
+
+    @classmethod
+    def of(cls, server: LiveServer) -> Self:
+        own = mapped = 0
+        for pid in family(server.process.pid):
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            found = {
+                name: int(kilobytes) * 1024
+                for name, kilobytes in re.findall(r"^(Pss\w*): +(\d+) kB", text, re.MULTILINE)
+            }
+            own += found["Pss_Anon"]
+            mapped += found["Pss"] - found["Pss_Anon"]
+        return cls(own, mapped)
 
 
 def make_tree(root: Path, files: int) -> None:
@@ -66,12 +79,12 @@ def ask_at_random(port: int, files: int, requests: int, seed: int) -> None:
             connection.get(f"/{number % 100}/{number}.html", source.choice(["", "gzip", "br"]))
 
 
-def run(kind: str, root: Path, chosen: argparse.Namespace) -> bool:
+def run(kind: str, counts: str, root: Path, chosen: argparse.Namespace) -> bool:
     """Print the memory after each step; return whether it kept to the bounds."""
     spawn = multiprocessing.get_context("spawn")
-    with running(kind, root=root, TALLY_COUNT_LOG="off") as server:
+    with running(kind, root=root, TALLY_COUNT_LOG="off", TALLY_COUNTS=counts) as server:
 
-        def in_processes(work: object, *arguments: tuple[int, ...]) -> int:
+        def in_processes(work: object, *arguments: tuple[int, ...]) -> Memory:
             clients = [
                 spawn.Process(target=work, args=(server.port, *each))  # type: ignore[arg-type]
                 for each in arguments
@@ -81,21 +94,25 @@ def run(kind: str, root: Path, chosen: argparse.Namespace) -> bool:
             for client in clients:
                 client.join()
             assert not any(client.exitcode for client in clients)
-            return memory_of(server)
+            return Memory.of(server)
 
         # Once around, so that all that is made once is there.
         began = in_processes(ask_for_missing, (0, 5000))
-        print(f"{kind}: {began / 2**20:.1f} MiB at the start", flush=True)
+        print(
+            f"{kind}, counts in {counts.partition(':')[0]}: {began.own / 2**20:.1f} MiB at the start,"
+            f" and {began.mapped / 2**20:.1f} of files",
+            flush=True,
+        )
         kept = []
 
-        def step(what: str, after: int, bound: int) -> None:
-            grown = (after - began) / 2**20
+        def step(what: str, after: Memory, bound: int) -> None:
+            grown, mapped = after.own - began.own, after.mapped - began.mapped
             print(
-                f"  {what:30} {after / 2**20:7.1f} MiB, {grown:+7.1f}"
-                f" of at most {bound / 2**20:.1f}",
+                f"  {what:30} {grown / 2**20:+7.1f} MiB of at most {bound / 2**20:.1f},"
+                f" and {mapped / 2**20:+6.1f} of files",
                 flush=True,
             )
-            kept.append(after - began <= bound)
+            kept.append(grown <= bound)
 
         share = chosen.missing // CLIENTS
         parts = [(5000 + n * share, 5000 + (n + 1) * share) for n in range(CLIENTS)]
@@ -109,7 +126,7 @@ def run(kind: str, root: Path, chosen: argparse.Namespace) -> bool:
             step(
                 f"{asked:,} requests at random",
                 after,
-                HELD_TOTAL + PER_COUNT * chosen.files + SLACK,
+                HELD_TOTAL + PER_COUNT * chosen.files * counts.startswith("memory") + SLACK,
             )
         assert server.stop() == 0, server.printed()
     return all(kept)
@@ -121,13 +138,18 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=300_000)
     parser.add_argument("--only", choices=[BUILTIN, GUNICORN])
+    parser.add_argument("--counts", choices=["memory", "lmdb"], default="")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tally-memory-") as home:
-        make_tree(Path(home), chosen.files)
+        root = Path(home, "files")
+        root.mkdir()
+        make_tree(root, chosen.files)
         kept = [
-            run(kind, Path(home), chosen)
+            run(kind, counts, root, chosen)
             for kind in (BUILTIN, GUNICORN)
             if chosen.only in (None, kind)
+            for counts in ("memory:", f"lmdb:{home}/{kind}")
+            if counts.startswith(chosen.counts)
         ]
     return 0 if all(kept) else 1
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,10 @@ def test_the_recipe_for_logrotate_loses_no_line(kind: str, root: Path, tmp_path:
         recipe = tmp_path / "recipe"
         recipe.write_text(of_contrib(server, logs))
         recipe.chmod(0o644)
+        rotated = -10.0
         for turn in range(3):
+            # Within a second each process goes on in the new file; what is older is compressed.
+            wait_until(lambda: time.monotonic() - rotated > 1.5, message="the new files")  # noqa: B023
             for _ in range(10):
                 assert fetch(server.port, SMALL).status == 200
             wait_until(
@@ -237,6 +241,7 @@ def test_the_recipe_for_logrotate_loses_no_line(kind: str, root: Path, tmp_path:
                 message="the lines",
             )
             rotate(recipe)
+            rotated = time.monotonic()
         wait_until(lambda: all((logs / name).exists() for name in names), message="the new files")
         assert server.stop(signal.SIGTERM) == 0
         for name in names:

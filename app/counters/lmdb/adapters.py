@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from itertools import islice
 
+from ..history import Packed
 from .environment import Transaction
-from .history import Packed
 from .rows import BLOCK_KEY, FIRST_MONTH, FOLDED, STORE_ID, SUMMED, SUMS, number_at
 
 

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Iterator
 from tempfile import TemporaryFile
 from typing import Self
 
+from ..month_block import FILES, MonthBlock
+from ..month_sums import BLOCKS
 from ..periods import first_day_of, month_of
 from ..reading import FileRecord
 from ..tally import Tally
-from .month_block import FILES, MonthBlock
-from .month_sums import BLOCKS
 from .row_moving import Placed
 from .row_writing import Rows
 from .rows import SITE, SiteRow

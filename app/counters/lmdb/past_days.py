@@ -12,14 +12,14 @@ from time import monotonic, sleep, time
 from typing import NamedTuple, Self, TypeVar
 
 from ..contract import CounterError
+from ..history import days_of
+from ..month_block import MonthBlock
+from ..month_sums import BLOCKS, packed_sums
 from ..outage import tell
 from ..periods import first_day_of, month_of
 from . import row_moving
 from .adapters import TransactionBlocks, TransactionRows
 from .environment import Environment, Transaction
-from .history import days_of
-from .month_block import MonthBlock
-from .month_sums import BLOCKS, packed_sums
 from .rows import (
     BATCH,
     BLOCK_KEY,

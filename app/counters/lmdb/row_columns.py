@@ -11,9 +11,9 @@ from itertools import islice, repeat, takewhile
 from operator import add, itemgetter
 from typing import NamedTuple, Protocol, TypeAlias, overload
 
+from ..history import Blocks, Terms, sums
 from ..periods import Period, first_day_of, month_of
 from ..tally import MASK, WIDTH
-from .history import Blocks, Terms, sums
 from .rows import DIGESTS, LONG_PATHS, SPILLED, SPILLED_KEY, unpack_tally
 
 #: Few enough that what is made of them stays in the processor's cache.

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from ..contract import CounterError
+from ..month_block import FILES, MonthBlock
 from ..periods import first_day_of, month_of
 from ..reading import FileRecord, SiteRecord
 from ..tally import LIMIT, Tally, lanes_of
-from .month_block import FILES, MonthBlock
 from .row_writing import Rows, add_answers, add_spilled, add_tally, add_up_day, long_key
 from .rows import (
     DAYS,

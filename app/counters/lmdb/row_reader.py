@@ -10,7 +10,9 @@ from itertools import groupby, islice
 from typing import Any
 
 from ..contract import STATUS_OF_KIND
+from ..history import Blocks, days_of, months_of, terms_of
 from ..missed import most_missed
+from ..month_block import FILES
 from ..periods import (
     LAST_SECOND,
     SECONDS_PER_DAY,
@@ -40,8 +42,6 @@ from ..reading import (
     client_days,
 )
 from ..tally import PLACE, Tally, number
-from .history import Blocks, days_of, months_of, terms_of
-from .month_block import FILES
 from .row_columns import Columns, Past, Table, columns, ids_and_numbers, over
 from .rows import (
     ANSWERS,

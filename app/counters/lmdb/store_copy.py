@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from tempfile import TemporaryFile
 from typing import TypeVar
 
+from ..history import Packed
 from ..reading import Contents
 from .adapters import TransactionBlocks, TransactionRows
 from .environment import Environment, Transaction
 from .file_check import reading
-from .history import Packed
 from .past_days import Hold, PastDays
 from .row_reader import RowReader
 from .rows import STORE_ID

@@ -9,10 +9,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from ..contract import CounterError
 from .cluster import LOOK_UP_SECONDS, SlotConnection
+from .sentinels import MostSentinels
 
 CONNECT_SECONDS = 1.0
 SENTINEL_SCHEME, CLUSTER_SCHEME = "redis+sentinel", "redis+cluster"
@@ -30,7 +30,10 @@ _OPTIONS = frozenset(
         "protocol",
     }
 )
-_CLUSTER_OPTIONS = _OPTIONS - {"db"}
+#: So many replicas are to have an access before it is answered: our own, where another server may
+#: become the master.
+_WAIT = "wait_replicas"
+_CLUSTER_OPTIONS = (_OPTIONS | {_WAIT}) - {"db"}
 _SENTINEL_OPTIONS = _CLUSTER_OPTIONS | {"sentinel_username", "sentinel_password"}
 _SECRET = ("password", "username", "ssl_password", "sentinel_username", "sentinel_password")
 
@@ -48,6 +51,8 @@ class Address:
     service: str = ""
     #: Of a cluster, some of its nodes.
     nodes: tuple[tuple[str, int], ...] = ()
+    #: What is counted is to be on so many replicas.
+    wait_replicas: int = 0
 
     @property
     def secrets(self) -> list[str]:
@@ -97,7 +102,7 @@ class Address:
             retry=Retry(NoBackoff(), 0),
         )
         places = list(self.sentinels)
-        sentinel = Sentinel(places, sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
+        sentinel = MostSentinels(places, sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
         master = sentinel.master_for(self.service, **own, **limits)  # type: ignore[no-untyped-call]
         return cast("redis.Redis", master)
 
@@ -136,7 +141,8 @@ def _with_sentinels(url: str) -> Address:
         ) from None
     service, options["db"] = unquote(service), int(database or "0")
     name = f"redis {service}/{options['db']} of {_text(sentinels)}"
-    return Address(url, name, options, sentinels, service)
+    wait = options.pop(_WAIT, 0)
+    return Address(url, name, options, sentinels, service, wait_replicas=wait)
 
 
 def _of_cluster(url: str) -> Address:
@@ -148,7 +154,8 @@ def _of_cluster(url: str) -> Address:
         raise CounterError(
             f"counts: not a Redis URL; try {CLUSTER_SCHEME}://HOST:6379,HOST:6379"
         ) from None
-    return Address(url, f"redis cluster of {_text(nodes)}", options, nodes=nodes)
+    name, wait = f"redis cluster of {_text(nodes)}", options.pop(_WAIT, 0)
+    return Address(url, name, options, nodes=nodes, wait_replicas=wait)
 
 
 def _places(
@@ -182,11 +189,13 @@ def _text(places: tuple[tuple[str, int], ...]) -> str:
 
 def _typed(given: dict[str, str], known: frozenset[str]) -> dict[str, Any]:
     options: dict[str, Any] = dict(given)
-    if not given.get("health_check_interval", "0").isdecimal() or given.get(
-        "protocol", "2"
-    ) not in ("2", "3"):
+    if (
+        not given.get("health_check_interval", "0").isdecimal()
+        or not given.get(_WAIT, "0").isdecimal()
+        or given.get("protocol", "2") not in ("2", "3")
+    ):
         raise _unknown_option(known)
-    for name in ("health_check_interval", "protocol"):
+    for name in ("health_check_interval", "protocol", _WAIT):
         if name in given:
             options[name] = int(given[name])
     if "socket_keepalive" in given:

@@ -86,7 +86,8 @@ local function count_client(path, file, kind, at, sent, client, enough, changes)
     if kind == 'head' or kind == 'probe' then return end
     local told_apart = of_day(path, file, day)[PLACE.clients] or 0
     -- The rows of a day that is over are gone some time; who had one cannot be told then.
-    if of_key.is_new and told_apart > 0 and day < file.day and not next(of_key.rows, client) then
+    if of_key.is_new and day < file.day and (told_apart > 0 or may_be_packed(day))
+        and not next(of_key.rows, client) then
       return
     end
     if told_apart <= MOST_CLIENTS then
@@ -156,10 +157,17 @@ local function was_begun(tally, kind)
   if kind == 'resumed' then return number('resumed') > number('resumed_completed') end
   return number('accesses') - number('not_modified') > number('completed')
 end
+-- Of a day that is packed it is not known. Then it is enough that the record is older than the
+-- access, and so counted it.
+local function may_end(path, file, kind, day, at)
+  if day > file.day then return false end
+  return was_begun(of_day(path, file, day), kind)
+    or may_be_packed(day) and at >= file.first and was_begun(file.total, kind)
+end
 local function add_sent(path, amount, at)
   local kind, sent, complete, client, enough = words_of(amount)
   local file, day = load(path), floor(at / 86400)
-  if not file or day > file.day or not was_begun(of_day(path, file, day), kind) then return end
+  if not file or not may_end(path, file, kind, day, at) then return end
   local changes = {}
   if complete and completes[kind] then changes[1], changes[2] = completes[kind], 1 end
   if sent > 0 then changes[#changes + 1], changes[#changes + 2] = PLACE.sent_bytes, sent end

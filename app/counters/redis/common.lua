@@ -5,8 +5,9 @@
 -- way that changes nothing. Only then `write` writes, with commands that were just seen to work.
 
 local records, top, months, site, hours, days, statuses, writers, seen, replies, marked_files,
-  marked_days, old_files, old_days, format_key, missed = unpack(KEYS)
+  marked_days, old_files, old_days, format_key, missed, marked_records = unpack(KEYS)
 local MONTH, CLIENTS = '{tally}:month:', '{tally}:clients:'
+local PACKED = '{tally}:packed:'
 -- The numbers of a tally, in the order of tally.py.
 local PLACE = {
   accesses = 1, completed = 2, sent_bytes = 3, unknown = 4, not_modified = 5, tools = 6,
@@ -184,7 +185,8 @@ local function load(path)
   if text == nil then text = redis.call('HGET', records, path) end
   if text then
     local kept = cjson.decode(text)
-    file = {first = kept[1], last = kept[2], day = kept[3], total = kept[4], today = kept[5]}
+    file = {first = kept[1], last = kept[2], day = kept[3], total = kept[4], today = kept[5],
+      id = kept[6]}
   end
   local old = has_old and redis.call('HGET', old_files, path)
   if old then
@@ -202,6 +204,13 @@ local function load_or_new(path)
     files[path] = file
   end
   return file
+end
+
+-- Whether what was counted on a day may be in a month block, which no script reads.
+local packed_before
+local function may_be_packed(day)
+  packed_before = packed_before or tonumber(redis.call('HGET', site, 'packed_before') or '0')
+  return day < packed_before
 end
 
 -- Returns the key of the site's rows of clients of a file's day. The era changes when everything is
@@ -346,7 +355,8 @@ local function write()
       by_path[at + 1] = path
       local numbers = format('%.0f,%.0f,%d', file.first, file.last, file.day)
       by_path[at + 2] = concat({
-        '[', numbers, ',', encode(file.total), ',', encode(file.today), ']',
+        '[', numbers, ',', encode(file.total), ',', encode(file.today),
+        file.id and format(',%d]', file.id) or ']',
       })
       by_accesses[at + 1] = accesses == 0 and 0 or format('%.0f', -accesses)
       by_accesses[at + 2] = path

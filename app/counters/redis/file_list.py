@@ -1,111 +1,161 @@
 """A list of files in an order, for which every file must be looked at."""
 
-import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from time import monotonic
+from operator import add
 
+from ..history import Terms, spans, sums, terms_of
+from ..month_block import FILES
 from ..periods import LAST_SECOND, Period, month_of
 from ..ranking import Query
 from ..reading import NUMBER_OF_ORDER
-from ..tally import Tally
+from ..tally import PLACE
 from . import scripts
-from .entries import lanes
+from .records import Records
 from .server import Server
+
+#: So many blocks are read at once; a millisecond or two of the server's time.
+_BLOCKS_AT_ONCE = 64
+_UNITS = 255  # of a block; see month_block.py
 
 
 @dataclass(frozen=True, slots=True)
 class FileList:
     """What `ranking.page` needs: all paths in order, and what they are ranked by."""
 
-    query: Query
-    begun: float
     as_of: int
+    #: How often days had been packed when the reading began.
+    packs: int
     paths: list[bytes]
     values: list[int]
 
-    def serves(self, query: Query, kept_seconds: float) -> bool:
-        """Return whether it is still good for a page of *query*."""
-        is_same = query._replace(after=None, limit=0) == self.query
-        return is_same and monotonic() - self.begun < kept_seconds
-
-
-def read_list(server: Server, query: Query, clipped: Query, now: int) -> FileList:
-    """Read the list that *query* asks for; *clipped* has its period without days that are too old.
-
-    Raises CounterError.
-    """
-    begun = monotonic()
-    files = _Files(server, clipped)
-    found = sorted((path, files.value(path)) for path in files.records)
-    return FileList(
-        query._replace(after=None, limit=0),
-        begun,
-        now,
-        [path for path, _ in found],
-        [value for _, value in found],
-    )
-
-
-class _Files:
-    """All files that match: their first and last accesses, and tallies over the period."""
-
-    def __init__(self, server: Server, query: Query) -> None:
-        self._query = query
-        self._server = server
-        #: First and last access, day of the record, tally.
-        self.records: dict[bytes, tuple[int, int, int, int]] = {}
-        period = query.period
+    def matching(self, query: Query) -> list[int]:
+        """Return the values, -1 for files that *query* does not match."""
         pattern = query.pattern()
+        if pattern is None:
+            return self.values
         # Paths are ASCII, and so is the pattern.
-        search = None if pattern is None else re.compile(pattern.pattern.encode()).search
-        for part in server.scan(scripts.RECORDS):
-            for path, text in part:
-                if search is None or search(path):
-                    first, last, day, total, today = json.loads(text)
-                    if period is not None:
-                        total = today if period.first <= day <= period.last else []
-                    self.records[path] = first, last, day, lanes(total)
-        if period is not None:
-            self._add_months(period)
+        search = re.compile(pattern.pattern.encode()).search
+        return [
+            value if search(path) else -1
+            for path, value in zip(self.paths, self.values, strict=True)
+        ]
 
-    def _add_months(self, period: Period) -> None:
-        # The months come after the records. So nothing is missed; what went from a record to its
-        # month in between is there twice, and known by its day.
-        months = [int(month) for part in self._server.scan(scripts.MONTHS) for month, _ in part]
-        for month in months:
-            if month_of(period.first) <= month <= month_of(period.last):
-                self._add_month(month, period)
 
-    def _add_month(self, month: int, period: Period) -> None:
-        seen: set[bytes] = set()
-        # What does not have this in it need not be taken apart.
-        mark = b"[%d," % period.first if period.days == 1 else b""
-        for part in self._server.scan(f"{scripts.MONTH}{month}"):
-            for path, text in part:
-                if path in seen or mark not in text or path not in self.records:
+def read_list(server: Server, records: Records, query: Query) -> FileList:
+    """Read the list that *query* asks for, whatever it matches. Raises CounterError."""
+    terms = [terms_of("accesses", query.classes)]
+    if query.order in NUMBER_OF_ORDER and query.order != "accesses":
+        terms.append(terms_of(NUMBER_OF_ORDER[query.order]))
+    if query.period is None:
+        numbers = [records.totals(its) for its in terms]
+    else:
+        numbers = _over(server, records, terms, query.period)
+    return FileList(records.as_of, records.packs, records.paths, _values(query, records, numbers))
+
+
+def _values(query: Query, records: Records, numbers: list[list[int]]) -> list[int]:
+    """Return what each file is ranked by, -1 for a file that is not in the list."""
+    if query.order == "last":
+        values = records.ordered(records.lasts)
+    elif query.order == "first":
+        values = [LAST_SECOND - first for first in records.ordered(records.firsts)]
+    elif query.order == "path":
+        values = [0] * len(records.paths)
+    else:
+        values = numbers[-1]
+    if query.period is not None or query.classes is not None:
+        values = [value if times else -1 for value, times in zip(values, numbers[0], strict=True)]
+    return values
+
+
+def _over(server: Server, records: Records, terms: list[Terms], period: Period) -> list[list[int]]:
+    """Return for each of *terms* what it comes to over a period, in the order of the paths.
+
+    The texts of the months come after the records. So nothing is missed; what went from a record to
+    its month in between is there twice, and known by its day. Blocks come last: whoever reads
+    begins again when something was packed meanwhile.
+    """
+    first, last = period
+    numbers = [records.todays(its, first, last) for its in terms]
+    _add_texts(server, records, terms, period, numbers)
+    ids = records.ordered(records.ids)
+    files = max(ids, default=-1) + 1
+    blocks = _RemoteBlocks(server, period, terms, files)
+    for nth, found in enumerate(sums(blocks, terms, first, last, files)):
+        by_id = [*found, 0]  # the last one is what those without an id have
+        numbers[nth] = list(map(add, numbers[nth], map(by_id.__getitem__, ids)))
+    return numbers
+
+
+def _add_texts(
+    server: Server,
+    records: Records,
+    terms: list[Terms],
+    period: Period,
+    numbers: list[list[int]],
+) -> None:
+    place_of = dict(zip(records.paths, range(len(records.paths)), strict=True))
+    days = records.ordered(records.days)
+    months = server.ask(server.reading, "HKEYS", scripts.MONTHS)
+    for month in map(int, months):
+        if not month_of(period.first) <= month <= month_of(period.last):
+            continue
+        seen: set[int] = set()
+        for paths, values in server.scan_joined(f"{scripts.MONTH}{month}"):
+            for path, value in zip(paths, values, strict=True):
+                place = place_of.get(path, -1)
+                if place < 0 or place in seen:
                     continue
-                seen.add(path)
-                first, last, today, total = self.records[path]
-                total += sum(
-                    lanes(tally)
-                    for day, tally in json.loads(text)
-                    if period.first <= day <= period.last and day != today
-                )
-                self.records[path] = first, last, today, total
+                seen.add(place)
+                for day, tally in value:
+                    if period.first <= day <= period.last and day != days[place]:
+                        for nth, its in enumerate(terms):
+                            numbers[nth][place] += sum(
+                                sign * tally[at] for at, sign in its if at < len(tally)
+                            )
 
-    def value(self, path: bytes) -> int:
-        """Return what a file is ranked by, -1 when it is not in the list."""
-        query = self._query
-        first, last, _, total = self.records[path]
-        tally = Tally(total)
-        accesses = tally.accesses_of(query.classes)
-        if not accesses and (query.period is not None or query.classes is not None):
-            return -1
-        if query.order == "accesses":
-            return accesses
-        if query.order in NUMBER_OF_ORDER:
-            return tally[NUMBER_OF_ORDER[query.order]]
-        if query.order == "first":
-            return LAST_SECOND - first
-        return last if query.order == "last" else 0
+
+class _RemoteBlocks:
+    """The month blocks on *server*, as far as *terms* and *period* need them (`history.Blocks`)."""
+
+    def __init__(self, server: Server, period: Period, terms: list[Terms], files: int) -> None:
+        self._server = server
+        self._count = -(-files // FILES)
+        self._needs_days = {
+            span.month: not span.is_whole for span in spans(period.first, period.last)
+        }
+        places = {place for its in terms for place, _ in its}
+        if PLACE["sent_bytes"] in places:
+            places |= {PLACE["completed"], _UNITS}
+        self._places = [str(place) for place in sorted(places)]
+        self._months = set(self.months()) if files else set()
+        self._kept: dict[int, list[tuple[int, bytes]]] = {}
+
+    def months(self) -> list[int]:
+        return [
+            int(month) for month in self._server.ask(self._server.reading, "HKEYS", scripts.MONTHS)
+        ]
+
+    @property
+    def has_sums(self) -> bool:
+        """What a script cuts out of the blocks has them."""
+        return False
+
+    def sums_of_month(self, month: int) -> list[tuple[int, bytes]]:
+        raise NotImplementedError(month)
+
+    def block(self, month: int, number: int) -> bytes | None:
+        return dict(self.of_month(month)).get(number)
+
+    def of_month(self, month: int) -> list[tuple[int, bytes]]:
+        if month not in self._kept:
+            self._kept[month] = list(self._read(month)) if month in self._months else []
+        return self._kept[month]
+
+    def _read(self, month: int) -> Iterator[tuple[int, bytes]]:
+        for begin in range(0, self._count, _BLOCKS_AT_ONCE):
+            numbers = [str(begin), str(min(begin + _BLOCKS_AT_ONCE, self._count) - 1)]
+            of_days = str(int(self._needs_days[month]))
+            yield from self._server.read_blocks([str(month), *numbers, of_days, *self._places])

@@ -8,7 +8,7 @@ for _, day in ipairs(redis.call('HKEYS', site_days)) do
 end
 for _, month in ipairs(redis.call('HKEYS', months)) do
   if tonumber(month) < tonumber(ARGV[2]) then
-    redis.call('UNLINK', '{tally}:month:' .. month)
+    redis.call('UNLINK', '{tally}:month:' .. month, '{tally}:packed:' .. month)
     redis.call('HDEL', months, month)
   end
 end

@@ -1,13 +1,22 @@
-"""A file as it is kept: its record, and its values of some months."""
+"""A file as it is kept: its record, its texts of some months, and what is in month blocks."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
+from ..month_block import FILES, MonthBlock
+from ..periods import Period, first_day_of, month_of, within
 from ..reading import FileRecord
 from ..tally import Tally
 from .entries import lanes
+
+
+class ReadBlocks(NamedTuple):
+    """Month blocks by month and number, and of which months they have sums in place of days."""
+
+    blocks: Mapping[tuple[int, int], MonthBlock]
+    sums: range
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +29,48 @@ class KeptFile:
     total: int
     #: Those that were asked for; the last one is always there.
     days: dict[int, int]
+    #: What whole months have beside these days; and of these, the clients by day.
+    months: dict[int, int] = field(default_factory=dict)
+    clients: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: str, values: Sequence[bytes | None]) -> Self | None:
+    def read(
+        cls, path: str, values: Sequence[bytes | None], read: ReadBlocks | None = None
+    ) -> Self | None:
         """Return the file whose record is the first of *values*, None when there is none."""
-        record, *months = values
+        record, *texts = values
         if record is None:
             return None
-        first, last, today, total, of_today = json.loads(record)
-        days = {day: lanes(tally) for text in months if text for day, tally in json.loads(text)}
+        first, last, today, total, of_today, *its_id = json.loads(record)
+        days = {day: lanes(tally) for text in texts if text for day, tally in json.loads(text)}
         if of_today:
             days[today] = lanes(of_today)
-        return cls(path, first, last, lanes(total), days)
+        file = cls(path, first, last, lanes(total), days)
+        if its_id and read is not None:
+            file._add(its_id[0], read)
+        return file
+
+    def _add(self, its_id: int, read: ReadBlocks) -> None:
+        number, place = divmod(its_id, FILES)
+        for (month, its_number), block in read.blocks.items():
+            if its_number == number:
+                days = self.clients if month in read.sums else self.days
+                for day, tally in enumerate(block.file_days(place), first_day_of(month)):
+                    if tally:
+                        days[day] = days.get(day, 0) + tally
+                if month in read.sums:
+                    self.months[month] = block.file_sum(place)
+
+    def over(self, period: Period) -> int:
+        """Return the tally of a period, whose whole months may have been read as sums."""
+        return sum(within(self.days, period).values()) + sum(self.months.values())
+
+    def by_month(self, period: Period) -> dict[int, int]:
+        """Return the tallies of a period by month."""
+        found = dict(self.months)
+        for day, tally in within(self.days, period).items():
+            found[month_of(day)] = found.get(month_of(day), 0) + tally
+        return found
 
     def record(self, oldest_day: int) -> FileRecord:
         """Return what is moved of it, without days that are too old."""

@@ -1,18 +1,18 @@
 """Reading the counts in Redis: every answer of `reading.CountReader`.
 
-What one script reads is of one moment. A list that needs every file is read in parts, which are not
-of one moment together; each file's numbers are. Such a list is kept for two seconds at most, so
-that pages and many readers cost one reading.
+What one script reads is of one moment. A list that needs every file, or a directory, is read in
+parts, which are not of one moment together; each file's numbers are. It is kept, so that pages and
+many readers cost one reading, and made anew in the background while somebody looks
+(`kept_answers.py`).
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from time import monotonic
 from typing import Any, NamedTuple
 
-from ..contract import STATUS_OF_KIND
+from ..contract import STATUS_OF_KIND, CounterError
 from ..missed import most_missed
+from ..month_block import FILES, MonthBlock
 from ..periods import (
     LAST_SECOND,
     SECONDS_PER_DAY,
@@ -20,6 +20,7 @@ from ..periods import (
     Period,
     Unit,
     by_unit,
+    first_day_of,
     month_of,
     unit_of,
     units_of,
@@ -41,18 +42,22 @@ from ..reading import (
     Totals,
     client_days,
 )
-from ..tally import Tally, number
+from ..tally import PLACE, Tally, number
 from . import scripts
-from .entries import lanes, read_tally
+from .entries import read_tally
 from .file_list import FileList, read_list
-from .kept_file import KeptFile
+from .kept_answers import KEPT_SECONDS, KeptAnswers
+from .kept_file import KeptFile, ReadBlocks
+from .records import Records
 from .server import Server
 
-KEPT_SECONDS = 2.0
-
-_SITE = ("HMGET", scripts.SITE, "total", "first", "last", "newest", "detailed_since")
+_SITE = ("HMGET", scripts.SITE, "total", "first", "last", "newest", "detailed_since", "packs")
 _SITE_DAYS = ("HGETALL", scripts.SITE_DAYS)
 _ALWAYS = Period(0, LAST_SECOND // SECONDS_PER_DAY)
+#: A list is read so many times while days are packed, which pauses between some and the next.
+_TRIES = 6
+#: A script reads so many rows of a page, and their month blocks.
+_ROWS_AT_ONCE = 10
 
 
 class _Site(NamedTuple):
@@ -61,6 +66,7 @@ class _Site(NamedTuple):
     last: int
     newest_hour: int
     detailed_since: int
+    packs: int
 
     @classmethod
     def read(cls, reply: Sequence[bytes | None]) -> "_Site":
@@ -92,13 +98,14 @@ class RedisReader:
         self._server = server
         self._clock = clock
         self._keep_days = keep_days
-        self._kept_seconds = kept_seconds
-        self._list: FileList | None = None
-        self._directory: tuple[float, DirectoryAnswer] | None = None
+        self._kept = KeptAnswers(kept_seconds)
 
     def forget(self) -> None:
         """Forget the lists that are kept."""
-        self._list = self._directory = None
+        self._kept.forget()
+
+    def close(self) -> None:
+        self._kept.close()
 
     # The site
 
@@ -171,50 +178,51 @@ class RedisReader:
     def directory(self, path: str) -> DirectoryAnswer:
         if not path.endswith("/"):
             raise ValueError("a directory's path ends with a slash")
-        kept = self._directory
-        if kept and kept[1].path == path and monotonic() - kept[0] < self._kept_seconds:
-            return kept[1]
-        now, begun = self._now(), monotonic()
-        site, _, _ = self.read()
-        files: dict[bytes, tuple[int, int, int]] = {}
-        beginning = path.encode()
-        for part in self._server.scan(scripts.RECORDS, _beginning_with(beginning)):
-            for name, text in part:
-                if name.startswith(beginning):
-                    first, last, _, total, _ = json.loads(text)
-                    files[name] = first, last, lanes(total)
-        answer = DirectoryAnswer(
-            **_standing(site, now),
+        records = self._records()
+        files, tally, first, last = records.below(path)
+        return DirectoryAnswer(
+            **_standing(self.read().site, records.as_of),
             path=path,
-            files=len(files),
-            tally=Tally(sum(total for _, _, total in files.values())),
-            first=min((first for first, _, _ in files.values() if first), default=0),
-            last=max((last for _, last, _ in files.values()), default=0),
+            files=files,
+            tally=tally,
+            first=first,
+            last=last,
         )
-        self._directory = begun, answer
-        return answer
+
+    def _records(self) -> Records:
+        return self._kept.get("records", self._read_records)
+
+    def _read_records(self) -> Records:
+        return Records(self._now(), self.read().site.packs).read(self._server)
 
     # Lists
 
     def ranked(self, query: Query) -> Ranking:
         if (query.order, query.period, query.match, query.classes) == ("accesses", None, "", None):
             return self._top(query)
-        now = self._now()
         site, (days,), _ = self.read(_SITE_DAYS)
         clipped = query._replace(period=self._clipped(query.period, site))
-        found = self._list
-        if found is None or not found.serves(query, self._kept_seconds):
-            found = self._list = read_list(self._server, query, clipped, now)
-        chosen = page(found.paths, found.values, query)
-        paths = [found.paths[place].decode() for place in chosen.places]
-        files = self.read(paths=paths, period=query.period).files
+        wanted = clipped._replace(match="", limit=0, after=None)
+        found = self._kept.get(wanted, lambda: self._read_list(wanted))
+        values = found.matching(query)
+        chosen = page(found.paths, values, query)
+        paths = [found.paths[place].decode("utf-8", "surrogatepass") for place in chosen.places]
+        files = [
+            file
+            for begin in range(0, len(paths), _ROWS_AT_ONCE)
+            for file in self.read(
+                paths=paths[begin : begin + _ROWS_AT_ONCE],
+                period=clipped.period,
+                with_sums=query.unit == "month",
+            ).files
+        ]
         rows = tuple(
             self._row(file, clipped, query, rank)
             for rank, file in enumerate(files, chosen.ahead + 1)
             if file is not None  # else it was reset in between
         )
         follows = paths and chosen.ahead + len(paths) < chosen.matched
-        last = Cursor(found.values[chosen.places[-1]], paths[-1]) if paths else Cursor(0, "")
+        last = Cursor(values[chosen.places[-1]], paths[-1]) if paths else Cursor(0, "")
         return Ranking(
             **_standing(site, found.as_of, query.period, _tallies(days)),
             order=query.order,
@@ -224,6 +232,16 @@ class RedisReader:
             rows=rows,
             next=query.cursor_text(last) if follows else "",
         )
+
+    def _read_list(self, query: Query) -> FileList:
+        """Read a list, again while days are packed in between."""
+        records = self._records()
+        for _ in range(_TRIES):
+            found = read_list(self._server, records, query)
+            if query.period is None or self.read().site.packs == found.packs:
+                return found
+            records = self._read_records()
+        raise CounterError("counts: days are being packed, and lists wait for it; ask again")
 
     def _top(self, query: Query) -> Ranking:
         """Return a page of the files by all their accesses, without a look at the others."""
@@ -240,7 +258,7 @@ class RedisReader:
             if (file := KeptFile.read(path.decode(), [record]))
         )
         follows = rows and ahead + len(rows) < matched
-        site = _Site.read((total, None, None, None, since))
+        site = _Site.read((total, None, None, None, since, None))
         return Ranking(
             **_standing(site, now),
             order=query.order,
@@ -256,7 +274,11 @@ class RedisReader:
     def _row(self, file: KeptFile, clipped: Query, query: Query, rank: int) -> RankedFile:
         series: tuple[int, ...] = ()
         if query.period is not None and clipped.period is not None:
-            found = by_unit(query.unit, file.days, clipped.period)
+            found = (
+                file.by_month(clipped.period)
+                if query.unit == "month"
+                else by_unit(query.unit, file.days, clipped.period)
+            )
             series = tuple(
                 number(found.get(unit, 0), "accesses")
                 for unit in units_of(query.unit, query.period)
@@ -267,10 +289,12 @@ class RedisReader:
         numbers: dict[str, Any] = {"path": file.path, "first": file.first, "last": file.last}
         if period is None:
             return {**numbers, "tally": Tally(file.total)}
-        days = within(file.days, period)
+        days = dict(file.clients)
+        for day, tally in within(file.days, period).items():
+            days[day] = days.get(day, 0) + tally
         last = min(period.last, self._now() // SECONDS_PER_DAY)
         clients = client_days({day: Tally(tally) for day, tally in days.items()}, last)
-        return {**numbers, "tally": Tally(sum(days.values())), "clients": clients}
+        return {**numbers, "tally": Tally(file.over(period)), "clients": clients}
 
     def missed(self) -> Missed:
         site, (kept,), _ = self.read(("HGETALL", scripts.MISSED))
@@ -290,16 +314,18 @@ class RedisReader:
             {int(status): int(answers) for status, answers in sorted(_pairs(statuses))},
             moment.site.detailed_since,
         )
-        return record, self._records(oldest)
+        return record, self._each_file(oldest)
 
-    def _records(self, oldest_day: int) -> Iterator[tuple[str, FileRecord]]:
-        """Yield each file as of one moment."""
-        seen: set[bytes] = set()  # a scan may come upon a file twice
-        for part in self._server.scan(scripts.RECORDS):
-            paths = [path.decode() for path, _ in part if path not in seen]
-            seen.update(path for path, _ in part)
-            if paths:
-                for file in self.read(paths=paths, period=_ALWAYS).files:
+    def _each_file(self, oldest_day: int) -> Iterator[tuple[str, FileRecord]]:
+        """Yield each file as of one moment: together those that share their month blocks."""
+        by_block: dict[int, list[str]] = {}
+        records = self._read_records()
+        for path, its_id in zip(records.paths, records.ordered(records.ids), strict=True):
+            by_block.setdefault(its_id // FILES, []).append(path.decode("utf-8", "surrogatepass"))
+        for paths in by_block.values():
+            for begin in range(0, len(paths), FILES):
+                part = paths[begin : begin + FILES]
+                for file in self.read(paths=part, period=_ALWAYS).files:
                     if file is not None:  # else it was reset in between
                         yield file.path, file.record(oldest_day)
 
@@ -314,17 +340,32 @@ class RedisReader:
         *commands: tuple[str, ...],
         paths: Sequence[str] = (),
         period: Period | None = None,
+        with_sums: bool = False,
     ) -> Moment:
         """Return the site, the replies to *commands*, and the files, as of one moment.
 
-        The files come with their days in the months of *period*.
+        The files come with their days in the months of *period*; or *with_sums* of whole months.
         """
         months: list[int] = [] if period is None else [*map(month_of, period)]
-        asked = {"commands": [_SITE, *commands], "paths": list(paths), "months": months}
-        (site, *replies), files = self._server.run(
+        sums = _whole_months(period) if period is not None and with_sums else range(0)
+        asked = {
+            "commands": [_SITE, *commands],
+            "paths": list(paths),
+            "months": months,
+            "sums": [sums[0], sums[-1]] if sums else [],
+            "numbers": [PLACE["clients"]],
+        }
+        (site, *replies), files, flat = self._server.run(
             self._server.reading, scripts.READ, [json.dumps(asked)]
         )
-        found = [KeptFile.read(path, values) for path, values in zip(paths, files, strict=True)]
+        blocks = {
+            (month, number): MonthBlock(block)
+            for month, number, block in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        }
+        found = [
+            KeptFile.read(path, values, ReadBlocks(blocks, sums))
+            for path, values in zip(paths, files, strict=True)
+        ]
         return Moment(_Site.read(site), replies, found)
 
     def _oldest_day(self, site: _Site) -> int:
@@ -364,8 +405,10 @@ def _tallies(reply: Sequence[bytes]) -> dict[int, int]:
     return {int(unit): read_tally(text) for unit, text in _pairs(reply)}
 
 
-def _beginning_with(path: bytes) -> bytes:
-    """Return the pattern of Redis for names that begin with *path*."""
-    if path == b"/":
-        return b""
-    return re.sub(rb"([*?\[\]\\^-])", rb"\\\1", path) + b"*"
+def _whole_months(period: Period) -> range:
+    """Return the months that lie in a period as a whole."""
+    first, last = map(month_of, period)
+    return range(
+        first if period.first == first_day_of(first) else first + 1,
+        last + 1 if period.last >= first_day_of(last + 1) - 1 else last,
+    )

@@ -8,7 +8,9 @@ local import = ARGV[1]
 local kept_months = redis.call('HKEYS', months)
 if #ARGV == 1 then
   local next_era = tonumber(redis.call('HGET', site, 'era') or '0') + 1
-  for _, month in ipairs(kept_months) do redis.call('UNLINK', MONTH .. month) end
+  for _, month in ipairs(kept_months) do
+    redis.call('UNLINK', MONTH .. month, PACKED .. month)
+  end
   redis.call('UNLINK', records, top, months, site, hours, days, statuses, old_files, old_days,
     missed)
   redis.call('HSET', site, 'era', format('%d', next_era))

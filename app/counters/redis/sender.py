@@ -275,6 +275,8 @@ class Sender:
             if reached and monotonic() >= adopt_at:
                 self._tidy()
                 self._delivery.deliver_all(self._end)
+                with suppress(CounterError):
+                    self._remote.pack()
                 adopt_at = monotonic() + _ADOPT_SECONDS
             self.submit_held()
             if self._away:

@@ -4,7 +4,8 @@ Each question raises `RemoteAwayError` when there is no answer or a refusal, wit
 no credentials.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -21,6 +22,8 @@ ANSWER_SECONDS = 0.25
 PATIENT_SECONDS = 5.0
 READ_SECONDS = 2.0
 _CHUNK = 500
+#: The part of a time limit in which replicas are to have what was done.
+_WAITED = 0.8
 #: With these words in its answer the server refuses until somebody changes something.
 _REFUSALS = (
     "NOPERM",
@@ -67,24 +70,65 @@ class Server:
         for client in (self.quick, self.reading, self.patient):
             client.close()
 
-    def run(self, client: "redis.Redis", script: scripts.Script, arguments: Sequence[str]) -> Any:
+    def run(
+        self, client: "redis.Redis", script: scripts.Script, arguments: Sequence[str | bytes]
+    ) -> Any:
         """Return the answer of *script*."""
-        keys = scripts.KEYS
-        encoded = [argument.encode("utf-8", "surrogatepass") for argument in arguments]
-        try:
-            return self.ask(client, "EVALSHA", script.digest, len(keys), *keys, *encoded)
-        except redis.exceptions.NoScriptError:
-            return self.ask(client, "EVAL", script.text, len(keys), *keys, *encoded)
+        return self._run(arguments, script, lambda *command: self.ask(client, *command))
 
-    def scan(self, key: str, match: bytes = b"") -> Iterator[list[tuple[bytes, bytes]]]:
+    def run_on_replicas(
+        self, client: "redis.Redis", script: scripts.Script, arguments: Sequence[str | bytes]
+    ) -> Any:
+        """Return the answer of *script* once as many replicas have what it did as the address asks
+        for.
+        """
+        wanted = self._address.wait_replicas
+        if not wanted:
+            return self.run(client, script, arguments)
+
+        def ask_and_wait(*command: Any) -> Any:
+            return self._asked(client, lambda: self._on_replicas(client, wanted, command))
+
+        return self._run(arguments, script, ask_and_wait)
+
+    def _on_replicas(self, client: "redis.Redis", wanted: int, command: tuple[Any, ...]) -> Any:
+        seconds = self._timeout if client is self.quick else PATIENT_SECONDS
+        pipe = client.pipeline(transaction=False)
+        pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+        pipe.execute_command(  # type: ignore[no-untyped-call]
+            "WAIT", wanted, int(1000 * _WAITED * seconds)
+        )
+        answer, reached = pipe.execute(raise_on_error=False)
+        for each in (answer, reached):
+            if isinstance(each, Exception):
+                raise each
+        if reached < wanted:
+            raise redis.exceptions.ResponseError(
+                f"{reached} of {wanted} replicas have it within the time limit"
+            )
+        return answer
+
+    def _run(
+        self, arguments: Sequence[str | bytes], script: scripts.Script, ask: Callable[..., Any]
+    ) -> Any:
+        keys = scripts.KEYS
+        encoded = [
+            argument.encode("utf-8", "surrogatepass") if isinstance(argument, str) else argument
+            for argument in arguments
+        ]
+        try:
+            return ask("EVALSHA", script.digest, len(keys), *keys, *encoded)
+        except redis.exceptions.NoScriptError:
+            return ask("EVAL", script.text, len(keys), *keys, *encoded)
+
+    def scan(self, key: str) -> Iterator[list[tuple[bytes, bytes]]]:
         """Yield the fields and values of a hash in parts.
 
         In a hash that changes meanwhile, a field may come twice.
         """
         cursor = b"0"
-        matching = ("MATCH", match) if match else ()
         while True:
-            cursor, flat = self.ask(self.reading, "HSCAN", key, cursor, *matching, "COUNT", _CHUNK)
+            cursor, flat = self.ask(self.reading, "HSCAN", key, cursor, "COUNT", _CHUNK)
             if isinstance(flat, dict):
                 yield list(flat.items())
             else:
@@ -92,11 +136,37 @@ class Server:
             if int(cursor) == 0:
                 return
 
+    def scan_joined(self, key: str) -> Iterator[tuple[list[bytes], list[Any]]]:
+        """Yield the paths and the values, read, of a hash in parts; see `scan.lua`.
+
+        In a hash that changes meanwhile, a path may come twice.
+        """
+        cursor = "0"
+        while True:
+            following, paths, texts = self.run(
+                self.reading, scripts.SCAN, [key, cursor, str(_CHUNK)]
+            )
+            yield paths.split(b"\n")[:-1], json.loads(texts)
+            cursor = following.decode()
+            if cursor == "0":
+                return
+
+    def read_blocks(self, asked: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+        """Yield the numbers and the month blocks that `read_blocks.lua` returns."""
+        heads, joined = self.run(self.reading, scripts.READ_BLOCKS, asked)
+        at = 0
+        for number, length in json.loads(heads):
+            yield number, joined[at : at + length]
+            at += length
+
     def ask(self, client: "redis.Redis", *command: Any) -> Any:
         """Return the answer to one command."""
+        return self._asked(client, lambda: client.execute_command(*command))  # type: ignore[no-untyped-call]
+
+    def _asked(self, client: "redis.Redis", ask: Callable[[], Any]) -> Any:
         try:
             try:
-                return client.execute_command(*command)  # type: ignore[no-untyped-call]
+                return ask()
             except redis.exceptions.ConnectionError as error:
                 if isinstance(
                     error, (redis.exceptions.AuthenticationError, redis.exceptions.BusyLoadingError)
@@ -104,7 +174,7 @@ class Server:
                     raise
                 # A connection that idled through a restart of the server fails once. What is asked
                 # may be asked twice.
-                return client.execute_command(*command)  # type: ignore[no-untyped-call]
+                return ask()
         except redis.exceptions.NoScriptError:
             raise
         except (redis.exceptions.RedisError, OSError) as error:

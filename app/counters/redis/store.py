@@ -30,7 +30,9 @@ from ..tally import LIMIT
 from . import address, scripts
 from .day_salts import RedisSalts
 from .entries import Entry, import_batches, uncounted_entry
-from .reader import KEPT_SECONDS, RedisReader
+from .kept_answers import KEPT_SECONDS
+from .packing import Packing
+from .reader import RedisReader
 from .server import ANSWER_SECONDS, RemoteAwayError, RemoteRefusedError, Server
 
 #: So many files of the old format are converted in one step; some milliseconds of the server's
@@ -63,6 +65,7 @@ class RedisStore:
         self._clock = clock
         self._server = Server(place, timeout)
         self._reader = RedisReader(self._server, clock, keep_days, kept_seconds)
+        self._packing = Packing(self._server, clock)
         self.salts = RedisSalts(self._server, clock)
         self._keeps_all = keep_days is None
         self._forgotten_before = 0
@@ -98,7 +101,7 @@ class RedisStore:
         Writes nothing. Raises RemoteAwayError or RemoteRefusedError.
         """
         kept = self._kept_format()
-        if kept is not None and kept not in (b"1", scripts.FORMAT.encode()):
+        if kept is not None and kept.decode("ascii", "replace") not in scripts.KNOWN_FORMATS:
             raise self._unknown_format(kept)
 
     def _kept_format(self) -> bytes | None:
@@ -155,6 +158,13 @@ class RedisStore:
             self._server.run(self._server.patient, scripts.FORGET_DAYS, arguments)
             self._forgotten_before = oldest
 
+    def pack(self) -> None:
+        """Pack some days that are over. To be called now and then.
+
+        Raises RemoteAwayError or RemoteRefusedError.
+        """
+        self._packing.go_on()
+
     def apply(
         self, writer: str, first: int, entries: Sequence[Entry], *, patient: bool = False
     ) -> list[int]:
@@ -168,7 +178,7 @@ class RedisStore:
         for entry in entries:
             arguments += entry
         client = self._server.patient if patient else self._server.quick
-        return cast(list[int], self._server.run(client, scripts.APPLY, arguments))
+        return cast(list[int], self._server.run_on_replicas(client, scripts.APPLY, arguments))
 
     def finish(self, writers: Sequence[str]) -> None:
         """Tell that *writers* deliver nothing any more."""
@@ -273,4 +283,5 @@ class RedisStore:
         self._reader.forget()
 
     def close(self) -> None:
+        self._reader.close()
         self._server.close()

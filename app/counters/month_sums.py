@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Final
 
-from ..tally import NAMES
 from .month_block import FILES, MonthBlock
+from .tally import NAMES
 
 #: How many blocks' sums a row holds.
 BLOCKS: Final = 64

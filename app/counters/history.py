@@ -8,11 +8,11 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from ..contract import CLASSES, Class
-from ..periods import first_day_of, month_of
-from ..tally import PLACE
+from .contract import CLASSES, Class
 from .month_block import DAYS, FILES, MonthBlock
 from .month_sums import BLOCKS, MonthSums
+from .periods import first_day_of, month_of
+from .tally import PLACE
 
 Packed: TypeAlias = bytes | memoryview
 #: Numbers of a tally, each added or taken off: what files are ranked by.

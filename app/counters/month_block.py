@@ -25,7 +25,7 @@ from itertools import chain, repeat
 from operator import add, mul, sub
 from typing import Final, Literal, TypeAlias
 
-from ..tally import MASK, PLACE, WIDTH
+from .tally import MASK, PLACE, WIDTH
 
 FILES: Final = 128
 DAYS: Final = 31
