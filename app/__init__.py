@@ -9,13 +9,16 @@
     wsgi.py        the application put together; main.py: the command that serves it
     options.py     every option once; settings.py reads them from flags and variables
 
-    Leaves: clock.py has the current HTTP date, line_log.py writes lines to standard output and
-    error without waiting for a reader, failure_log.py says each failure once, after_fork.py
-    hears of forks.
+    Leaves: clock.py has the current HTTP date, client_address.py what logs show of an address,
+    line_log.py writes lines to standard output and error without waiting for a reader,
+    failure_log.py says each failure once, after_fork.py hears of forks, host_figures.py adds up
+    what this host's server does, request_note.py and stats_tokens.py are small.
 
-    wsgi ─► settings, files, counters, stats       main ─► settings, wsgi, server, counters' command
-    files ─► counters.contract                     server ─► http11
-    stats ─► counters' reading part
+    main ─► settings, wsgi, server, counters' command
+    wsgi ─► settings, files, clients, counters, stats
+    settings ─► files.policy, clients (by option_values.py)
+    files ─► counters.contract, clients            clients ─► counters.contract
+    stats ─► counters' reading part, no store      server ─► http11
     http11, comparison ─► nothing of ours          lmdb and redis: nothing of each other
 
 The two programs, application and server, meet only at WSGI. ARCHITECTURE.md has the whole story.

@@ -13,10 +13,10 @@ from threading import Lock, Timer
 
 from .line_log import tell
 
-#: So often the number of repetitions is said; after as long without any, the next one is said in
-#: full again.
+#: Seconds between lines with the number of repetitions. After as long without any, the next failure
+#: is written in full again.
 _INTERVAL = 10.0
-#: So many different things are told apart; more at a time share one count.
+#: How many different failures have a count of their own; further ones share one.
 _MOST_KINDS = 200
 _OTHERS = "other failures"
 
@@ -24,8 +24,7 @@ _OTHERS = "other failures"
 class Repeats:
     """Counts what is said repeatedly. Safe from any thread.
 
-    The counts are told through *say* by a timer's thread, every *interval* seconds as long as there
-    are any.
+    A timer's thread passes the counts to *say* every *interval* seconds, as long as there are any.
     """
 
     def __init__(self, say: Callable[[str], object] = tell, *, interval: float = _INTERVAL) -> None:

@@ -6,10 +6,10 @@ The processes of one server share a small anonymous map, made before they are fo
     a slot a process      its id, and lanes
     a lane a thread       plain numbers, written by that thread alone
 
-So nothing is locked where requests are answered, a process that is killed leaves what it wrote,
-and whoever is asked adds up all lanes. A slot whose process has gone is given to the next one as it
-is: the numbers go on from there, and no sum ever falls. What a request adds is seen by others
-within half a second, so that it costs a tenth of a microsecond.
+So requests take no lock, and a process that is killed leaves what it wrote. The process that is
+asked for the figures adds up all lanes. A slot whose process has gone is given to the next one as
+it is: the numbers go on from there, and no sum ever falls. A thread writes what its requests add
+within half a second, not at each, so that this costs a request a tenth of a microsecond.
 
 `present()` is the place of this process, on a map of its own where no server shares one.
 """
@@ -176,7 +176,8 @@ class _Slot:
         try:
             number = self._free.popleft()
         except IndexError:
-            # Not even a crowd of slow uploads has so many. What these threads do is not seen.
+            # Not even a crowd of slow uploads has that many threads. What further ones do is not
+            # seen.
             return Lane(memoryview(bytearray(_LANE_BYTES)), lambda: None)
         lane = self._memory[number * _LANE_BYTES : (number + 1) * _LANE_BYTES]
         # The numbers stay: another thread adds to them.

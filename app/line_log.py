@@ -1,13 +1,13 @@
 """Lines to a descriptor that perhaps nobody reads: written at once while there is room, never
 waited for.
 
-    write ─► there is room: written by the caller, so that it is out even if the process dies the
-             next moment
-             there is none: the line waits in memory, and a thread, which lives only while something
-             waits, writes it
+    write ─► there is room: the caller writes the line, so that it is out even if the process dies
+             the next moment
+             there is no room: the line waits in memory, and a thread, which lives only while lines
+             wait, writes it
 
-What waits is bounded. Lines beyond that are dropped and counted, and their number is said when
-there is room again. So a reader that stalls (a full pipe, a stopped terminal, a log service that
+Only so many lines may wait. Further ones are dropped, and when there is room again, one line says
+how many. So a reader that stalls (a full pipe, a stopped terminal, a log service that
 hangs) holds up neither a request nor the end of the process. No lock is ever waited for, which
 makes `write` safe in signal handlers too.
 
@@ -33,7 +33,7 @@ from . import after_fork
 #: A pipe takes a write of up to this size whole (PIPE_BUF on Linux), so lines of several processes
 #: do not mix.
 _PIECE = 4096
-#: So many pieces wait at the most: 32 MiB of long lines, some hundred KiB of usual ones.
+#: How many pieces may wait: 32 MiB of long lines, some hundred KiB of usual ones.
 _MOST_WAITING = 8192
 #: How long the thread waits for room before it looks again whether the descriptor still is what it
 #: was.

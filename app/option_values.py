@@ -10,6 +10,9 @@ from .client_address import Shown
 from .clients import Networks, read_patterns
 from .files.policy import HeaderRule, parse_header_rule
 
+#: What `formatter` in `server/access_log.py` knows; the first is the default.
+LOG_FORMATS = ("combined", "combined+", "json")
+
 
 def whole_number(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
     def number(text: str) -> int:
@@ -163,8 +166,8 @@ def stats_prefix(text: str) -> str:
 
 
 def log_format(text: str) -> str:
-    if text not in ("combined", "combined+", "json"):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of combined, combined+ and json")
+    if text not in LOG_FORMATS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(LOG_FORMATS)}")
     return text
 
 

@@ -95,20 +95,20 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             _option(
                 "--dotfiles",
                 convert=values.switch,
-                help="serve files whose names begin with a dot, too",
+                help="also serve files whose names begin with a dot",
             ),
             _option(
                 "--follow-symlinks",
                 convert=values.switch,
-                help="serve what symbolic links below the root lead to outside of it, too",
+                help="also follow symbolic links that lead out of the root",
             ),
             _option(
                 "--max-age",
                 metavar="SECONDS",
                 convert=values.whole_number(0, 2**31),
                 default="0",
-                help="how long clients may use a file without asking again; 0: not at all, so that"
-                " every use counts",
+                help="how long clients may use a file without asking again; 0: they ask each time,"
+                " and every use is counted",
             ),
             _option(
                 "--immutable",
@@ -127,8 +127,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 absent=(),
                 unset="none",
                 repeatable=True,
-                help="give answers for names that match the pattern this field; without a value"
-                " the field is removed; repeatable, in the variable one a line",
+                help="set this field in answers for names that match the pattern; without a value,"
+                " remove it; repeatable, in the variable one a line",
             ),
             _option(
                 "--cors",
@@ -203,8 +203,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 metavar="FILE|-|off",
                 convert=values.present,
                 default="-",
-                help="where each access's line path|client address|client port|number goes; -:"
-                " standard output",
+                help="where the count lines go, one for each access: path|client address|client"
+                " port|number; -: standard output",
             ),
             _option(
                 "--count-header",
@@ -240,7 +240,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 metavar="N",
                 convert=values.whole_number(1),
                 default="1000000",
-                help="with --clients: how many bytes of a file, or else all of it, make a download",
+                help="with --clients: a client that got this many bytes of a file, or all of it,"
+                " has downloaded it",
             ),
             _option(
                 "--keep-days",
@@ -267,15 +268,15 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 metavar="PATH|off",
                 convert=values.stats_prefix,
                 default="/-/tally",
-                help="where the statistics are: a page, an interface for programs, metrics; closed"
-                " but to who has a token",
+                help="where the statistics are, only for holders of a token: a page, an interface"
+                " for programs, metrics",
             ),
             _option(
                 "--stats-token-file",
                 metavar="FILE",
                 unset="none",
-                help="a file with tokens that open the statistics, one a line; after the word"
-                " metrics one that opens the metrics alone. TALLY_STATS_TOKEN holds the same."
+                help="a file with tokens that open the statistics, one on each line; a line metrics"
+                " TOKEN has one that opens only the metrics. TALLY_STATS_TOKEN holds the same."
                 " Without either, the built-in server makes a token at each start and prints it",
             ),
             _option(
@@ -298,8 +299,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 metavar="N",
                 convert=values.whole_number(0, 100_000),
                 default="1000",
-                help="how many files have metrics of their own, in the order of their first"
-                " accesses; all others are added up",
+                help="how many files have metrics of their own: those that were accessed first; all"
+                " others are added up",
             ),
         ),
     ),
@@ -340,8 +341,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 metavar="N",
                 convert=values.whole_number(0, 4096),
                 default="8",
-                help="how many application calls run at the same time in a process; 0: a new"
-                " thread for each connection",
+                help="how many application calls may run at the same time in a process; 0: no such"
+                " bound, and a thread for each connection",
             ),
             _option(
                 "-w --workers",
@@ -409,7 +410,7 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 metavar="SECONDS",
                 convert=values.seconds_or_zero,
                 default="30",
-                help="for answers under way when the server is told to stop",
+                help="for answers that are under way when the server gets a signal to stop",
             ),
             _option(
                 "--max-connections",
@@ -467,9 +468,9 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             ),
             _option(
                 "--access-logformat",
-                metavar="combined|combined+|json",
+                metavar="|".join(values.LOG_FORMATS),
                 convert=values.log_format,
-                default="combined",
+                default=values.LOG_FORMATS[0],
                 help="its format; combined+ ends with the number of the access",
             ),
         ),

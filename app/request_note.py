@@ -1,19 +1,19 @@
-"""What an application of ours tells the server of a request, for its log and its figures.
+"""What our application notes about a request, for the server's log and figures.
 
-It is in the environ, below `NOTE`, which any other server ignores.
+It is in the environ under `NOTE`; other servers ignore it.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 NOTE = "tally.note"
-#: What a proxy that is trusted calls the request, in the environ.
+#: The key in the environ of the id that a trusted proxy gave the request.
 REQUEST_ID = "tally.request_id"
 
 
 @dataclass(slots=True)
 class RequestNote:
-    """`path` and what follows it are about a file that was found; `kind` "" is none."""
+    """`path` and what follows it are about the file that was found; `kind` is "" without one."""
 
     path: str = ""
     kind: str = ""

@@ -166,7 +166,7 @@ def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str], progr
 
 
 def _arguments(option: Option) -> dict[str, Any]:
-    """Return what `add_argument` is told of *option*."""
+    """Return the arguments of `add_argument` for *option*."""
     if option.is_switch:
         return {"action": "store_true"}
     arguments: dict[str, Any] = {"metavar": option.metavar, "type": option.convert}

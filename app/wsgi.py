@@ -88,8 +88,8 @@ class Application:
         """Open the counter now rather than at the first request.
 
         With *notes*, the server gets a `RequestNote` of each file; the built-in one's access log
-        always does. A counter that does not open is no reason not to serve: it is told, and
-        counting begins when it does open.
+        always does. When the counter does not open, files are served all the same: one line says
+        so, and counting begins when the counter opens.
         """
         with self._lock:
             if self._files is None:

@@ -23,8 +23,8 @@ _GROUPS = {
     "statistics": ("statistics", ""),
     "the built-in server": (
         "server",
-        "Under gunicorn, <code>TALLY_THREADS</code> (1 or more) is used; the others have no effect"
-        " there, where gunicorn’s own options serve.",
+        "Under gunicorn only <code>TALLY_THREADS</code> (1 or more) has an effect. Use gunicorn’s own"
+        " options for the rest.",
     ),
     "limits": ("limits", ""),
     "the server's access log": ("access-log", ""),

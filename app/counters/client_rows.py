@@ -14,8 +14,8 @@ each answer adds to them in its own transaction:
    login)
 
 HEAD and probes do not matter. Robots are not among the clients, nor are the operator's own
-addresses; that is decided by who calls, which passes no client then. Bytes are added up without a
-look at which they were, so a client that fetches half a file twice has fetched enough.
+addresses: for them the caller passes no client. Bytes are added up whichever they are, so a client
+that fetches half a file twice has fetched enough.
 
 Rows are counted up to 100,000 for each file and day. Those who come later have no row, and the
 numbers say "more than": `clients` is 100,001 then.

@@ -153,7 +153,7 @@ def _answer(store: Store, path: str, period: Period | None) -> FileAnswer | Dire
         return store.directory(path)
     answer = store.file(path, period)
     if answer is None:
-        raise CounterError(f"counts: {path}: no counts of such a file")
+        raise CounterError(f"counts: {path}: no such file was counted")
     return answer
 
 
@@ -181,7 +181,7 @@ def _series(store: Store, options: argparse.Namespace, _: OpenStore) -> None:
         raise ValueError("--period: a curve needs days, as in 30d; all has no beginning")
     series = store.series(options.unit, period, options.path)
     if series is None:
-        raise CounterError(f"counts: {options.path}: no counts of such a file")
+        raise CounterError(f"counts: {options.path}: no such file was counted")
     if options.json:
         _print_json(documents.series_document(series))
     elif options.csv:
@@ -240,7 +240,7 @@ def _reset(store: Store, options: argparse.Namespace, _: OpenStore) -> None:
         raise CounterError("counts: reset what? name paths, or give --all")
     for path in options.path:
         if store.file(path) is None:
-            raise CounterError(f"counts: {path}: no counts of such a file")
+            raise CounterError(f"counts: {path}: no such file was counted")
     store.reset(options.path or None)
 
 

@@ -91,8 +91,8 @@ class Counter(Protocol):
         no access, and for an access whose number is not known yet. For an access, *announce* is
         called exactly once with the same value before the call returns; for one path the calls come
         in the order of the numbers within a process. *announce* must be quick and must not raise.
-        Never raises: a store that fails is the store's own affair (the answer goes out, the access
-        is reported as uncounted).
+        Never raises: when the store fails, the answer goes out all the same, and the store reports
+        the access as uncounted.
 
         *class_* matters for accesses only. *sent* and *complete* say what is handed over with the
         answer itself: a body that is held in memory. A body that is sent afterwards is reported by

@@ -24,8 +24,8 @@ from .outage import tell
 #: another process's.
 PIPE_WRITE_SIZE = 4096
 FILE_WRITE_SIZE = 1 << 20
-#: So many lines wait for a reader that stalls (about 10 MB); further ones are dropped and their
-#: number is told.
+#: How many lines may wait for a reader that stalls (about 10 MB). Further lines are dropped, and
+#: one line says how many.
 MOST_WAITING_LINES = 100_000
 BATCH_SECONDS = 0.1
 RETRY_SECONDS = 1.0

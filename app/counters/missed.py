@@ -1,8 +1,7 @@
-"""Names that were asked for and are not there: which ones most often.
+"""Names that were asked for most often and do not exist.
 
-Anybody can ask for any name, so only so many are kept. When there are too many, those that were
-asked for least are forgotten. A number that is shown was therefore reached for certain, and may be
-too low.
+Anybody can ask for any name, so their number is bounded. When there are too many, those that were
+asked for least are forgotten. So a name was asked for at least as often as its number says.
 
 A process adds up its names for a second, and then adds them to its store. So the names are the same
 from each worker and host, and a 404 costs no transaction of its own.
@@ -17,7 +16,7 @@ from urllib.parse import quote
 from .. import after_fork
 from .contract import CounterError
 
-#: So many names are shown. Twice as many are kept, so that a name that is new can rise.
+#: How many names are shown. Twice as many are kept, so that a new name can rise.
 MOST_NAMES = 128
 _LONGEST = 200
 _SECONDS = 1.0

@@ -37,8 +37,8 @@ _UNITS: Final = 255
 #: Place, and for the sums and for the days: byte planes and length.
 _ENTRY: Final = struct.Struct("<BBHBI")
 _FASTEST: Final = 1
-#: The bytes of a lane in which up to 31 numbers of so many byte planes are added without an
-#: overflow.
+#: By the number of byte planes: the bytes of a lane in which up to 31 such numbers are added
+#: without an overflow.
 _LANE: Final = (1, 2, 4, 4, 8, 8, 8, 8, 8)
 _TYPE: Final[dict[int, Literal["B", "H", "I", "Q"]]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 

@@ -13,7 +13,7 @@ from typing import Final
 from .month_block import FILES, MonthBlock
 from .tally import NAMES
 
-#: A row holds the sums of so many blocks.
+#: How many blocks' sums a row holds.
 BLOCKS: Final = 64
 
 #: Place, byte plane, length: of the planes that are not all zero, in their order.

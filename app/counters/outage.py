@@ -1,4 +1,4 @@
-"""One line on standard error, and how a failing store is told about without filling the log."""
+"""Lines on standard error, and how a failing store is reported without filling the log."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -16,8 +16,8 @@ def tell(message: str) -> None:
 
 
 class Outage:
-    """A store that fails: told once, tried again now and then; what went uncounted is told when it
-    works again.
+    """A store that fails. One line says so; the store is tried again now and then; when it works,
+    another line says how many accesses were not counted.
     """
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:

@@ -20,7 +20,7 @@ from .tally import Tally
 Order: TypeAlias = Literal["accesses", "completed", "bytes", "clients", "last", "first", "path"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 
-#: The number that is added up for an order; the others are no sums.
+#: The number by which an order ranks; the other orders rank by no sum.
 NUMBER_OF_ORDER: dict[Order, str] = {
     "accesses": "accesses",
     "completed": "completed",
@@ -31,7 +31,7 @@ NUMBER_OF_ORDER: dict[Order, str] = {
 #: A period of more days is drawn by months.
 MOST_DAYS_BY_DAY = 92
 MOST_ROWS = 1000
-#: Hours are kept for so many days.
+#: For how many days hours are kept.
 HOURS_KEPT_DAYS = 90
 #: Distinct clients are counted up to this number for each file and day. One more stands for "more
 #: than".
@@ -39,7 +39,7 @@ MOST_CLIENTS = 100_000
 
 
 def waiting_text(accesses: int) -> str:
-    """Say that so many wait on this host for the remote store."""
+    """Say how many accesses wait on this host for the remote store."""
     wait = "access waits" if accesses == 1 else "accesses wait"
     return f"{accesses} {wait} on this host and will be counted"
 
@@ -51,8 +51,8 @@ class Answer:
     as_of: int
     #: Accesses that were answered and not counted, within the answer's time.
     uncounted: int = 0
-    #: Ends of transfers that were not counted: so many may be missing from `completed`, and their
-    #: bytes.
+    #: Ends of transfers that were not counted: at most this many are missing from `completed`, and
+    #: their bytes from the sent ones.
     uncounted_sent: int = 0
     #: Accesses that wait on this host for the remote store, and will be counted.
     pending: int = 0
@@ -294,7 +294,7 @@ class Store(CountReader, Protocol):
     ) -> None:
         """Add files and, with *site*, what is kept of the site beside them. Each path comes once.
 
-        Without *site*, the files' days are the site's days too, and there are no hours of them.
+        Without *site*, the site's days are the sums of the files' days, and it has no hours.
         When *records* raises, nothing was added.
         """
 

@@ -15,8 +15,8 @@ class DeferredCounter:
     """Counts in what *open_store* returns, once that raises no CounterError any more; it is tried
     once a second.
 
-    *error* is why it did not open so far: told once, as is the number of accesses that went
-    uncounted meanwhile. The store is told of them, too, so that its numbers do not seem exact.
+    *error* is why it did not open so far. One line says so, and another, later, how many accesses
+    were not counted. The store learns of these, too, so that its numbers do not seem exact.
     """
 
     def __init__(self, open_store: Callable[[], CountingStore], error: CounterError) -> None:

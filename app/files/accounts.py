@@ -1,8 +1,8 @@
-"""Tells the counter of each answer about a file: what became of the request, who asked, and how
-much of the body was handed over.
+"""Counts each answer with a file: what became of the request, who asked, and how much of the body
+was handed over.
 
-A body that is held in memory is handed over with the answer. A larger one is sent afterwards, and
-its end is told when the server closes it.
+A body that is held in memory is handed over with the answer. A larger one is sent afterwards; how
+far it got is counted when the server closes it.
 """
 
 from collections.abc import Callable
@@ -42,9 +42,9 @@ class Accounts:
     """Counts answers in *counter*. Safe from any thread.
 
     *classifier* says what class of client asked; without it all are `unknown`. With it and
-    *download_bytes*, clients are told apart; that many bytes of a file, or all of a smaller one,
-    make a download. With *count_header*, answers carry Tally-Count. With *notes*, the environ gets
-    a `RequestNote` about each file that was asked for.
+    *download_bytes*, distinct clients are counted; that many bytes of a file, or all of a smaller
+    one, make a download. With *count_header*, answers carry Tally-Count. With *notes*, the environ
+    gets a `RequestNote` about each file that was asked for.
     """
 
     def __init__(
@@ -67,9 +67,7 @@ class Accounts:
         self._notes = notes
 
     def count(self, environ: "WSGIEnvironment", answer: Answer, fields: Fields) -> None:
-        """Count an answer about a file, and see that the end of a body that is sent later is
-        counted.
-        """
+        """Count an answer about a file. When its body is sent later, have its end counted, too."""
         _, _, _, key, size, kind, completes, held, source = answer
         assert kind is not None
         class_: Class = self._classify(environ) if kind in ACCESSES else "unknown"

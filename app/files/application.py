@@ -45,7 +45,7 @@ _NOT_MODIFIED, _FAILED = Outcome.NOT_MODIFIED, Outcome.FAILED
 _METHODS = ("GET", "HEAD")
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 _NOT_FOUND_PAGE = "404.html"
-#: The fields by which a navigation is told from another request.
+#: The fields that tell a navigation from other requests.
 _NAVIGATION = "Accept, Sec-Fetch-Mode"
 _RETRY_AFTER = "5"
 _ENCODED_SLASH = "%2F"
@@ -70,7 +70,7 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM}
 class FileApplication:
     """Serves the files below *root* as a WSGI application. Safe from any thread.
 
-    *counter* is told of every answer, and *count_line* of every access: with the file's key, the
+    *counter* counts every answer. *count_line* is called for every access with the file's key, the
     client's address and port, and the access's number (None when it is not known yet).
     *classifier*, *download_bytes* and *count_header* are those of `accounts.Accounts`. *indexes*
     are the names of files that stand for their directory, the first that exists; *spa* is the name
@@ -225,7 +225,7 @@ class FileApplication:
         return self._not_found(environ, url_path) if status == 404 else error(status)
 
     def _warn(self, problem: OSError) -> None:
-        # When descriptors run out every request fails, so one line a second has to do.
+        # When descriptors run out every request fails, so one line a second is written.
         date = date_header()
         if date != self._warned:
             self._warned = date
@@ -234,7 +234,7 @@ class FileApplication:
             )
 
     def _not_found(self, environ: "WSGIEnvironment", url_path: str) -> Answer:
-        """What stands for an address without a file: see `_instead`; else the nearest 404.html."""
+        """Answer for an address without a file: see `_instead`; or with the nearest 404.html."""
         if answer := self._instead(environ, url_path):
             return answer
         path = self._catalog.nearest(_NOT_FOUND_PAGE, url_path)

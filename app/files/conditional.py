@@ -85,7 +85,7 @@ def _seconds(year: int, month: int, day: int, hour: int, minute: int, second: in
 
 
 def list_entity_tags(text: str) -> list[str]:
-    """Return the entity tags of a list; members that are none are left out, and match nothing."""
+    """Return the entity tags of a list. Members that are not entity tags are left out."""
     return [found[1] for found in _LIST_MEMBER.finditer(text) if found[1]]
 
 

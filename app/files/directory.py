@@ -94,7 +94,7 @@ class Directory:
 
 
 def open_directory(root: RootDirectory, name: bytes, visible: Visibility) -> Directory:
-    """Return what is served of the directory *name*. Raises OSError, also for what is none."""
+    """Return what is served of *name*. Raises OSError, also when it is not a directory."""
     descriptor = os.open(name or b".", _OPEN_DIRECTORY, dir_fd=root.descriptor)
     directory = Directory(name, descriptor)
     try:

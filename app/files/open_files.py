@@ -13,7 +13,7 @@ from .. import after_fork
 from .static_file import StaticFile
 
 _MOST_OPEN = 32
-#: Of the descriptors that the process may have, one in so many.
+#: At most one in this many of the descriptors that the process may have.
 _SHARE = 32
 _LOOK_SECONDS = 1.0
 

@@ -40,7 +40,7 @@ _OURS = frozenset(
         "upgrade",
     ]
 )
-# How long an answer may be kept: said of a file, and never of the error in its place.
+# How long an answer may be kept. A rule sets these for files, never for an error.
 _CACHING = frozenset(
     ["age", "cache-control", "cdn-cache-control", "expires", "pragma", "surrogate-control"]
 )
@@ -49,9 +49,9 @@ _VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x
 
 # Names to which build tools add a hash of the content: a stem, a mark, the hash, the extension.
 # Hexadecimal digits (webpack, Django, ServeStatic), or eight characters of base64url or base32
-# (Vite, Rollup, esbuild). Only what looks like nothing else is taken for one: in it a letter comes
-# after a digit, so dates, serial numbers and words with a number at their end are none; one of
-# base64url has both cases. A hash that is overlooked costs a 304.
+# (Vite, Rollup, esbuild). In all of them a letter comes after a digit, and one of base64url has
+# letters of both cases. So dates, serial numbers and words that end with a number are not taken for
+# hashes. Some hashes are overlooked; that costs a 304.
 _HASHED = re.compile(
     r"(?:.*[.\-_])?"
     r"(?:(?=[0-9]*[a-f]*[0-9]+[a-f])[0-9a-f]{8,64}"

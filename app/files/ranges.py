@@ -42,10 +42,11 @@ def select_ranges(text: str, size: int) -> list[ByteRange] | None:
     """Return the ranges to send for a Range field, or None when the field is to be ignored and all
     is sent.
 
-    Ranges that overlap or touch are made one; the others keep the order in which they were asked
-    for. None stands for a unit other than bytes, for a field that is not valid, for a list that is
-    absurd (section 14.2), and for a file without bytes: it has no part, and clients that ask for a
-    part of everything (nginx's slice) want it all the same. Raises UnsatisfiableRangeError.
+    Ranges that overlap or touch become one; the others keep the order in which they were asked
+    for. A field is ignored when its unit is not bytes, when it is not valid, and when it lists too
+    many ranges (section 14.2). It is ignored for an empty file, too: that has no parts, and a
+    client that asks for a part of every file, as nginx's slice does, gets 200 rather than 416.
+    Raises UnsatisfiableRangeError.
     """
     if size == 0:
         return None

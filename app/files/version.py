@@ -53,7 +53,7 @@ def has_settled(version: Version, now: float) -> bool:
 
 
 def digest_of(content: bytes) -> str:
-    """Return what the entity tag of a representation is made of that is at hand as a whole."""
+    """Return what the entity tag is made of, for a representation whose bytes are all in memory."""
     return blake2b(content, digest_size=_TAG_BYTES).hexdigest()
 
 

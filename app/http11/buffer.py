@@ -1,4 +1,4 @@
-"""The bytes that were received and are no events yet, and the reading of lines from them."""
+"""Bytes that were received and not yet made into events, and lines read from them."""
 
 from .errors import ProtocolError
 
@@ -47,7 +47,7 @@ class ReceiveBuffer:
         self.position = self.searched = 0
 
     def take(self, count: int) -> bytes:
-        """Return and drop at most *count* of the first bytes; none when there are none."""
+        """Return and drop the first *count* bytes, or as many as there are."""
         data = self.data
         if self.position == 0 and len(data) <= count and isinstance(data, bytes):
             self.clear()

@@ -137,9 +137,9 @@ class FieldSection:
 class LineMemory(dict[str, tuple[str, str]]):
     """Field lines with what `parse_field_line` returned for them. Safe from any thread.
 
-    Forgets everything when it is full: whoever floods it with new lines costs the others one more
-    parse of each of theirs for every few thousand lines sent, and can neither lock theirs out nor
-    make it grow.
+    When it is full it is emptied. So a flood of new lines can neither make it grow nor keep other
+    clients' lines out. Each of those is only parsed once more for every few thousand lines of the
+    flood.
     """
 
     __slots__ = ()

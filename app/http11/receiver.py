@@ -67,7 +67,7 @@ class Receiver:
 
     @property
     def buffered(self) -> int:
-        """How many bytes were fed and are no events yet, those of a head begun included."""
+        """How many bytes were fed and not yet made into events; an unfinished head counts, too."""
         begun = 0 if self._head is None else self._limits.head - self._head.room
         return begun + len(self._buffer)
 

@@ -335,8 +335,8 @@ def _json_formatter() -> Formatter:
     from json.encoder import encode_basestring_ascii as quote
 
     def text(value: str) -> str:
-        # Clients send UTF-8; what is none stays latin-1, so that no byte is lost. DEL is the one
-        # control character that JSON lets stand.
+        # Clients send UTF-8; other bytes stay latin-1, so that none is lost. DEL is the one control
+        # character that JSON allows unescaped.
         with suppress(UnicodeError):
             value = value if value.isascii() else value.encode("latin-1").decode()
         return quote(value).replace("\x7f", "\\u007f")

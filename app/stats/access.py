@@ -1,12 +1,12 @@
 """Who may see what: tokens, the cookie that stands for one, and the slow-down of guesses.
 
 A token comes as `Authorization: Bearer`, or once in the link `enter?token=...`, which sets a
-cookie. The cookie's value is a hash under a key that is the token: who has the cookie does not have
-the token, and a new token ends all sessions.
+cookie. The cookie's value is a hash whose key is the token: it does not give the token away, and a
+new token ends all sessions.
 
-Who has the right token is never slowed down, or else anybody behind the same proxy could lock the
-owner out with wrong ones. Tokens of 128 bits cannot be guessed at any speed; what the slow-down
-saves is the log, and the owner's worry.
+The right token is never slowed down; otherwise anybody behind the same proxy could lock the owner
+out with wrong ones. Tokens of 128 bits cannot be guessed at any speed. The slow-down keeps guesses
+from filling the log.
 """
 
 import hmac

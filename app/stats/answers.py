@@ -48,7 +48,7 @@ class Answer(NamedTuple):
 
 
 class RefusedError(Exception):
-    """What cannot be answered: a status, and a line that is fit to be shown."""
+    """A request that is refused: the status, and a line for the client."""
 
     def __init__(self, status: int, detail: str, *fields: tuple[str, str]) -> None:
         super().__init__(detail)

@@ -161,7 +161,7 @@ class StatsApplication:
             return self._refuse(RefusedError(503, str(error), _RETRY), wording)
 
     def _answer_from(self, route: Route, environ: "WSGIEnvironment") -> Answer:
-        # Which methods there are is said to who may come in.
+        # Only holders of a token learn which methods there are.
         self._access.check(environ, route.scope)
         _demand(environ, "GET", "HEAD")
         parameters = Parameters(environ.get("QUERY_STRING", ""), route.allowed)
@@ -170,7 +170,7 @@ class StatsApplication:
     def _refuse(self, refusal: RefusedError, wording: Wording) -> Answer:
         if wording == "problem":
             return problem(refusal)
-        # Who has no token, or no page, needs no library for templates.
+        # Without tokens, or as text, no template is needed, and its library is not loaded.
         if wording == "text" or not (self._access.has_tokens or self._options.is_public):
             return plain(refusal)
         from .page import refusal_page

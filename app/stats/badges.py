@@ -93,7 +93,7 @@ class Badges:
             found = self._reader().file(path, period)
             return found.file.tally if found else None
         if period is not None:
-            raise RefusedError(400, "period: of a directory there are sums of all days alone")
+            raise RefusedError(400, "period: a directory has only the sum of all days")
         below = self._reader().directory(path)
         return below.tally if below.files else None
 

@@ -20,12 +20,12 @@ from ..counters.reading import CountReader
 
 _A = TypeVar("_A")
 _MOST = 64
-#: An answer that takes less is worked out for each who asks.
+#: An answer that takes less is worked out anew for each request.
 _CHEAP_SECONDS = 0.01
 _TIMES_AS_LONG = 100
 #: Not even after many first questions.
 _LONGEST = 60.0
-#: A store that did not answer is left alone for so long.
+#: A store that did not answer is left alone for this long.
 _REST_SECONDS = 1.0
 
 
@@ -52,18 +52,18 @@ class KeptAnswers:
         self._asked: set[object] = set()
         self._rests_until = 0.0
         self._problem = ""
-        #: Until then no dear answer is worked out anew.
+        #: Until this moment no answer that takes long is worked out anew.
         self._saves_until = 0.0
 
     def ask(self, key: object, question: Callable[[CountReader], _A]) -> tuple[_A, str]:
-        """Return the answer, and "" or why it is one from before.
+        """Return the answer, and "" or, when it is an earlier one, why.
 
-        Raises CounterError when there is none. *key* is the same for the same question alone.
+        Raises CounterError when there is none. Different questions have different *key*s.
         """
         return self._answer(key, question, is_shared=False)
 
     def share(self, key: object, question: Callable[[CountReader], _A]) -> tuple[_A, str]:
-        """Do as `ask` does; but an answer that was dear may be given again."""
+        """Do as `ask` does, but an answer that took long may be given again."""
         return self._answer(key, question, is_shared=True)
 
     def _answer(

@@ -1,11 +1,11 @@
 """Metrics for Prometheus, in its text format or as OpenMetrics.
 
-`files` is about the store: equal from every worker and host, so it is to be scraped once. `host` is
-about this host, the sum of its workers, to be scraped from each.
+`files` has the counts. They are the same from every worker and host, so scrape it once. `host` has
+the figures of this host, added up over its workers, so scrape it from each host.
 
-A file that has a metric keeps it: the files that were accessed first have metrics of their own, and
-the rest is added up as `(others)`, which is no path. With the most accessed ones, series would come
-and go.
+The files that were accessed first have metrics of their own. The rest is added up as `(others)`,
+which is no path. So a file that has a metric keeps it; with the most accessed files, series would
+come and go.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: worker, and a counter that falls is taken for one that began anew.
 _KEPT_SECONDS = 1.0
 _OTHERS = "(others)"
-#: So many formats are remembered. Who scrapes asks for one.
+#: For how many formats the text is remembered. A scraper asks for one.
 _FORMATS = 2
 
 

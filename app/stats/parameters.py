@@ -103,7 +103,7 @@ class Parameters:
             suited = "hour"
         found = self.choice("unit", UNITS, suited)
         if found == "hour" and not of_site:
-            raise RefusedError(400, "unit: hours are kept of the site alone")
+            raise RefusedError(400, "unit: hours are kept only for the site")
         if found == "hour" and days > HOURS_KEPT_DAYS:
             raise RefusedError(
                 400, f"unit: hours are kept for {HOURS_KEPT_DAYS} days; give a period"
@@ -111,7 +111,7 @@ class Parameters:
         return next(unit for unit in UNITS if unit == found)
 
     def within_hours(self, series: Series) -> Series:
-        """Return *series*; of hours the last 24 alone, when these are what is asked for."""
+        """Return *series*, or its last 24 hours when the request is for these."""
         if series.unit != "hour" or self.values.get("period") != LAST_HOURS:
             return series
         return replace(series, points=series.points[-_HOURS:])
@@ -120,7 +120,7 @@ class Parameters:
         """Return a file's path as the counters have it, from either of its forms."""
         text = self.values.get("path", "")
         if not text.startswith("/"):
-            raise RefusedError(400, "path: it begins with a slash")
+            raise RefusedError(400, "path: it must begin with a slash")
         path = canonical_path(unquote_to_bytes(text).removeprefix(b"/"))
         if of_directory and not path.endswith("/"):
             path += "/"

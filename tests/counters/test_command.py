@@ -175,7 +175,7 @@ def test_show_one_file_and_a_directory(given: list[Answered], command: Run) -> N
         "/d0/",
         "/d0/f0.bin",
     ]
-    assert "no counts of such a file" in command("show", "/d0/none", status=1)
+    assert "no such file was counted" in command("show", "/d0/none", status=1)
 
 
 def test_series(given: list[Answered], command: Run) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from app.option_values import LOG_FORMATS
 from app.request_note import RequestNote
 from app.server import access_log
 from app.server.access_log import AccessLog, Exchange, combined, formatter
@@ -75,6 +76,12 @@ def test_what_the_application_notes() -> None:
     assert [found[name] for name in names] == ["/a%20b", "full", "people", 7, True, "a-1"]
     assert formatter("combined+")(noted) == formatter("combined")(PLAIN)[:-1] + " count=7\n"
     assert formatter("combined+")(PLAIN) == formatter("combined")(PLAIN)[:-1] + " count=-\n"
+
+
+def test_each_format_that_can_be_chosen_makes_a_line_of_its_own() -> None:
+    lines = {formatter(name)(PLAIN) for name in LOG_FORMATS}
+    assert len(lines) == len(LOG_FORMATS)
+    assert all(line.count("\n") == 1 and line.endswith("\n") for line in lines)
 
 
 # Field, what came, the combined line's words for it

@@ -1,4 +1,4 @@
-"""What tells that a row may not be any more what was written in the last transaction."""
+"""When a row may differ from what this process wrote in its last transaction."""
 
 from dataclasses import dataclass
 

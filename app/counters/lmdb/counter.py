@@ -52,7 +52,7 @@ from .rows import (
 from .snapshots import INTERVAL_SECONDS, Snapshots
 from .store_files import DATA, SNAPSHOT
 
-#: Rows of clients of past days are deleted so many at a time.
+#: How many rows of clients of past days are deleted at a time.
 _DELETED_AT_ONCE = 512
 #: How long to wait for a snapshot that another process takes.
 _SNAPSHOT_SECONDS = 10.0
@@ -63,7 +63,7 @@ T = TypeVar("T")
 class LmdbCounter:
     """Counts in *directory*, shared with every process that counts there.
 
-    With *keep_days*, days are kept for so long. Raises CounterError if it cannot be used.
+    *keep_days*: how long days are kept (None: for ever). Raises CounterError if it cannot be used.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class LmdbCounter:
 
     def is_counting(self) -> bool:
         if self._outage.retry_at and not self._outage.is_waiting():
-            # Who hears that it fails sends no requests any more, by which it would be tried.
+            # A proxy that hears of the failure sends no more requests, so the store is tried here.
             try:
                 self.uncounted(0, 0, int(self._clock()))
             except CounterError as error:

@@ -3,21 +3,21 @@ order.
 
 Each process opens it for itself (LMDB cannot be carried across a fork, nor opened twice in a
 process), at the first use. What several processes do to the file itself, opening and growing,
-happens under a lock file. Who comes alone (`users_lock.py`) sees that the file is sound before LMDB
-maps it (`store_files.py`): a damaged map would end the process by a signal. Disk space is allocated
-before it is mapped for the same reason: on a full disk, writing to a page of a sparse map is a
-SIGBUS.
+happens under a lock file. A process that opens it alone (`users_lock.py`) checks that the file is
+sound before LMDB maps it (`store_files.py`): a damaged map would end the process by a signal. Disk
+space is allocated before it is mapped for the same reason: on a full disk, writing to a page of a
+sparse map is a SIGBUS.
 
-Files that are removed or replaced while they are open would part the processes: each would count in
-what it has open. So `in_place` is asked now and then, and whoever comes where such a file is
-missing waits until the others have left.
+If files are removed or replaced while they are open, processes would count apart, each in what it
+has open. So each looks now and then whether they still are in place (`in_place`), and a process
+that finds such a file missing when it opens the store waits until the others have left.
 
 A process that is stopped (SIGSTOP, a debugger, a frozen container) inside of a transaction holds up
-all others until it goes on, as it would with any lock; LMDB's knows no time limit, and what was
-half done under it cannot be taken over from a process that is alive. The transaction takes some 3
+all others until it goes on, as with any lock. LMDB's lock has no time limit, and half a transaction
+cannot be taken over from a process that is alive. The transaction takes some 3
 us of the 30 to 50 of a request, so it is rare, and nothing is lost or counted twice by it.
 
-Nothing of counts is known here.
+This module knows nothing of counts.
 """
 
 import os

@@ -4,9 +4,9 @@ process-id namespace that this process is in.
 
 import os
 
-# Those that write each block in a new place, so that space that was allocated for a page can still
-# be wanting when the page is written; and those whose space is somebody else's affair. An overlay
-# may lie on either kind.
+# File systems that write each block in a new place, so that there may be no space when a page is
+# written, although it was allocated; and those whose space another machine manages. An overlay may
+# lie on either kind.
 _WITHOUT_RESERVE = frozenset(
     {"9p", "bcachefs", "btrfs", "ceph", "cifs", "f2fs", "glusterfs", "nfs", "nfs4", "nilfs2",
      "overlay", "smb3", "smbfs", "virtiofs", "zfs"}

@@ -37,7 +37,8 @@ from .rows import (
 )
 from .store_files import DATA
 
-#: Days are moved at most so often: a site's files are counted on a new day one after the other.
+#: Seconds between two moves of days, at least: on a new day a site's files are counted one after
+#: the other.
 INTERVAL_SECONDS = 600.0
 _RETRY_SECONDS = 30.0
 _DIRECTORY, _LOCK = "history", "fold.lock"
@@ -59,7 +60,7 @@ class PastDays:
     """The days that are over of the store in *data*. Safe from any thread.
 
     *snapshot* takes a snapshot of *data* now, and returns whether there is one that has everything
-    up to now. With *keep_days*, months are dropped that ended so many days ago.
+    up to now. With *keep_days*, months that ended that many days ago are dropped.
     """
 
     def __init__(

@@ -2,8 +2,8 @@
 gone.
 
 A master holds `owners.lock` in it, and every process that counts there holds `users.lock`
-(`environment.py`). Whoever leaves and finds both free removes it. What a killed server left behind
-is removed by the next server that starts as the same user, or as root.
+(`environment.py`). A process that leaves and finds both free removes it. What a killed server left
+behind is removed by the next server that starts as the same user, or as root.
 """
 
 import fcntl
@@ -126,8 +126,8 @@ def remove_unused(directory: str) -> bool:
 
 
 def _parent() -> str:
-    # Memory where there is: the counts are as short-lived as the server, and no cleaner of old
-    # files comes by.
+    # In memory, if possible: the counts live no longer than the server, and nothing removes old
+    # files there.
     try:
         return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else tempfile.gettempdir()  # noqa: S108
     except OSError:

@@ -1,8 +1,8 @@
 """A count in the rows of format 2 (`rows.py`): what one answer changes in one transaction.
 
 A row is read as one integer, and what an answer adds is one addition of a constant, as long as the
-row's day, hour and last access are those of the answer. Everything else is told from it by one
-comparison of bytes, and goes the long way: a new file, a new second, hour or day, a clock that is
+row's day, hour and last access are those of the answer. One comparison of bytes shows whether they
+are. Everything else goes the long way: a new file, a new second, hour or day, a clock that is
 behind another process's.
 """
 
@@ -298,7 +298,9 @@ class RowCounter:
             try:
                 salt = None if self._salts is None else self._salts.of(self._day)
             except OSError as error:
-                tell(f"counts: clients are not told apart: {error.filename}: {error.strerror}")
+                tell(
+                    f"counts: distinct clients are not counted: {error.filename}: {error.strerror}"
+                )
                 salt = None
             self._salt, self._salt_day = salt, self._day
             self._hashes.clear()

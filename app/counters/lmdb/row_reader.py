@@ -65,7 +65,7 @@ from .rows import (
     unpack_tally,
 )
 
-#: Of so many files the rows are in memory while all are read, in the order of their ids.
+#: How many files' rows are in memory at once while all are read, in the order of their ids.
 _IDS_AT_ONCE = 1 << 14
 
 

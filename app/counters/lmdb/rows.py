@@ -19,7 +19,7 @@ data.mdb. All other rows come before the files, so that the files can be read to
     07 day id hash                   a client (`client_rows.py`)
     08 digest                        the path of a file whose path is too long for a key
     09                               the day from which on details are kept, after a migration
-    0A key                           a row that could not be read, kept for whoever looks into it
+    0A key                           a row that could not be read, kept to be looked into
     0B                               JSON: by name that is not there, how often it was asked for
     # digest                         a file, by the SHA-256 of its path
     /path                            a file
@@ -46,10 +46,10 @@ their own (05) in the same transaction. Now and then these are moved to history,
     and `folded` becomes *b*;
  4. data.mdb: the rows up to batch *b* are deleted, a few hundred at a time.
 
-Whoever reads opens data.mdb first and history second, leaves out rows (05) of batches up to
-`folded`, and begins again if `folded` is not less than the current batch of what it opened: then
-data.mdb is from before step 1 and history from after step 3. So at every moment, also after a kill
-between two steps, each day is found once. Step 3 after such a kill finds `folded` and adds nothing
+A reader opens data.mdb, then history. If `folded` is the current batch of this data.mdb or a later
+one, data.mdb is from before step 1 and history from after step 3: the reader starts again.
+Otherwise it skips the rows (05) of batches up to `folded`: history has them. So each day is found
+once, also after a kill between two steps. Step 3 after such a kill finds `folded` and adds nothing
 twice.
 
 history/data.mdb
@@ -62,8 +62,8 @@ history/data.mdb
 
 Ids are not used again. A file that is reset loses its rows; what its id has in blocks stays, and
 belongs to no path. When everything is reset, the store gets another 16 bytes, and so no history.
-`--keep-days` deletes blocks of months that are over, and days and hours of the
-site; whoever reads leaves out older days of a month that is still kept in part.
+`--keep-days` deletes blocks of months that are over, and days and hours of the site. A reader skips
+the older days of a month that is still kept in part.
 """
 
 import struct

@@ -1,10 +1,10 @@
-"""`users.lock`: held, shared, by every process that has an LMDB store open, and says from which
-namespace they come.
+"""`users.lock`: every process that has an LMDB store open holds it, shared, and it says in which
+process-id namespace they are.
 
-Whoever gets it alone knows that nobody else has the store open. LMDB tells its readers apart by
-their process ids, and a container may well have a process of the same number; so processes of two
-process-id namespaces do not share a store. Only a guest, who reads or moves counts and leaves, may
-come from elsewhere.
+A process that gets it alone knows that no other has the store open. LMDB knows its readers by their
+process ids, and a container may have a process of the same number. So processes of two process-id
+namespaces do not share a store. Only a guest, which reads or moves counts and leaves, may be of
+another namespace.
 """
 
 import fcntl

@@ -14,8 +14,8 @@ from redis.retry import Retry
 
 from . import scripts
 
-#: A sentinel, or a node of a cluster, that takes longer to say where the counts are is passed over:
-#: it has as long as what is asked of the counts then, and this long at most.
+#: How many seconds a sentinel or a node of a cluster may take to say where the counts are, at most:
+#: it never has more time than the store itself. After that the next one is asked.
 LOOK_UP_SECONDS = 2.0
 _SLOT = key_slot(scripts.PREFIX.encode())
 

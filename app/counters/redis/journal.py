@@ -36,8 +36,8 @@ SUFFIX, _UNFINISHED = ".journal", ".new"
 _HEADER = "tally-journal 1 {:36.36} {:020d} {:5}\n"
 HEADER_SIZE = len(_HEADER.format("", 0, ""))
 _READ_SIZE = 1 << 20
-#: What is told as lost after a power failure: the accesses of so long a time, at the last known
-#: rate.
+#: After a power failure, the line about lost accesses reckons with this many seconds at the last
+#: known rate.
 _UNSYNCED_SECONDS = 3
 
 
@@ -280,10 +280,9 @@ class Journal:
             at_most = sum(time > last - _UNSYNCED_SECONDS for time in times)
             moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(last)) if last else "an unknown time"
             tell(
-                f"counts: journal {writer.path}: the machine went down after {moment} without an"
-                " end of the server; "
-                f"of what was answered in the {_UNSYNCED_SECONDS} s before, about {at_most}"
-                " accesses may be lost"
+                f"counts: journal {writer.path}: the machine went down after {moment} while the"
+                f" server ran; about {at_most} accesses of the last {_UNSYNCED_SECONDS} s may be"
+                " lost"
             )
         if writer.unreadable:
             tell(
