@@ -105,6 +105,7 @@ def test_counting_goes_on_when_another_node_has_the_keys(cluster: Cluster, tmp_p
     counter.close()
 
 
+@pytest.mark.slow
 def test_a_node_that_is_far_away_is_slow_not_away(cluster: Cluster, tmp_path: Path) -> None:
     with far_away(cluster.ports[0], 0.3) as port:
         store = RedisStore(f"redis+cluster://127.0.0.1:{port}")

@@ -314,6 +314,7 @@ def test_a_right_that_is_taken_away_is_told_once(
 # ---------------------------------------------------------------------- slow, renamed, set back
 
 
+@pytest.mark.slow
 def test_slow_is_not_away(
     redis_server: RedisServer, relay: Relay, connect: Connect, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,7 @@ def test_counting_goes_on_after_a_failover(sentinels: Sentinels, tmp_path: Path)
     assert accesses(replica.url) == {"/f": answered}
 
 
+@pytest.mark.slow
 def test_a_sentinel_that_is_far_away_is_slow_not_away(sentinels: Sentinels, tmp_path: Path) -> None:
     with far_away(sentinels.port, 0.3) as port:
         store = RedisStore(f"redis+sentinel://127.0.0.1:{port}/counts")

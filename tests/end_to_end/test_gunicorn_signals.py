@@ -132,6 +132,7 @@ def test_killed_workers(gunicorn: LiveServer) -> None:
     assert gunicorn.stop() == 0
 
 
+@pytest.mark.slow
 def test_usr2_hands_over_to_a_new_master(gunicorn: LiveServer) -> None:
     old = workers_of(gunicorn)
     with counted_load(gunicorn.port) as numbers:

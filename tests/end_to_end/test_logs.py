@@ -111,6 +111,7 @@ IDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trusted", [True, False])
 def test_the_id_that_a_proxy_gives(root: Path, tmp_path: Path, trusted: bool) -> None:
     log = tmp_path / "log"

@@ -95,6 +95,7 @@ def test_the_given_token_opens_both_servers(kind: str, root: Path) -> None:
         assert found["statuses"] == {"200": 7}
 
 
+@pytest.mark.slow
 def test_what_was_missed_is_the_same_from_every_worker(kind: str, root: Path) -> None:
     def missed() -> set[str]:
         answers = [ask(server, "api/v1/missed") for _ in range(10)]

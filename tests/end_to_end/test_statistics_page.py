@@ -334,6 +334,7 @@ def test_leaving(server: LiveServer, entered: Browser) -> None:
     assert entered.evaluate("location.href") == address(server)
 
 
+@pytest.mark.slow
 def test_the_first_access_fills_the_empty_page(window: Browser, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     with running(BUILTIN, "--stats-public", root=os.fspath(tmp_path)) as server:
