@@ -61,6 +61,7 @@ def filled(dice: random.Random, cells: int, largest: int) -> dict[tuple[int, int
     return numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("largest", SIZES)
 @pytest.mark.parametrize("cells", [1, 60, 2000])
 def test_what_was_added_is_read(largest: int, cells: int) -> None:

@@ -119,6 +119,7 @@ def assert_holds(store: RedisStore, expected: dict[str, FileRecord]) -> None:
     assert {day: tally for day, tally in series.points if tally} == expected[path].days
 
 
+@pytest.mark.slow
 def test_days_are_packed_and_added_to(redis_server: RedisServer, store: RedisStore) -> None:
     entries, expected = some_entries()
     apply(store, entries)
@@ -205,6 +206,7 @@ def test_a_program_that_knows_format_2_is_refused(
     assert redis_server.ask("HGET", script.WRITERS, "old") == b"$-1\r\n"
 
 
+@pytest.mark.slow
 def test_others_count_read_and_reset_meanwhile(
     redis_server: RedisServer, store: RedisStore
 ) -> None:

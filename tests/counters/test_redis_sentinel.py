@@ -235,6 +235,7 @@ def test_those_who_answer_are_asked_first_the_next_time() -> None:
     assert asked.sentinels == [a, b, silent]
 
 
+@pytest.mark.slow
 def test_an_access_is_answered_with_a_number_when_a_replica_has_it(
     sentinels: Sentinels, tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def people(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return fields or [("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("-w", "2"), ("--threads", "0")])
 def test_the_json_log_knows_what_was_counted(
     root: Path, tmp_path: Path, options: tuple[str, ...]
@@ -163,6 +164,7 @@ def test_no_log_shows_the_token(kind: str, log_format: str, root: Path, tmp_path
         assert [line for line in everything if TOKEN in line] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("-w", "2"), ("--threads", "0")])
 def test_health_checks_are_in_no_log_and_no_count(
     kind: str, options: tuple[str, ...], root: Path, tmp_path: Path
