@@ -320,3 +320,12 @@ def test_memory_is_bounded_by_the_pieces(stream: bytes) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200_000
+
+
+def test_request_lines_beyond_those_remembered_are_read_as_well() -> None:
+    receiver = Receiver()
+    for number in [*range(5000), 0]:
+        receiver.feed(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        request = receiver.next_event()
+        assert isinstance(request, Request)
+        assert request.path == f"/{number}"

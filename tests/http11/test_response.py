@@ -219,6 +219,10 @@ def test_what_is_no_list_of_fields_is_refused_as_before() -> None:
             usual_head("200 OK", fields, DATE)  # type: ignore[arg-type]
 
 
+def test_a_length_with_blanks_around_it_is_one() -> None:
+    assert ResponseHead("200 OK", [("Content-Length", " 5\t")]).content_length == 5
+
+
 def test_the_code_of_a_status() -> None:
     assert ResponseHead("404 Not Found", []).code == 404
 
