@@ -133,6 +133,7 @@ ANSWERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_server_that_refuses_is_left_and_its_name_looked_up_again(
     redis_server: RedisServer,

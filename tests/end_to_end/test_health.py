@@ -98,6 +98,7 @@ def test_while_redis_is_away_accesses_wait_and_all_is_well(
                 assert health(server).status == 200
 
 
+@pytest.mark.slow
 def test_while_nothing_takes_the_accesses(kind: str, root: Path, tmp_path: Path) -> None:
     """Redis is away, and the journal cannot grow."""
     journal = tmp_path / "journal"

@@ -84,6 +84,7 @@ def test_the_port_is_in_use(tmp_path: Path) -> None:
     assert str(port) in server.err[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
 @pytest.mark.parametrize("options", [(), ("-w", "2")])
 def test_a_signal_ends_it_with_status_0(

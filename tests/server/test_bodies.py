@@ -157,6 +157,7 @@ class _Endless:
         self.closed.set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [0, 2])
 @pytest.mark.parametrize("writes", [False, True])
 def test_a_client_that_stops_reading_is_cut_at_its_time(threads: int, writes: bool) -> None:

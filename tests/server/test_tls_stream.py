@@ -93,6 +93,7 @@ def test_large_bodies_pass_in_both_directions(
             assert read_answer(client)[2] == body * 2
 
 
+@pytest.mark.slow
 @MODELS
 def test_handshakes_that_hang_hold_nobody_up_and_end(
     threads: int, contexts: Any, connect: Connect
