@@ -17,7 +17,7 @@ from .periods import (
     units_of,
     within,
 )
-from .ranking import Cursor, Query, page
+from .ranking import Query, page
 from .reading import (
     HOURS_KEPT_DAYS,
     NUMBER_OF_ORDER,
@@ -124,8 +124,6 @@ class MemoryReader:
             self._row(paths[place], files[place], query, rank)
             for rank, place in enumerate(chosen.places, chosen.ahead + 1)
         )
-        follows = chosen.ahead + len(rows) < chosen.matched
-        last = Cursor(values[chosen.places[-1]], rows[-1].path) if rows else Cursor(0, "")
         return Ranking(
             **self._standing(query.period),
             order=query.order,
@@ -133,7 +131,7 @@ class MemoryReader:
             unit=query.unit,
             matched=chosen.matched,
             rows=rows,
-            next=query.cursor_text(last) if follows else "",
+            next=chosen.next(query, values, [row.path for row in rows]),
         )
 
     def file(self, path: str, period: Period | None) -> FileAnswer | None:

@@ -110,6 +110,15 @@ class Page(NamedTuple):
     ahead: int
     matched: int
 
+    def next(self, query: Query, values: Sequence[int], paths: Sequence[str]) -> str:
+        """Return the cursor to what follows the rows of *paths*, "" when nothing does.
+
+        *values* are those that `page` was given.
+        """
+        if not paths or self.ahead + len(paths) >= self.matched:
+            return ""
+        return query.cursor_text(Cursor(values[self.places[-1]], paths[-1]))
+
 
 def page(paths: Sequence[str] | Sequence[bytes], values: Sequence[int], query: Query) -> Page:
     """Return what is on the page.

@@ -24,7 +24,7 @@ from ..periods import (
     unit_of,
     units_of,
 )
-from ..ranking import Cursor, Query, page
+from ..ranking import Query, page
 from ..reading import (
     HOURS_KEPT_DAYS,
     NUMBER_OF_ORDER,
@@ -301,8 +301,6 @@ class RowReader:
         rows = self._rows_of(
             [files.paths[place] for place in chosen.places], chosen.ahead + 1, query
         )
-        follows = chosen.ahead + len(rows) < chosen.matched
-        last = Cursor(values[chosen.places[-1]], rows[-1].path) if rows else Cursor(0, "")
         return Ranking(
             **self._standing(query.period),
             order=query.order,
@@ -310,7 +308,7 @@ class RowReader:
             unit=query.unit,
             matched=chosen.matched,
             rows=tuple(rows),
-            next=query.cursor_text(last) if follows else "",
+            next=chosen.next(query, values, [row.path for row in rows]),
         )
 
     def _rows_of(self, paths: list[bytes], rank: int, query: Query) -> list[RankedFile]:

@@ -221,8 +221,6 @@ class RedisReader:
             for rank, file in enumerate(files, chosen.ahead + 1)
             if file is not None  # else it was reset in between
         )
-        follows = paths and chosen.ahead + len(paths) < chosen.matched
-        last = Cursor(values[chosen.places[-1]], paths[-1]) if paths else Cursor(0, "")
         return Ranking(
             **_standing(site, found.as_of, query.period, _tallies(days)),
             order=query.order,
@@ -230,7 +228,7 @@ class RedisReader:
             unit=query.unit,
             matched=chosen.matched,
             rows=rows,
-            next=query.cursor_text(last) if follows else "",
+            next=chosen.next(query, values, paths),
         )
 
     def _read_list(self, query: Query) -> FileList:
