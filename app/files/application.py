@@ -131,9 +131,9 @@ class FileApplication:
         if answer is None:
             answer = self._answer(environ, method)
             date = date_header()
-        status, file_fields, body, key, _, kind, *_ = answer
+        status, file_fields, body, _, _, kind, *_ = answer
         fields = [*file_fields, ("Date", date)]
-        if kind is not None and key:
+        if kind is not None:
             self._accounts.count(environ, answer, fields)
         elif self._policy.has_rules:
             fields = self._policy.fields_without_file(

@@ -36,7 +36,6 @@ from .version import (
     attributes_of,
     digest_of,
     digest_of_large,
-    has_settled,
     is_settled,
     may_be_held,
     salt_after,
@@ -114,7 +113,7 @@ class Catalog:
 
         A compressible one may have got a sibling meanwhile, unless its directory is as it was.
         """
-        if file.place is None or not has_settled(file.version, time()):
+        if file.place is None or not is_settled(file.version, time()):
             return False
         place = self._places.version(file.path.rpartition(b"/")[0], date)
         if place is None or (file.is_compressible and place != file.place):
@@ -331,7 +330,7 @@ class Catalog:
                 file is None
                 or file.path != self._prefix + place.name
                 or file.version != version_of(status)
-                or not is_settled(status, now)
+                or not is_settled(file.version, now)
             ):
                 file = self._read(descriptor, status, now, place)
                 if place.known and place.known.is_same_as(file):

@@ -139,8 +139,10 @@ class StaticFile:
         self.not_modified = Answer(304, not_modified_fields, (), key, size, "not_modified")
         self.not_modified_head = Answer(304, not_modified_fields, (), key, size, "head")
         self.head = Answer(200, self.fields, (), key, size, "head")
-        self.whole = content is not None and Answer(
-            200, self.fields, (content,), key, size, "full", True, size
+        self.whole = (
+            Answer(200, self.fields, (content,), key, size, "full", True, size)
+            if content is not None
+            else None
         )
 
     def is_same_as(self, other: "StaticFile") -> bool:

@@ -42,13 +42,8 @@ def may_be_held(status: os.stat_result, now: float) -> bool:
     return now - status.st_ctime_ns / 1e9 >= YOUNG and status.st_mtime_ns / 1e9 <= now
 
 
-def is_settled(status: os.stat_result, now: float) -> bool:
+def is_settled(version: Version, now: float) -> bool:
     """Tell whether the status has shown by now all that was written before."""
-    return now - status.st_ctime_ns / 1e9 >= SETTLED
-
-
-def has_settled(version: Version, now: float) -> bool:
-    """Tell the same of a file of this *version*."""
     return now - version[4] / 1e9 >= SETTLED
 
 
