@@ -10,7 +10,8 @@ from .exchange import exchange
 #: Stands in a request where the changing part of the cookie goes; the generators put 16 hexadecimal
 #: digits there.
 COOKIE = b"@@@@@@@@@@@@@@@@"
-_CHROME = (
+#: The fields that Chrome sends beside Host.
+CHROME = (
     "Connection: keep-alive",
     'sec-ch-ua: "Chromium";v="142", "Google Chrome";v="142", "Not_A Brand";v="99"',
     "sec-ch-ua-mobile: ?0",
@@ -138,7 +139,7 @@ def _parts(large: str) -> list[Ask]:
     asks = []
     for length in source.sample(range(1024, 65536), 200):
         first = source.randrange(LARGE_BYTES - length)
-        lines = (*_CHROME, f"Range: bytes={first}-{first + length - 1}")
+        lines = (*CHROME, f"Range: bytes={first}-{first + length - 1}")
         asks.append(Ask(head(large, *lines), 206, length, large, first, instead=200))
     return asks
 
@@ -147,13 +148,13 @@ def _unmodified(documents: Documents, port: int, patience: float) -> list[Ask]:
     """What a browser sends for the first 100 pages when it has them; nothing without validators."""
     asks: list[Ask] = []
     for path, _length in documents.pages[:100]:
-        seen = exchange(port, [head(path, *_CHROME)], patience=patience)
+        seen = exchange(port, [head(path, *CHROME)], patience=patience)
         if not seen.answers:
             return asks
         validators = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
         values = {name: seen.answers[0].value(of) for name, of in validators.items()}
         if lines := [f"{name}: {value}" for name, value in values.items() if value]:
-            asks.append(Ask(head(path, *_CHROME, *lines), 304, 0, instead=200))
+            asks.append(Ask(head(path, *CHROME, *lines), 304, 0, instead=200))
     return asks
 
 
@@ -161,10 +162,10 @@ _GROUPS: dict[str, Callable[[Documents, int, float], list[Ask]]] = {
     "small": lambda documents, *_: _small(documents),
     "closing": lambda documents, *_: _small(documents, "Connection: close"),
     "pages": lambda documents, *_: [
-        Ask(head(path, *_CHROME), 200, length, path) for path, length in documents.pages
+        Ask(head(path, *CHROME), 200, length, path) for path, length in documents.pages
     ],
     "large": lambda documents, *_: [Ask(head(documents.large), 200, LARGE_BYTES, documents.large)],
     "parts": lambda documents, *_: _parts(documents.large),
     "unmodified": _unmodified,
-    "missing": lambda *_: [Ask(head("/nothing.html", *_CHROME), 404, ANY_LENGTH)],
+    "missing": lambda *_: [Ask(head("/nothing.html", *CHROME), 404, ANY_LENGTH)],
 }

@@ -30,33 +30,13 @@ from app.http11.response import Framing, ResponseHead, encode_head
 from app.server.call import Call
 from app.server.gateway import Gateway, make_environ
 
-from .instructions import COUNTED, write_site
+from .instructions import COUNTED, browser_request, write_site
 from .instructions import stages as answer_stages
 
 _ROUNDS = 7
 _CALLS = 20_000
-FIELDS = (
-    "Host: 127.0.0.1:8080",
-    "Connection: keep-alive",
-    "Cache-Control: max-age=0",
-    'sec-ch-ua: "Chromium";v="140", "Not=A?Brand";v="24", "Google Chrome";v="140"',
-    "sec-ch-ua-mobile: ?0",
-    'sec-ch-ua-platform: "Linux"',
-    "Upgrade-Insecure-Requests: 1",
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
-    " Chrome/140.0.0.0 Safari/537.36",
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
-    "Sec-Fetch-Site: none",
-    "Sec-Fetch-Mode: navigate",
-    "Sec-Fetch-User: ?1",
-    "Sec-Fetch-Dest: document",
-    "Accept-Encoding: gzip, deflate, br, zstd",
-    "Accept-Language: en-US,en;q=0.9",
-)
 REQUESTS = [
-    "\r\n".join(
-        ["GET /page.html HTTP/1.1", *FIELDS, f"Cookie: session={n:032x}; theme=dark", "", ""]
-    ).encode()
+    browser_request(n, "Accept-Encoding: gzip, deflate, br, zstd", path="/page.html")
     for n in range(1000)
 ]
 

@@ -28,29 +28,17 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from app.comparison.workloads import CHROME
+
 BASELINE = Path(__file__).with_suffix(".json")
 #: By how much a figure may exceed the baseline.
 TOLERANCE = 0.05
 #: Calls before what counts, calls that count, and how often: the best counts, as threads that wake
 #: now and then only ever add to it.
-_WARM, COUNTED, _TIMES = 60, 200, 3
+_WARM, COUNTED, _TIMES = 60, 100, 8
 _PAGES = 20
-_CHROME = (
-    "Connection: keep-alive",
-    'sec-ch-ua: "Chromium";v="142", "Google Chrome";v="142", "Not_A Brand";v="99"',
-    "sec-ch-ua-mobile: ?0",
-    'sec-ch-ua-platform: "Linux"',
-    "Upgrade-Insecure-Requests: 1",
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
-    " Chrome/142.0.0.0 Safari/537.36",
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
-    "Sec-Fetch-Site: same-origin",
-    "Sec-Fetch-Mode: navigate",
-    "Sec-Fetch-User: ?1",
-    "Sec-Fetch-Dest: document",
-    "Referer: http://127.0.0.1/index.html",
-    "Accept-Language: en-GB,en;q=0.9,de;q=0.8",
-)
+# Each request has a cookie of its own, and says by itself which codings it takes.
+_CHROME = [line for line in CHROME if not line.startswith(("Accept-Encoding:", "Cookie:"))]
 
 
 def _request(path: str, *fields: str, method: str = "GET") -> bytes:
@@ -58,7 +46,7 @@ def _request(path: str, *fields: str, method: str = "GET") -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def _browser(number: int, *fields: str, path: str = "", method: str = "GET") -> bytes:
+def browser_request(number: int, *fields: str, path: str = "", method: str = "GET") -> bytes:
     cookie = f"Cookie: theme=dark; session={number * 2654435761:016x}"
     path = path or f"/pages/{number % _PAGES}.html"
     return _request(path, *_CHROME, *fields, cookie, method=method)
@@ -156,23 +144,25 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
 
     site = _Site(directory, "memory:")
     ask = site.exchange
-    tags = [_tag(ask(_browser(number))) for number in range(_PAGES)]
+    tags = [_tag(ask(browser_request(number))) for number in range(_PAGES)]
     coded = "Accept-Encoding: gzip, deflate, br, zstd"
     for number in range(_PAGES):  # compressed beside the requests, after the second one
-        while b"Content-Encoding" not in ask(_browser(number, coded)):
+        while b"Content-Encoding" not in ask(browser_request(number, coded)):
             time.sleep(0.01)
 
     def each(act: Callable[[bytes], object], *fields: str, **more: str) -> Callable[[int], object]:
         """Return what does *act* with a request of its own each time, made beforehand."""
         requests = [
-            _browser(n, *(field.format(tag=tags[n % _PAGES], n=n) for field in fields), **more)
+            browser_request(
+                n, *(field.format(tag=tags[n % _PAGES], n=n) for field in fields), **more
+            )
             for n in range(COUNTED)
         ]
         return lambda n: act(requests[n])
 
     small = _request("/small.html")
     part = "Range: bytes={n}-{n}99"
-    missing = [_browser(n, path=f"/missing/{n}.html") for n in range(COUNTED)]
+    missing = [browser_request(n, path=f"/missing/{n}.html") for n in range(COUNTED)]
     return [
         ("parse, bare", lambda _: parse(small)),
         ("parse, browser", each(parse)),
