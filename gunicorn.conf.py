@@ -31,7 +31,7 @@ def on_starting(server: Any) -> None:
     with _imported_for_now():
         wsgi = load("wsgi")
         try:
-            _share_counts(wsgi.PrivateDirectory, server.cfg)
+            _share_counts(wsgi.private_counts, server.cfg)
             settings = wsgi.Settings.from_environment()
             _import_for_workers(settings.counts, server.cfg)
             with _rights_of_workers(server.cfg):
@@ -123,16 +123,15 @@ def _board(server: Any) -> Any:
     return board
 
 
-def _share_counts(directories: Any, config: Any) -> None:
+def _share_counts(private_counts: Any, config: Any) -> None:
     """Have the workers count in one private directory, unless TALLY_COUNTS names a place."""
     inherited = os.environ.get("TALLY_PRIVATE_COUNTS")
     if os.environ.get("TALLY_COUNTS") and not inherited:
         return
-    if inherited:
-        directory = directories.join(inherited)
-    else:
-        is_for_others = os.geteuid() == 0 and config.uid
-        directory = directories.make((config.uid, config.gid) if is_for_others else None)
+    is_for_others = os.geteuid() == 0 and config.uid
+    directory = private_counts(
+        (config.uid, config.gid) if is_for_others else None, joined=inherited or ""
+    )
     atexit.register(directory.close)
     os.environ["TALLY_COUNTS"] = directory.url
     os.environ["TALLY_PRIVATE_COUNTS"] = directory.path

@@ -1,7 +1,10 @@
 """The current HTTP date, formatted once a second: the leaf that both programs share."""
 
-from email.utils import formatdate
-from time import time
+from time import gmtime, time
+
+#: Names as RFC 9110 section 5.6.7 has them, whatever the locale.
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _second = -1
 _date = ""
@@ -9,7 +12,11 @@ _date = ""
 
 def http_date(timestamp: float) -> str:
     """Return *timestamp* (seconds since the epoch) as an IMF-fixdate (RFC 9110 section 5.6.7)."""
-    return formatdate(timestamp, usegmt=True)
+    year, month, day, hour, minute, second, weekday, *_ = gmtime(timestamp)
+    return (
+        f"{_WEEKDAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04}"
+        f" {hour:02}:{minute:02}:{second:02} GMT"
+    )
 
 
 def date_header() -> str:

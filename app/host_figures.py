@@ -19,11 +19,10 @@ import threading
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import IntFlag
 from mmap import mmap
 from operator import add
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from . import after_fork
 
@@ -62,16 +61,14 @@ class Known(IntFlag):
     RESTARTS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Durations:
+class Durations(NamedTuple):
     """How long the requests with one method took: how many for each of BUCKETS and beyond."""
 
     numbers: tuple[int, ...]
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class HostFigures:
+class HostFigures(NamedTuple):
     """The sums over all processes of a server since it was started, and what is at the moment."""
 
     known: Known
@@ -347,7 +344,7 @@ def figures() -> HostFigures:
     lane.publish()
     lane.begun += held
     found = _process.board.figures()
-    return found if held else replace(found, in_progress=max(0, found.in_progress - 1))
+    return found if held else found._replace(in_progress=max(0, found.in_progress - 1))
 
 
 def stop_is_told_by(is_stopping: Callable[[], bool]) -> None:

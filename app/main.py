@@ -16,10 +16,9 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from time import monotonic
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from . import failure_log
 from .line_log import replace_standard_streams, tell
@@ -46,8 +45,7 @@ _FILES = ("", "tally_server.wsgi:app")
 _PACKAGE = os.path.dirname(os.path.realpath(__file__))
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """The application, as the server needs to know it."""
 
     name: str
@@ -197,7 +195,7 @@ def _files(program: str, settings: Settings) -> Site:
     if problem := wsgi.start_problem(settings):
         raise StartError(problem)
     if settings.workers > 1 and not settings.counts:
-        settings = replace(settings, counts=_shared_counts())
+        settings = settings.but(counts=_shared_counts())
     # Made before the workers are, so that all of them know it.
     token = "" if settings.quiet or not settings.stats else wsgi.new_token_for(settings)
     application = wsgi.make_app(settings, token)
@@ -226,10 +224,10 @@ def _shared_counts() -> str:
 
     Raises StartError.
     """
-    from .wsgi import CounterError, PrivateDirectory
+    from .wsgi import CounterError, private_counts
 
     try:
-        directory = PrivateDirectory.make()
+        directory = private_counts()
     except CounterError as error:
         raise StartError(str(error)) from None
     atexit.register(directory.close)
@@ -315,7 +313,7 @@ def _with_proxies(site: Site, settings: Settings) -> Site:
         is_trusted = trusted_peers(settings.forwarded_allow_ips)
     except ValueError as error:
         raise StartError(f"--forwarded-allow-ips: {error}") from None
-    return replace(site, load=lambda: ForwardedClients(site.load(), is_trusted))
+    return site._replace(load=lambda: ForwardedClients(site.load(), is_trusted))
 
 
 # Where and how

@@ -5,9 +5,8 @@ entries here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import option_values as values
 
@@ -16,8 +15,7 @@ _PACKAGE = Path(__file__).resolve().parent
 DEFAULT_ROOT = str((_PACKAGE if (_PACKAGE / "www").is_dir() else _PACKAGE.parent) / "www")
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option: all that is said of it, in the form in which it is given."""
 
     flags: tuple[str, ...]  # the long one last

@@ -3,7 +3,7 @@
 It is in the environ under `NOTE`; other servers ignore it.
 """
 
-from dataclasses import dataclass
+from copy import copy
 from typing import Any
 
 NOTE = "tally.note"
@@ -11,20 +11,38 @@ NOTE = "tally.note"
 REQUEST_ID = "tally.request_id"
 
 
-@dataclass(slots=True)
 class RequestNote:
     """`path` and what follows it are about the file that was found; `kind` is "" without one."""
 
-    path: str = ""
-    kind: str = ""
-    class_: str = ""  # "" for what is no access
-    number: int | None = None
-    completed: bool = False
-    sent: int = 0  # bytes of a body that was sent after the answer was made
-    #: The target as it may be shown; "": as it came.
-    target: str = ""
-    #: Whether it is in the log and the figures: a monitor that asks every second is in neither.
-    is_told: bool = True
+    __slots__ = ("class_", "completed", "is_told", "kind", "number", "path", "sent", "target")
+
+    def __init__(
+        self,
+        path: str = "",
+        kind: str = "",
+        class_: str = "",
+        number: int | None = None,
+        completed: bool = False,
+        *,
+        target: str = "",
+        is_told: bool = True,
+    ) -> None:
+        self.path = path
+        self.kind = kind
+        self.class_ = class_  # "" for what is no access
+        self.number = number
+        self.completed = completed
+        self.sent = 0  # bytes of a body that was sent after the answer was made
+        #: The target as it may be shown; "": as it came.
+        self.target = target
+        #: Whether it is in the log and the figures: a monitor that asks every second is in neither.
+        self.is_told = is_told
+
+    def with_path(self, path: str) -> "RequestNote":
+        """Return a copy with another path."""
+        other = copy(self)
+        other.path = path
+        return other
 
 
 NO_NOTE = RequestNote()

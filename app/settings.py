@@ -9,7 +9,6 @@ import argparse
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from . import __version__
@@ -23,9 +22,8 @@ class SettingsError(ValueError):
     """A value that cannot be used; the text is one line, fit to be shown."""
 
 
-@dataclass(frozen=True, slots=True)
 class Settings:
-    """The options of one run. Times are in seconds, sizes in bytes."""
+    """The options of one run, which do not change. Times are in seconds, sizes in bytes."""
 
     # What is served
     root: str  # absolute
@@ -86,6 +84,15 @@ class Settings:
     # The server's own access log
     access_logfile: str  # "": off, "-" standard output
     access_logformat: str
+
+    def __init__(self, **values: Any) -> None:
+        """Take a value for each name above, converted and checked."""
+        assert values.keys() == self.__annotations__.keys()
+        vars(self).update(values)
+
+    def but(self, **changed: Any) -> "Settings":
+        """Return a copy with other values for some names."""
+        return Settings(**(vars(self) | changed))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":

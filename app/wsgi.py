@@ -16,7 +16,6 @@ from . import failure_log, files, host_figures
 from .client_address import shown_address
 from .clients import Classifier, Networks
 from .counters import CounterError, CountLog, open_counter
-from .counters.lmdb.private_directory import PrivateDirectory, is_private
 from .counters.missed import MissedNames
 from .counters.open_counter import open_store
 from .counters.retrying import DeferredCounter
@@ -30,12 +29,12 @@ from .stats_tokens import TokenError, Tokens, given_tokens, new_token
 __all__ = [
     "Application",
     "CounterError",
-    "PrivateDirectory",
     "Settings",
     "app",
     "make_app",
     "new_token_for",
     "place_of_counts",
+    "private_counts",
     "root_problem",
     "start_problem",
 ]
@@ -48,6 +47,7 @@ _EACH_FOR_ITSELF = (
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from .counters.lmdb.private_directory import PrivateDirectory
     from .counters.reading import CountingStore
     from .files.accounts import CountLine
     from .stats.application import StatsApplication
@@ -260,6 +260,17 @@ def place_of_counts(settings: Settings) -> str:
     return f"counts are kept in {scheme}://{place.partition('?')[0].rpartition('@')[2].lstrip('/')}"
 
 
+def private_counts(owner: tuple[int, int] | None = None, *, joined: str = "") -> "PrivateDirectory":
+    """Hold a new directory where several processes count together, or *joined*, another master's.
+
+    *owner* is the user and group of those that count in it, where root makes it for others. Raises
+    CounterError.
+    """
+    from .counters.lmdb.private_directory import PrivateDirectory
+
+    return PrivateDirectory.join(joined) if joined else PrivateDirectory.make(owner)
+
+
 def new_token_for(settings: Settings) -> str:
     """Return a new token for the statistics, "" when the operator gave tokens or wants none."""
     if settings.stats_public or given_tokens(settings.stats_token_file, os.environ):
@@ -275,7 +286,11 @@ def _counts(settings: Settings) -> str:
 
 def _is_lasting(counts: str) -> bool:
     scheme, _, place = counts.partition(":")
-    return scheme not in ("", "memory") and not (scheme == "lmdb" and is_private(place))
+    if scheme != "lmdb":
+        return scheme not in ("", "memory")
+    from .counters.lmdb.private_directory import is_private
+
+    return not is_private(place)
 
 
 def _policy(settings: Settings) -> Policy:

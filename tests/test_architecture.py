@@ -102,10 +102,11 @@ ARROWS: dict[str, set[str]] = {
     "app.counters.redis": {*_SHARED_BY_STORES, "app.counters.outage", "app.after_fork"},
     "app.counters.memory": {
         *_SHARED_BY_STORES,
+        "app.counters.memory_tallies",
         "app.counters.memory_reader",
         "app.after_fork",
     },
-    "app.counters.memory_reader": _SHARED_BY_STORES,
+    "app.counters.memory_reader": {*_SHARED_BY_STORES, "app.counters.memory_tallies"},
     # Of the counters it knows what can be read, and no store.
     "app.stats": {
         "app",  # the version

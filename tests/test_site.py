@@ -2,7 +2,6 @@
 option.
 """
 
-import dataclasses
 import posixpath
 import re
 from functools import cache
@@ -41,7 +40,7 @@ VOID = {
     "track",
     "wbr",
 }
-OPTIONS = [field.name for field in dataclasses.fields(Settings)]
+OPTIONS = list(Settings.__annotations__)
 
 
 @cache

@@ -30,9 +30,11 @@ from typing import Final
 
 from .contract import ACCESSES, Kind
 from .periods import SECONDS_PER_HOUR
-from .reading import MOST_CLIENTS
 from .tally import lanes_of
 
+#: Distinct clients are counted up to this number for each file and day. One more stands for "more
+#: than".
+MOST_CLIENTS: Final = 100_000
 HASH_SIZE: Final = 8
 DOUBLE_CLICK_SECONDS: Final = 30
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from .client_rows import MOST_CLIENTS
 from .periods import Period, Unit, day_text, time_text, unit_text
 from .reading import (
-    MOST_CLIENTS,
     Answer,
     ClientDays,
     DirectoryAnswer,

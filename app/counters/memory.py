@@ -1,33 +1,37 @@
-"""Counts of one process, in dicts under a lock: the readable definition of the contract."""
+"""Counts of one process, in dicts under a lock: the readable definition of the contract.
+
+What reading and moving need is imported when somebody does: a start has no time for it.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import after_fork
 from .client_rows import client_hash, counted, sent_more
 from .contract import ACCESSES, Announce, Class, CounterError, Kind
-from .memory_reader import File, MemoryReader, Site
+from .memory_tallies import File, Site
 from .missed import add_names
-from .periods import SECONDS_PER_DAY, SECONDS_PER_HOUR, Period, Unit
-from .ranking import Query
-from .reading import (
-    HOURS_KEPT_DAYS,
-    DirectoryAnswer,
-    FileAnswer,
-    FileRecord,
-    Missed,
-    Order,
-    Ranking,
-    Series,
-    SiteRecord,
-    Totals,
-)
+from .periods import HOURS_KEPT_DAYS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Period, Unit
 from .salts import MemorySalts
 from .tally import COMPLETED, DELTAS, LIMIT, MASK, SENT_BYTE, Tally, lanes_of, number
+
+if TYPE_CHECKING:
+    from .memory_reader import MemoryReader
+    from .reading import (
+        DirectoryAnswer,
+        FileAnswer,
+        FileRecord,
+        Missed,
+        Order,
+        Ranking,
+        Series,
+        SiteRecord,
+        Totals,
+    )
 
 
 @lru_cache(4096)
@@ -213,41 +217,45 @@ class MemoryCounter:
     def is_counting(self) -> bool:
         return True
 
-    def totals(self) -> Totals:
+    def totals(self) -> "Totals":
         with self._reading() as reader:
             return reader.totals()
 
-    def series(self, unit: Unit, period: Period, path: str | None = None) -> Series | None:
+    def series(self, unit: Unit, period: Period, path: str | None = None) -> "Series | None":
         with self._reading() as reader:
             return reader.series(unit, period, path)
 
     def ranked(
         self,
-        order: Order = "accesses",
+        order: "Order" = "accesses",
         period: Period | None = None,
         match: str = "",
         after: str = "",
         limit: int = 100,
         classes: frozenset[Class] | None = None,
-    ) -> Ranking:
+    ) -> "Ranking":
+        from .ranking import Query
+
         query = Query.of(order, period, match, after, limit, classes)
         with self._reading() as reader:
             return reader.ranked(query)
 
-    def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
+    def file(self, path: str, period: Period | None = None) -> "FileAnswer | None":
         with self._reading() as reader:
             return reader.file(path, period)
 
-    def directory(self, path: str) -> DirectoryAnswer:
+    def directory(self, path: str) -> "DirectoryAnswer":
         with self._reading() as reader:
             return reader.directory(path)
 
-    def missed(self) -> Missed:
+    def missed(self) -> "Missed":
         with self._reading() as reader:
             return reader.missed()
 
     @contextmanager
-    def _reading(self) -> Iterator[MemoryReader]:
+    def _reading(self) -> "Iterator[MemoryReader]":
+        from .memory_reader import MemoryReader
+
         with self._settled():
             yield MemoryReader(
                 self._files, self._site, int(self._clock()), self._newest_day, self._oldest_day()
@@ -255,7 +263,9 @@ class MemoryCounter:
 
     # Moving
 
-    def contents(self) -> tuple[SiteRecord, Iterator[tuple[str, FileRecord]]]:
+    def contents(self) -> "tuple[SiteRecord, Iterator[tuple[str, FileRecord]]]":
+        from .reading import FileRecord, SiteRecord
+
         with self._settled():
             own = self._site
             site = SiteRecord(
@@ -268,8 +278,10 @@ class MemoryCounter:
         return site, iter(records)
 
     def add(
-        self, records: Iterable[tuple[str, FileRecord]], site: SiteRecord | None = None
+        self, records: "Iterable[tuple[str, FileRecord]]", site: "SiteRecord | None" = None
     ) -> None:
+        from .reading import FileRecord
+
         added = dict(records)
         with self._settled():
             own = self._site

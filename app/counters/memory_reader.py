@@ -1,12 +1,13 @@
 """Every answer from counts in memory, as of one moment: the readable definition of reading."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from .contract import STATUS_OF_KIND
+from .memory_tallies import File, Site
 from .missed import most_missed
 from .periods import (
+    HOURS_KEPT_DAYS,
     LAST_SECOND,
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
@@ -19,7 +20,6 @@ from .periods import (
 )
 from .ranking import Query, page
 from .reading import (
-    HOURS_KEPT_DAYS,
     NUMBER_OF_ORDER,
     DirectoryAnswer,
     FileAnswer,
@@ -32,30 +32,6 @@ from .reading import (
     client_days,
 )
 from .tally import Tally, number
-
-
-@dataclass(slots=True)
-class File:
-    """Tallies as integers; see `tally.py`."""
-
-    total: int = 0
-    #: Counted, but not yet added to `days`.
-    waiting: int = 0
-    first: int = 0
-    last: int = 0
-    days: dict[int, int] = field(default_factory=dict)
-    #: By day, and by the client's hash.
-    clients: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Site:
-    total: int = 0
-    days: dict[int, int] = field(default_factory=dict)
-    hours: dict[int, int] = field(default_factory=dict)
-    statuses: dict[int, int] = field(default_factory=dict)
-    missed: dict[str, int] = field(default_factory=dict)
-    detailed_since: int = 0
 
 
 class MemoryReader:

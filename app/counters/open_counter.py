@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 from .contract import CounterError
 from .memory import MemoryCounter
-from .reading import CountingStore, Store
 
 if TYPE_CHECKING:
+    from .reading import CountingStore, Store
     from .redis.store import RedisStore
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 
 
-def open_counter(url: str, *, journal: str = "", keep_days: int | None = None) -> CountingStore:
+def open_counter(url: str, *, journal: str = "", keep_days: int | None = None) -> "CountingStore":
     """Return the counter that *url* names: `memory:`, `lmdb:DIR`, `redis://HOST/DB`, `rediss://...`
     `unix://PATH`, `redis+sentinel://...` or `redis+cluster://...`.
 
@@ -37,7 +37,7 @@ def open_counter(url: str, *, journal: str = "", keep_days: int | None = None) -
     raise _unknown(url)
 
 
-def open_store(url: str, *, create: bool) -> Store:
+def open_store(url: str, *, create: bool) -> "Store":
     """Return the store that *url* names, to read and move its counts.
 
     Raises CounterError, without *create* also when there is none yet.

@@ -10,6 +10,8 @@ from typing import Final, Literal, NamedTuple, Self, TypeAlias, get_args
 
 SECONDS_PER_HOUR: Final = 3600
 SECONDS_PER_DAY: Final = 86400
+#: For how many days hours are kept.
+HOURS_KEPT_DAYS: Final = 90
 #: The end of the year 9999, after which no time can be written.
 LAST_SECOND: Final = 253_402_300_799
 

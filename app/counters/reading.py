@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, get_args
 
+from .client_rows import MOST_CLIENTS
 from .contract import Class, Counter
 from .periods import Period, Unit, day_text
 from .tally import Tally
@@ -31,11 +32,6 @@ NUMBER_OF_ORDER: dict[Order, str] = {
 #: A period of more days is drawn by months.
 MOST_DAYS_BY_DAY = 92
 MOST_ROWS = 1000
-#: For how many days hours are kept.
-HOURS_KEPT_DAYS = 90
-#: Distinct clients are counted up to this number for each file and day. One more stands for "more
-#: than".
-MOST_CLIENTS = 100_000
 
 
 def waiting_text(accesses: int) -> str:

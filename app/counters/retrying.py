@@ -5,10 +5,13 @@ it opens.
 from collections.abc import Callable, Sequence
 from threading import Lock
 from time import time
+from typing import TYPE_CHECKING
 
 from .contract import ACCESSES, Announce, Class, CounterError, Kind
 from .outage import Outage
-from .reading import CountingStore
+
+if TYPE_CHECKING:
+    from .reading import CountingStore
 
 
 class DeferredCounter:
@@ -19,7 +22,7 @@ class DeferredCounter:
     were not counted. The store learns of these, too, so that its numbers do not seem exact.
     """
 
-    def __init__(self, open_store: Callable[[], CountingStore], error: CounterError) -> None:
+    def __init__(self, open_store: "Callable[[], CountingStore]", error: CounterError) -> None:
         self._open_store = open_store
         self._lock = Lock()
         self._store: CountingStore | None = None
@@ -80,7 +83,7 @@ class DeferredCounter:
         store = self._store or self._opened()
         return store is not None and store.is_counting()
 
-    def opened(self) -> CountingStore:
+    def opened(self) -> "CountingStore":
         """Return the store. Raises CounterError as long as it does not open."""
         store = self._store or self._opened()
         if store is None:
@@ -94,7 +97,7 @@ class DeferredCounter:
                 self._store.close()
         self._outage.close()
 
-    def _opened(self) -> CountingStore | None:
+    def _opened(self) -> "CountingStore | None":
         if self._outage.is_waiting():
             return None
         with self._lock:
@@ -109,7 +112,7 @@ class DeferredCounter:
                     self._record(self._store, *self._outage.ended())
             return self._store
 
-    def _record(self, store: CountingStore, accesses: int, transfers: int) -> None:
+    def _record(self, store: "CountingStore", accesses: int, transfers: int) -> None:
         try:
             if accesses or transfers:
                 store.uncounted(accesses, transfers, int(time()))

@@ -26,7 +26,6 @@ import fcntl
 import os
 import struct
 from hashlib import blake2b
-from secrets import token_bytes
 from typing import Final, Protocol
 
 SALT_SIZE: Final = 32
@@ -51,7 +50,7 @@ class MemorySalts:
     def of(self, day: int) -> bytes | None:
         kept, salt = self._kept
         if day > kept:
-            self._kept = day, token_bytes(SALT_SIZE)
+            self._kept = day, os.urandom(SALT_SIZE)
             return self.of(day)
         return salt if day == kept else None
 
@@ -99,7 +98,7 @@ class FileSalts:
             found, salt = _read(descriptor)
             # A day that is still far away was written by a clock that was wrong.
             if not day <= found <= day + 1:
-                found, salt = day, token_bytes(SALT_SIZE)
+                found, salt = day, os.urandom(SALT_SIZE)
                 os.pwrite(descriptor, _RECORD.pack(found, salt, _checksum(found, salt)), 0)
             return found, salt
         finally:

@@ -10,7 +10,6 @@ that are accesses always add up to the accesses, and the classes too.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, Self
 
 from .contract import ACCESSES, CLASSES, KINDS, Class, Kind
@@ -88,11 +87,13 @@ def number(lanes: int, name: str) -> int:
     return (lanes >> WIDTH * PLACE[name]) & MASK
 
 
-@dataclass(frozen=True, slots=True)
 class Tally:
     """The numbers of one thing in one time. A value: it does not change when counting goes on."""
 
-    lanes: int = 0
+    __slots__ = ("lanes",)
+
+    def __init__(self, lanes: int = 0) -> None:
+        self.lanes: Final = lanes
 
     @classmethod
     def of(cls, **numbers: int) -> Self:
@@ -101,6 +102,12 @@ class Tally:
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(self.lanes + other.lanes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tally) and self.lanes == other.lanes
+
+    def __hash__(self) -> int:
+        return hash(self.lanes)
 
     def __bool__(self) -> bool:
         return bool(self.lanes)

@@ -11,8 +11,8 @@ alone.
 
 import errno
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
-from secrets import token_hex
 from time import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -314,7 +314,7 @@ class FileApplication:
         layout = None
         if ranges is not None and file.coding == IDENTITY:
             # The boundary cannot be foreseen, so that no file can contain it on purpose.
-            layout = multipart(ranges, file.size, file.media_type, token_hex(16))
+            layout = multipart(ranges, file.size, file.media_type, os.urandom(16).hex())
         if layout is None:
             return file.whole or self._whole(file, environ)
         return self._several_ranges(file, layout)

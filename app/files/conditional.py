@@ -9,6 +9,8 @@ from datetime import date
 from enum import Enum
 from time import gmtime
 
+from ..clock import MONTHS
+
 
 class Outcome(Enum):
     PERFORM = "perform the method"
@@ -16,20 +18,17 @@ class Outcome(Enum):
     FAILED = "412"
 
 
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-_MONTH = "|".join(_MONTHS)
+_MONTH = "|".join(MONTHS)
 _DAY = "(?P<day>[0-9]{2})"
 _TIME = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 _SHORT_WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _LONG_WEEKDAY = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+#: IMF-fixdate, the obsolete RFC 850 form and asctime's (RFC 9110 section 5.6.7). They are compiled
+#: when they are first used, and `re` remembers them.
 _DATES = (
-    # IMF-fixdate, the obsolete RFC 850 form and asctime's (RFC 9110 section 5.6.7)
-    re.compile(f"{_SHORT_WEEKDAY}, {_DAY} (?P<month>{_MONTH}) (?P<year>[0-9]{{4}}) {_TIME} GMT"),
-    re.compile(f"{_LONG_WEEKDAY}, {_DAY}-(?P<month>{_MONTH})-(?P<year>[0-9]{{2}}) {_TIME} GMT"),
-    re.compile(
-        f"{_SHORT_WEEKDAY} (?P<month>{_MONTH}) (?P<day>[0-9]{{2}}| [0-9]) {_TIME}"
-        f" (?P<year>[0-9]{{4}})"
-    ),
+    f"{_SHORT_WEEKDAY}, {_DAY} (?P<month>{_MONTH}) (?P<year>[0-9]{{4}}) {_TIME} GMT",
+    f"{_LONG_WEEKDAY}, {_DAY}-(?P<month>{_MONTH})-(?P<year>[0-9]{{2}}) {_TIME} GMT",
+    f"{_SHORT_WEEKDAY} (?P<month>{_MONTH}) (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})",
 )
 
 # Each member is tried once, at its first byte: what is between members is skipped by the possessive
@@ -47,13 +46,13 @@ def parse_http_date(text: str, now: float) -> int | None:
     """
     text = text.strip(" \t")
     for pattern in _DATES:
-        if found := pattern.fullmatch(text):
+        if found := re.fullmatch(pattern, text):
             return _timestamp(found.groupdict(), now)
     return None
 
 
 def _timestamp(parts: Mapping[str, str], now: float) -> int | None:
-    year, month, day = int(parts["year"]), _MONTHS.index(parts["month"]) + 1, int(parts["day"])
+    year, month, day = int(parts["year"]), MONTHS.index(parts["month"]) + 1, int(parts["day"])
     hour, minute, second = int(parts["hour"]), int(parts["minute"]), int(parts["second"])
     if hour > 23 or minute > 59 or second > 60:  # 60: a leap second
         return None

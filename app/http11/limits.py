@@ -1,10 +1,9 @@
 """How much a client may send in one request."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Numbers of bytes, but for *fields*.
 
     Beyond them: 414 (request line), 431 (fields, head, trailers), 413 (body).
@@ -17,9 +16,8 @@ class Limits:
     )
     head: int = 65536  # with the empty line that ends it; also of a trailer section
     body: int = 1073741824  # 0: no limit
-    short_head: int = field(
-        init=False, repr=False, compare=False
-    )  # a head within it can break no other limit of size
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "short_head", min(self.line, self.field_size - 2, self.head - 4))
+    @property
+    def short_head(self) -> int:
+        """The length of a head that can break no other limit of size."""
+        return min(self.line, self.field_size - 2, self.head - 4)

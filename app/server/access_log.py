@@ -14,7 +14,6 @@ import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache
 from select import POLLOUT, poll
 from threading import Condition, Thread
@@ -388,7 +387,7 @@ def _cut(exchange: Exchange, room: int) -> Exchange:
         referer=cut(exchange.referer),
         user_agent=cut(exchange.user_agent),
         host=cut(exchange.host),
-        note=replace(exchange.note, path=cut(exchange.note.path)),
+        note=exchange.note.with_path(cut(exchange.note.path)),
     )
 
 

@@ -2,26 +2,23 @@
 
 import re
 import socket
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class AddressError(ValueError):
     """A bind address that means nothing; the text is one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpAddress:
+class TcpAddress(NamedTuple):
     host: str  # "": all interfaces, IPv4 and IPv6
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
+class UnixAddress(NamedTuple):
     path: str  # "@name" for Linux's abstract namespace
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     number: int
 
 

@@ -1,15 +1,15 @@
 """The options of a server, set before it runs."""
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import NamedTuple
 
 from ..http11 import Limits
 
 __all__ = ["Limits", "ServerOptions"]
 
+_NO_OPTIONS = ("limits", "multiprocess")
 
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
+
+class ServerOptions(NamedTuple):
     """Times are in seconds. `threads` 0: a new thread for each connection."""
 
     threads: int = 8
@@ -19,7 +19,7 @@ class ServerOptions:
     keep_alive: float = 75.0  # 0: one request for each connection
     graceful_timeout: float = 30.0
     max_connections: int = 0  # 0: what RLIMIT_NOFILE leaves room for
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     multiprocess: bool = False
 
     @classmethod
@@ -28,8 +28,9 @@ class ServerOptions:
 
         The limits' names there begin with `limit_request_`.
         """
-        limits = Limits(**_read(Limits, settings, "limit_request_"))
-        return cls(**_read(cls, settings), limits=limits, multiprocess=multiprocess)
+        limits = Limits(*(getattr(settings, f"limit_request_{name}") for name in Limits._fields))
+        own = {name: getattr(settings, name) for name in cls._fields if name not in _NO_OPTIONS}
+        return cls(**own, limits=limits, multiprocess=multiprocess)
 
     @property
     def shortest_limit(self) -> float:
@@ -41,8 +42,3 @@ class ServerOptions:
             self.graceful_timeout,
         )
         return min(limit for limit in limits if limit)
-
-
-def _read(options: type, settings: object, prefix: str = "") -> dict[str, Any]:
-    names = {one.name for one in fields(options) if one.init} - {"limits", "multiprocess"}
-    return {name: getattr(settings, prefix + name) for name in names}

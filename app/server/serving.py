@@ -18,10 +18,9 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from time import sleep
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from .. import host_figures
 from ..host_figures import Known
@@ -55,8 +54,7 @@ class StartError(Exception):
     """The application cannot be served as it was asked for; the text is one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """What every serving process of one run has in common."""
 
     listeners: Sequence[Listener]

@@ -7,9 +7,8 @@ from typing import get_args
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 
 from ..counters.contract import CLASSES, Class
-from ..counters.periods import SECONDS_PER_DAY, UNITS, Period, Unit
+from ..counters.periods import HOURS_KEPT_DAYS, SECONDS_PER_DAY, UNITS, Period, Unit
 from ..counters.reading import (
-    HOURS_KEPT_DAYS,
     MOST_DAYS_BY_DAY,
     MOST_ROWS,
     ORDERS,

@@ -2,9 +2,8 @@
 
 import pytest
 
-from app.counters.client_rows import HASH_SIZE, client_hash, counted, sent_more
+from app.counters.client_rows import HASH_SIZE, MOST_CLIENTS, client_hash, counted, sent_more
 from app.counters.contract import Kind
-from app.counters.reading import MOST_CLIENTS
 from app.counters.tally import Tally
 
 MIDNIGHT = 20_000 * 86400

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from app.counters.client_rows import MOST_CLIENTS
 from app.counters.contract import ACCESSES, CLASSES, KINDS, Class, Kind
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.memory import MemoryCounter
 from app.counters.missed import MOST_NAMES
 from app.counters.periods import Period, month_of
 from app.counters.reading import (
-    MOST_CLIENTS,
     ORDERS,
     CountingStore,
     FileRecord,

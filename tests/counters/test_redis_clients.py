@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from app.counters.client_rows import MOST_CLIENTS
 from app.counters.contract import KINDS, Kind
 from app.counters.memory import MemoryCounter
-from app.counters.reading import MOST_CLIENTS, FileRecord
+from app.counters.reading import FileRecord
 from app.counters.redis import scripts as script
 from app.counters.redis.counter import JournaledCounter
 from app.counters.redis.entries import Entry, count_entry, sent_entry

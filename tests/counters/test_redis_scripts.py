@@ -5,8 +5,8 @@ from pkgutil import get_data
 
 import pytest
 
-from app.counters.client_rows import DOUBLE_CLICK_SECONDS
-from app.counters.reading import HOURS_KEPT_DAYS, MOST_CLIENTS
+from app.counters.client_rows import DOUBLE_CLICK_SECONDS, MOST_CLIENTS
+from app.counters.periods import HOURS_KEPT_DAYS
 from app.counters.redis import scripts as script
 from app.counters.tally import LIMIT, NAMES
 

@@ -14,6 +14,7 @@ from ..history import Blocks, days_of, months_of, terms_of
 from ..missed import most_missed
 from ..month_block import FILES
 from ..periods import (
+    HOURS_KEPT_DAYS,
     LAST_SECOND,
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
@@ -26,7 +27,6 @@ from ..periods import (
 )
 from ..ranking import Query, page
 from ..reading import (
-    HOURS_KEPT_DAYS,
     NUMBER_OF_ORDER,
     ClientDays,
     DirectoryAnswer,

@@ -14,6 +14,7 @@ from ..contract import STATUS_OF_KIND, CounterError
 from ..missed import most_missed
 from ..month_block import FILES, MonthBlock
 from ..periods import (
+    HOURS_KEPT_DAYS,
     LAST_SECOND,
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
@@ -28,7 +29,6 @@ from ..periods import (
 )
 from ..ranking import Cursor, Query, page
 from ..reading import (
-    HOURS_KEPT_DAYS,
     Contents,
     DirectoryAnswer,
     FileAnswer,
