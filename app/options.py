@@ -4,15 +4,17 @@ The parser (`settings.py`) and the tables in the guide (`tests/options_table.py`
 entries here.
 """
 
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import option_values as values
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = os.path.dirname(os.path.realpath(__file__))
 #: The guide: in the package when that was installed, beside it in a checkout.
-DEFAULT_ROOT = str((_PACKAGE if (_PACKAGE / "www").is_dir() else _PACKAGE.parent) / "www")
+DEFAULT_ROOT = os.path.join(_PACKAGE, "www")
+if not os.path.isdir(DEFAULT_ROOT):
+    DEFAULT_ROOT = os.path.join(os.path.dirname(_PACKAGE), "www")
 
 
 class Option(NamedTuple):

@@ -125,6 +125,18 @@ class _RaisingParser(_Parser):
         raise SettingsError(_one_line(message))
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Return a formatter of help that is as wide as the terminal.
+
+    The parser makes several at each start. Left to itself, one imports `shutil` to ask for the width.
+    """
+    try:
+        width = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+    except (ValueError, OSError):  # no number; no terminal
+        width = 80
+    return argparse.HelpFormatter(prog, width=width - 2)
+
+
 def _one_line(message: str) -> str:
     return " ".join(message.removeprefix("argument ").split())
 
@@ -153,6 +165,7 @@ def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str], progr
         epilog="Each option is also the environment variable in brackets: 1 or 0 for a switch,"
         " empty for not set.",
         allow_abbrev=False,
+        formatter_class=_formatter,
     )
     parser.add_argument("directory", nargs="?", metavar="DIR", type=present,
                         help="the directory to serve (default: Tally's guide)")  # fmt: skip

@@ -11,6 +11,8 @@ from typing import Final
 
 from ..counters.contract import Class
 
+# Both patterns are compiled when the first agent is looked up; `re` remembers them.
+
 #: Programs that somebody runs. Their agents begin with these names, in any case.
 _TOOL_NAMES: Final = (
     *(
@@ -81,14 +83,13 @@ _TOOL_NAMES: Final = (
     ),
     *("GuzzleHttp", "cpp-httplib"),
 )
-_TOOLS: Final = re.compile(
+_TOOLS: Final = (
     rf"^(?:{'|'.join(map(re.escape, _TOOL_NAMES))})(?:[ /(]|$)"
-    r"|^Debian APT-|http-?client|aiohttp|PowerShell/",
-    re.IGNORECASE,
+    r"|^Debian APT-|http-?client|aiohttp|PowerShell/"
 )
 
 #: Monitors, crawlers, scanners, assistants and previews of links, wherever an agent names them.
-_ROBOTS: Final = re.compile(
+_ROBOTS: Final = (
     r"(?i:kube-probe|Prometheus|Blackbox[ -]?Exporter|GoogleHC|HealthChecker|Health[ -]Check"
     r"|check_http|StatusCake|Uptime|Datadog"
     r"|GoogleOther|Google-(?:InspectionTool|Extended|CloudVertex|NotebookLM)"
@@ -114,9 +115,9 @@ def class_of(agent: str, more_robots: Iterable[re.Pattern[str]] = ()) -> Class:
         return "robots"
     if counter_robots.is_machine(agent):
         return "tools"
-    if counter_robots.is_robot(agent) or _ROBOTS.search(agent):
+    if counter_robots.is_robot(agent) or re.search(_ROBOTS, agent):
         return "robots"
-    return "tools" if _TOOLS.search(agent) else "people"
+    return "tools" if re.search(_TOOLS, agent, re.IGNORECASE) else "people"
 
 
 def list_version() -> str:

@@ -3,7 +3,6 @@ decision out.
 """
 
 import re
-from calendar import timegm
 from collections.abc import Mapping
 from datetime import date
 from enum import Enum
@@ -18,6 +17,7 @@ class Outcome(Enum):
     FAILED = "412"
 
 
+_DAY_ZERO = date(1970, 1, 1).toordinal()
 _MONTH = "|".join(MONTHS)
 _DAY = "(?P<day>[0-9]{2})"
 _TIME = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
@@ -77,10 +77,10 @@ def _fifty_years_after(now: float) -> float:
 
 def _seconds(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int | None:
     try:
-        date(year, month, day)
+        days = date(year, month, day).toordinal() - _DAY_ZERO
     except ValueError:
         return None
-    return timegm((year, month, day, hour, minute, second))
+    return ((days * 24 + hour) * 60 + minute) * 60 + second
 
 
 def list_entity_tags(text: str) -> list[str]:
