@@ -128,7 +128,7 @@ class _RaisingParser(_Parser):
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """Return a formatter of help that is as wide as the terminal.
 
-    The parser makes several at each start. Left to itself, one imports `shutil` to ask for the width.
+    The parser makes several at each start. Left to itself, one imports `shutil` for that.
     """
     try:
         width = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)

@@ -1,4 +1,4 @@
-"""What the counter in memory keeps: of each file, and of the site. Tallies are integers (`tally.py`).
+"""What the counter in memory keeps of each file and of the site. Tallies are integers (`tally.py`).
 
 It is apart from the reader, which is loaded when somebody reads.
 """
