@@ -44,7 +44,7 @@ _NOT_MODIFIED, _FAILED = Outcome.NOT_MODIFIED, Outcome.FAILED
 
 _METHODS = ("GET", "HEAD")
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
-_NOT_FOUND_PAGE = "404.html"
+_NOT_FOUND_PAGE = b"404.html"
 #: The fields that tell a navigation from other requests.
 _NAVIGATION = "Accept, Sec-Fetch-Mode"
 _RETRY_AFTER = "5"
@@ -287,11 +287,13 @@ class FileApplication:
         if has_preconditions(environ):
             outcome = evaluate(environ, file.etag, file.modified, time())
             if outcome is _NOT_MODIFIED:
-                return file.not_modified if method == "GET" else file.not_modified_head
+                answer = file.not_modified or file.make_not_modified()
+                return answer if method == "GET" else answer._replace(kind="head")
             if outcome is _FAILED:
                 return error(412, *file.vary)
         if method == "HEAD":
-            return file.head  # Range is for GET alone (RFC 9110 section 14.2).
+            # Range is for GET alone (RFC 9110 section 14.2).
+            return Answer(200, file.fields, (), file.key, file.size, "head")
         if "HTTP_RANGE" in environ:
             condition = environ.get("HTTP_IF_RANGE")
             if condition is None or if_range(condition, file.etag, file.modified, time()):
@@ -323,7 +325,7 @@ class FileApplication:
         fields = [
             ("Content-Type", layout.media_type),
             ("Content-Length", str(layout.length)),
-            *file.part_fields[1:],  # all but the file's own Content-Type
+            *file.fields[2:],  # all but the file's own Content-Type and Content-Length
         ]
         kind: Kind = "partial" if any(item.first == 0 for item in layout.ranges) else "resumed"
         about = (file.key, file.size, kind, False)
@@ -339,7 +341,7 @@ class FileApplication:
         length = last - first + 1
         # What differs from part to part comes last: servers may remember how a head begins.
         fields = [
-            *file.part_fields,
+            *(file.part_fields or file.make_part_fields()),
             ("Content-Length", str(length)),
             ("Content-Range", f"bytes {first}-{last}/{size}"),
         ]
