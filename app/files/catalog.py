@@ -23,14 +23,13 @@ from .codings import IDENTITY, SUFFIXES
 from .compression import MOST_BYTES, is_compressible, is_packed, unpack
 from .directory import Directory, open_directory
 from .document_root import RootDirectory, RootLostError, RootWatch
-from .file_slice import FileSlice, SharedSlice
+from .file_slice import FileSlice, OwnSlice
 from .held import HeldStore
 from .names import Visibility, canonical_path, file_name
-from .open_files import OpenFiles
+from .open_files import OpenFile, OpenFiles
 from .opening import OPEN_FILE, open_inside, read_whole
 from .places import Places
 from .policy import Policy
-from .ranges import ByteRange
 from .static_file import StaticFile
 from .version import (
     attributes_of,
@@ -198,28 +197,26 @@ class Catalog:
                 return None
             directories.pop()
 
-    def open(self, file: StaticFile, part: ByteRange, *, shares: bool = False) -> FileSlice:
+    def open(self, file: StaticFile, first: int, last: int, *, shares: bool = False) -> FileSlice:
         """Open the larger *file* for one body, of a server that *shares* descriptors or does not.
 
         *file* is as `held` or `find` has just returned it. Raises FileReplacedError and OSError.
         """
-        known = file.size, file.version[3], file.sampled
         if shares and (opened := self._open_files.get(file)):
-            return SharedSlice(opened, part.first, part.last, *known)
+            return FileSlice(opened, first, last, file)
         try:
-            descriptor = os.open(file.path, OPEN_FILE)
+            opened = OpenFile(os.open(file.path, OPEN_FILE))
         except FileNotFoundError:
             raise FileReplacedError from None
-        version = version_of(os.fstat(descriptor))
+        version = version_of(os.fstat(opened.descriptor))
         if shares and version == file.version:
-            opened = self._open_files.put(file, descriptor)
-            return SharedSlice(opened, part.first, part.last, *known)
-        piece = FileSlice(descriptor, part.first, part.last, *known)
+            self._open_files.put(file, opened)
+            return FileSlice(opened, first, last, file)
+        piece = OwnSlice(opened, first, last, file)
         # One that has only grown since is sent to the length that it had.
         if version != file.version and (
             version[:2] != file.version[:2] or not piece.has_grown_only()
         ):
-            piece.give_up()
             raise FileReplacedError
         return piece
 
