@@ -15,7 +15,6 @@ from ..counters.contract import ACCESSES, Announce, Class, Counter, Kind
 from ..request_note import NOTE, RequestNote
 from .answer import Answer
 from .policy import Fields
-from .ranges import ByteRange
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
 CountLine = Callable[[str, str, str, int | None], None]
 
 
-def kind_of_range(part: ByteRange, size: int) -> Kind:
-    """Return the kind of an answer to one range of a file of *size* bytes."""
-    if part.last <= 1 and size > 2:
+def kind_of_range(first: int, last: int, size: int) -> Kind:
+    """Return the kind of an answer with the bytes from *first* to *last* of *size*."""
+    if last <= 1 and size > 2:
         return "probe"
-    return "partial" if part.first == 0 else "resumed"
+    return "partial" if first == 0 else "resumed"
 
 
 _NOBODY: tuple[None, int] = None, 0
@@ -68,15 +67,17 @@ class Accounts:
 
     def count(self, environ: "WSGIEnvironment", answer: Answer, fields: Fields) -> None:
         """Count an answer about a file. When its body is sent later, have its end counted, too."""
-        _, _, _, key, size, kind, completes, held, source = answer
+        key, kind, completes, source = answer.key, answer.kind, answer.completes, answer.source
         assert kind is not None
         class_: Class = self._classify(environ) if kind in ACCESSES else "unknown"
-        client, enough = self._client(environ, size, class_) if self._tells_clients else _NOBODY
-        announce = self._announce(environ, key)
+        client, enough = (
+            self._client(environ, answer.size, class_) if self._tells_clients else _NOBODY
+        )
+        announce = None if self._count_line is None else self._announce(environ, key)
         at = 0 if source is None else int(time())
         completed = source is None and completes
         number = self.counter.count(
-            key, kind, announce, class_, held, completed, client, enough, at
+            key, kind, announce, class_, answer.held, completed, client, enough, at
         )
         note = None
         if self._notes:
@@ -112,8 +113,7 @@ class Accounts:
         assert self._download_bytes is not None
         return self._classifier.client(environ, class_), min(self._download_bytes, size)
 
-    def _announce(self, environ: "WSGIEnvironment", key: str) -> Announce | None:
-        if self._count_line is None:
-            return None
+    def _announce(self, environ: "WSGIEnvironment", key: str) -> Announce:
+        assert self._count_line is not None
         address, port = environ.get("REMOTE_ADDR", ""), environ.get("REMOTE_PORT")
         return partial(self._count_line, key, address, str(port or 0))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..counters.contract import Kind
 from .pages import page
@@ -12,26 +12,40 @@ if TYPE_CHECKING:
     from .file_slice import FileSlice, MultipartBody
 
 
-class Answer(NamedTuple):
+class Answer:
     """One answer, without its Date. May be given again for other requests, so nothing changes it.
 
     It does not know its file, which has it ready: a circle would stay in memory until the garbage
     collector comes.
     """
 
-    status: int
-    fields: Fields
-    body: Iterable[bytes]
-    #: For an answer about a file: what it is counted under, the file's size, and as what.
-    key: str = ""
-    size: int = 0
-    kind: Kind | None = None
-    #: Whether the client has the whole file, or the rest of it, when it has this body.
-    completes: bool = False
-    #: The size of a body that is held in memory: it is handed over with the answer.
-    held: int = 0
-    #: What the body is read from after the answer was made; None when it is held in memory.
-    source: "FileSlice | MultipartBody | None" = None
+    __slots__ = ("body", "completes", "fields", "held", "key", "kind", "size", "source", "status")
+
+    def __init__(
+        self,
+        status: int,
+        fields: Fields,
+        body: Iterable[bytes],
+        key: str = "",
+        size: int = 0,
+        kind: Kind | None = None,
+        completes: bool = False,
+        held: int = 0,
+        source: "FileSlice | MultipartBody | None" = None,
+    ) -> None:
+        self.status = status
+        self.fields = fields
+        self.body = body
+        # Of an answer about a file: what it is counted under, the file's size, and as what.
+        self.key = key
+        self.size = size
+        self.kind = kind
+        #: Whether the client has the whole file, or the rest of it, when it has this body.
+        self.completes = completes
+        #: The size of a body that is held in memory: it is handed over with the answer.
+        self.held = held
+        #: What the body is read from after the answer was made; None when it is held in memory.
+        self.source = source
 
 
 def page_fields(media_type: str, size: int, cache_control: str) -> Fields:

@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from time import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -31,7 +32,7 @@ from .forms import Forms
 from .names import DEFAULT_VISIBILITY, Visibility
 from .pages import STATUS_LINES
 from .policy import Fields, Policy, with_field
-from .ranges import ByteRange, Multipart, UnsatisfiableRangeError, multipart, select_ranges
+from .ranges import Multipart, UnsatisfiableRangeError, multipart, plain_range, select_ranges
 from .static_file import StaticFile
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _NOT_MODIFIED, _FAILED = Outcome.NOT_MODIFIED, Outcome.FAILED
 
 _METHODS = ("GET", "HEAD")
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
-_NOT_FOUND_PAGE = "404.html"
+_NOT_FOUND_PAGE = b"404.html"
 #: The fields that tell a navigation from other requests.
 _NAVIGATION = "Accept, Sec-Fetch-Mode"
 _RETRY_AFTER = "5"
@@ -131,8 +132,8 @@ class FileApplication:
         if answer is None:
             answer = self._answer(environ, method)
             date = date_header()
-        status, file_fields, body, _, _, kind, *_ = answer
-        fields = [*file_fields, ("Date", date)]
+        status, kind = answer.status, answer.kind
+        fields = [*answer.fields, ("Date", date)]
         if kind is not None:
             self._accounts.count(environ, answer, fields)
         elif self._policy.has_rules:
@@ -144,7 +145,7 @@ class FileApplication:
             if status == 404 and self._missed is not None:
                 self._missed(environ.get("PATH_INFO", ""))
         start_response(STATUS_LINES[status], fields)
-        return () if method == "HEAD" else body
+        return () if method == "HEAD" else answer.body
 
     def _held_answer(self, environ: "WSGIEnvironment", method: str, date: str) -> Answer | None:
         """Return the answer to a GET or HEAD when the file is at hand: no look-up is needed."""
@@ -242,7 +243,8 @@ class FileApplication:
             return error(404)
         try:
             file = self._catalog.find(path)
-            body = () if environ["REQUEST_METHOD"] == "HEAD" else self._body(file, {})[0]
+            is_head = environ["REQUEST_METHOD"] == "HEAD"
+            body = () if is_head else self._body(file, {}, 0, file.size - 1)[0]
         except (OSError, SlashMissingError, FileReplacedError):
             return error(404)
         return Answer(404, page_fields(file.media_type, file.size, "no-store"), body)
@@ -257,7 +259,9 @@ class FileApplication:
             answer = self._answer_from_file(environ, "/" + self._spa, environ["REQUEST_METHOD"])
         except (OSError, SlashMissingError):
             return None
-        return answer._replace(fields=with_field(answer.fields, "Vary", _NAVIGATION))
+        answer = copy(answer)
+        answer.fields = with_field(answer.fields, "Vary", _NAVIGATION)
+        return answer
 
     def _listing(self, environ: "WSGIEnvironment", url_path: str) -> Answer | None:
         """Return the listing of the directory at *url_path*; None when there is none to be seen."""
@@ -287,11 +291,15 @@ class FileApplication:
         if has_preconditions(environ):
             outcome = evaluate(environ, file.etag, file.modified, time())
             if outcome is _NOT_MODIFIED:
-                return file.not_modified if method == "GET" else file.not_modified_head
+                answer = file.not_modified or file.make_not_modified()
+                if method == "HEAD":
+                    return Answer(304, answer.fields, (), file.key, file.size, "head")
+                return answer
             if outcome is _FAILED:
                 return error(412, *file.vary)
         if method == "HEAD":
-            return file.head  # Range is for GET alone (RFC 9110 section 14.2).
+            # Range is for GET alone (RFC 9110 section 14.2).
+            return Answer(200, file.fields, (), file.key, file.size, "head")
         if "HTTP_RANGE" in environ:
             condition = environ.get("HTTP_IF_RANGE")
             if condition is None or if_range(condition, file.etag, file.modified, time()):
@@ -299,17 +307,20 @@ class FileApplication:
         return file.whole or self._whole(file, environ)
 
     def _whole(self, file: StaticFile, environ: "WSGIEnvironment") -> Answer:
-        body, source = self._body(file, environ)
+        body, source = self._body(file, environ, 0, file.size - 1)
         return Answer(200, file.fields, body, file.key, file.size, "full", True, 0, source)
 
     def _ranged(self, file: StaticFile, environ: "WSGIEnvironment") -> Answer:
+        text = environ["HTTP_RANGE"]
+        if plain := plain_range(text, file.size):
+            return self._one_range(file, environ, *plain)
         try:
-            ranges = select_ranges(environ["HTTP_RANGE"], file.size)
+            ranges = select_ranges(text, file.size)
         except UnsatisfiableRangeError:
             unsatisfied = ("Content-Range", f"bytes */{file.size}")
             return error(416, unsatisfied, ("Accept-Ranges", "bytes"), *file.vary)
         if ranges is not None and len(ranges) == 1:
-            return self._one_range(file, environ, ranges[0])
+            return self._one_range(file, environ, *ranges[0])
         # Of a coded form, Content-Encoding would seem to be the multipart body's: it has none.
         layout = None
         if ranges is not None and file.coding == IDENTITY:
@@ -323,42 +334,43 @@ class FileApplication:
         fields = [
             ("Content-Type", layout.media_type),
             ("Content-Length", str(layout.length)),
-            *file.part_fields[1:],  # all but the file's own Content-Type
+            *file.fields[2:],  # all but the file's own Content-Type and Content-Length
         ]
         kind: Kind = "partial" if any(item.first == 0 for item in layout.ranges) else "resumed"
         about = (file.key, file.size, kind, False)
         if file.content is None:
-            whole = self._catalog.open(file, ByteRange(0, file.size - 1))
+            whole = self._catalog.open(file, 0, file.size - 1)
             source = MultipartBody(layout, whole)
             return Answer(206, fields, source, *about, 0, source)
         content = layout.filled(file.content)
         return Answer(206, fields, (content,), *about, len(content))
 
-    def _one_range(self, file: StaticFile, environ: "WSGIEnvironment", part: ByteRange) -> Answer:
-        (first, last), size = part, file.size
+    def _one_range(
+        self, file: StaticFile, environ: "WSGIEnvironment", first: int, last: int
+    ) -> Answer:
+        size = file.size
         length = last - first + 1
         # What differs from part to part comes last: servers may remember how a head begins.
         fields = [
-            *file.part_fields,
+            *(file.part_fields or file.make_part_fields()),
             ("Content-Length", str(length)),
             ("Content-Range", f"bytes {first}-{last}/{size}"),
         ]
-        kind = kind_of_range(part, size)
+        kind = kind_of_range(first, last, size)
         completes = last == size - 1 and (first == 0 or kind == "resumed")
-        body, source = self._body(file, environ, part)
+        body, source = self._body(file, environ, first, last)
         held = length if source is None else 0
         return Answer(206, fields, body, file.key, size, kind, completes, held, source)
 
     def _body(
-        self, file: StaticFile, environ: "WSGIEnvironment", part: ByteRange | None = None
+        self, file: StaticFile, environ: "WSGIEnvironment", first: int, last: int
     ) -> tuple[Iterable[bytes], FileSlice | None]:
         """Return a body, and what it is read from if it is not held."""
         if file.content is not None:
-            content = file.content
-            return (content if part is None else content[part.first : part.last + 1],), None
+            return (file.content[first : last + 1],), None
         wrapper = environ.get("wsgi.file_wrapper")
         shares = getattr(wrapper, "sends_spans", False)
-        piece = self._catalog.open(file, part or ByteRange(0, file.size - 1), shares=shares)
+        piece = self._catalog.open(file, first, last, shares=shares)
         return (piece if wrapper is None else wrapper(piece, BLOCK)), piece
 
 

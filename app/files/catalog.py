@@ -23,14 +23,13 @@ from .codings import IDENTITY, SUFFIXES
 from .compression import MOST_BYTES, is_compressible, is_packed, unpack
 from .directory import Directory, open_directory
 from .document_root import RootDirectory, RootLostError, RootWatch
-from .file_slice import FileSlice, SharedSlice
+from .file_slice import FileSlice, OwnSlice
 from .held import HeldStore
 from .names import Visibility, canonical_path, file_name
-from .open_files import OpenFiles
+from .open_files import OpenFile, OpenFiles
 from .opening import OPEN_FILE, open_inside, read_whole
 from .places import Places
 from .policy import Policy
-from .ranges import ByteRange
 from .static_file import StaticFile
 from .version import (
     attributes_of,
@@ -141,13 +140,13 @@ class Catalog:
         if held_as != url_path and (file := self.held(held_as, date)):
             return file
         try:
-            existing = self._existing(name)
+            existing, seen = self._existing(name)
             if existing in (name, name + self._indexes[0]):
-                file = self._load(held_as, existing)
+                file = self._load(held_as, existing, seen, date)
             else:
                 # Held under its own path: a better index may come at any moment.
                 own_path = "/" + existing.decode("latin-1")
-                file = self.held(own_path, date) or self._load(own_path, existing)
+                file = self.held(own_path, date) or self._load(own_path, existing, seen, date)
         except IsADirectoryError:
             if held_as.endswith("/"):
                 raise FileNotFoundError(url_path) from None
@@ -159,17 +158,18 @@ class Catalog:
         self._watch.seen()
         return file
 
-    def _existing(self, name: bytes) -> bytes:
-        """Return *name*, or of a directory its index. Most of what is not there is known here."""
+    def _existing(self, name: bytes) -> tuple[bytes, os.stat_result]:
+        """Return *name*, or of a directory its index, and its status.
+
+        Most of what is not there is known here.
+        """
+        path = self._prefix + name
         if name and not name.endswith(b"/"):
-            os.stat(self._prefix + name)
-            return name
+            return name, os.stat(path)
         for index in self._indexes[:-1]:
             with suppress(FileNotFoundError):
-                os.stat(self._prefix + name + index)
-                return name + index
-        os.stat(self._prefix + name + self._indexes[-1])
-        return name + self._indexes[-1]
+                return name + index, os.stat(path + index)
+        return name + self._indexes[-1], os.stat(path + self._indexes[-1])
 
     def directory(self, url_path: str) -> Directory:
         """Open the directory at *url_path*, to be listed. Raises OSError."""
@@ -177,46 +177,46 @@ class Catalog:
         with RootDirectory(self._root) as root:
             return open_directory(root, name.rstrip(b"/"), self._visible)
 
-    def nearest(self, base: str, url_path: str) -> str | None:
+    def nearest(self, base: bytes, url_path: str) -> str | None:
         """Return the URL path of the file *base* in the directory of *url_path*, or the nearest
         one above it; None when there is none.
         """
         try:
             name = file_name(url_path, dotfiles=self._visible.dotfiles)
-            directories = name.split(b"/")[:-1]
+            directories = name.split(b"/", _MOST_LEVELS)[:-1]
         except FileNotFoundError:
             directories = []
-        for depth in range(min(len(directories), _MOST_LEVELS), -1, -1):
-            name = b"/".join([*directories[:depth], os.fsencode(base)])
+        while True:
+            name = b"/".join((*directories, base))
             # Asked first, since most directories have none, and an error costs more than an answer.
             if os.access(self._prefix + name, os.F_OK):
                 with suppress(OSError):
                     if stat.S_ISREG(os.stat(self._prefix + name).st_mode):
                         return "/" + name.decode("latin-1")
-        return None
+            if not directories:
+                return None
+            directories.pop()
 
-    def open(self, file: StaticFile, part: ByteRange, *, shares: bool = False) -> FileSlice:
+    def open(self, file: StaticFile, first: int, last: int, *, shares: bool = False) -> FileSlice:
         """Open the larger *file* for one body, of a server that *shares* descriptors or does not.
 
         *file* is as `held` or `find` has just returned it. Raises FileReplacedError and OSError.
         """
-        known = file.size, file.version[3], file.sampled
         if shares and (opened := self._open_files.get(file)):
-            return SharedSlice(opened, part.first, part.last, *known)
+            return FileSlice(opened, first, last, file)
         try:
-            descriptor = os.open(file.path, OPEN_FILE)
+            opened = OpenFile(os.open(file.path, OPEN_FILE))
         except FileNotFoundError:
             raise FileReplacedError from None
-        version = version_of(os.fstat(descriptor))
+        version = version_of(os.fstat(opened.descriptor))
         if shares and version == file.version:
-            opened = self._open_files.put(file, descriptor)
-            return SharedSlice(opened, part.first, part.last, *known)
-        piece = FileSlice(descriptor, part.first, part.last, *known)
+            self._open_files.put(file, opened)
+            return FileSlice(opened, first, last, file)
+        piece = OwnSlice(opened, first, last, file)
         # One that has only grown since is sent to the length that it had.
         if version != file.version and (
             version[:2] != file.version[:2] or not piece.has_grown_only()
         ):
-            piece.give_up()
             raise FileReplacedError
         return piece
 
@@ -256,12 +256,12 @@ class Catalog:
             self._held.clear()
             raise
 
-    def _load(self, held_as: str, name: bytes) -> StaticFile:
+    def _load(self, held_as: str, name: bytes, seen: os.stat_result, date: str) -> StaticFile:
         media_type = self._policy.content_type(name)
         coded = self._coded and is_compressible(media_type)
+        directory = (self._prefix + name).rpartition(b"/")[0]
         for attempt in range(ATTEMPTS):
-            directory = (self._prefix + name).rpartition(b"/")[0]
-            in_version = self._places.version(directory, date_header())
+            in_version = self._places.version(directory, date)
             place = _Place(
                 name,
                 name,
@@ -275,7 +275,7 @@ class Catalog:
             )
             with RootDirectory(self._root) as root:
                 try:
-                    file, may_hold = self._describe(root, place)
+                    file, may_hold = self._describe(root, place, None if attempt else seen)
                 except FileNotFoundError:
                     if attempt < ATTEMPTS - 1 and not root.is_current():
                         continue  # a deployment switched the root meanwhile
@@ -284,7 +284,7 @@ class Catalog:
                     continue
                 if coded and not place.is_packed:
                     file, may_hold = self._with_siblings(root, place, file, may_hold)
-            file.place = in_version
+            file.verified, file.place = date, in_version
             if self._held.get(held_as) is file:
                 file.asked = True
             elif may_hold:
@@ -301,8 +301,11 @@ class Catalog:
         """
         forms = {coding: form for coding, form in file.forms.items() if form.path == file.path}
         for coding, suffix in SUFFIXES.items():
-            known = file.forms.get(coding)
-            beside = place._replace(name=place.name + suffix.encode(), coding=coding, known=known)
+            name = place.name + suffix.encode()
+            # Asked first, as in `nearest`.
+            if not root.has(name):
+                continue
+            beside = place._replace(name=name, coding=coding, known=file.forms.get(coding))
             try:
                 form, form_may_hold = self._describe(root, beside)
             except (OSError, FileReplacedError):
@@ -311,19 +314,21 @@ class Catalog:
             if (form.modified or 0) >= (file.modified or 0):
                 forms[coding] = form
                 may_hold = may_hold and form_may_hold
-        if forms == dict(file.forms):
+        if forms == file.forms:
             return file, may_hold
         file = file.with_forms(list(forms.values()))
         file.wanted = file.has_all_forms = False
         return file, may_hold
 
-    def _describe(self, root: RootDirectory, place: "_Place") -> tuple[StaticFile, bool]:
+    def _describe(
+        self, root: RootDirectory, place: "_Place", seen: os.stat_result | None = None
+    ) -> tuple[StaticFile, bool]:
         """Return the file at *place*, as it is now, and whether it may be held.
 
-        Raises FileReplacedError when it changed while it was read.
+        *seen* is as in `open_inside`. Raises FileReplacedError when it changed while it was read.
         """
         now = time()
-        descriptor, status = open_inside(root, place.name, self._visible)
+        descriptor, status = open_inside(root, place.name, self._visible, seen)
         try:
             file = place.known
             if (
@@ -337,7 +342,6 @@ class Catalog:
                     file = place.known
         finally:
             os.close(descriptor)
-        file.verified = date_header()
         return file, may_be_held(status, now)
 
     def _read(

@@ -68,6 +68,11 @@ class RootDirectory:
         except OSError:
             return False
 
+    def has(self, name: bytes) -> bool:
+        """Return whether there is something at *name*: an answer costs less than an error."""
+        there: bool = os.access(name, os.F_OK, dir_fd=self.descriptor, effective_ids=_EFFECTIVE)
+        return there
+
     def inner_path(self, descriptor: int, name: bytes, end: bytes = b"") -> bytes | None:
         """Return the true path, below the root, of what was opened as *name*; None when it lies
         outside. *end* is what its path is to end with: a slash lets the root itself be inside.

@@ -1,10 +1,10 @@
 """A bounded part of an open file, as a body for any WSGI server: read in blocks, or sent by the
 kernel.
 
-A `FileSlice` has a descriptor of its own. Positions are the file's own, as `sendfile` needs them,
-and the descriptor's offset is the only record of them: servers that send by the kernel ask for
-`fileno()` and begin at that offset. `read` ends where the slice ends. A `SharedSlice` is for
-servers that send from where `file_span` says, and has a descriptor that others have, too.
+A `FileSlice` is for servers that send from where `file_span` says. It keeps its place itself, so
+others may have its descriptor, too. An `OwnSlice` has one alone, whose offset is the only record of
+its place: other servers that send by the kernel ask for `fileno()` and begin at that offset.
+Positions are the file's own, as `sendfile` needs them. `read` ends where the slice ends.
 
 A file that is rewritten while it is being sent ends the answer early: `read` raises
 FileChangedError instead of giving out new bytes, and a server that sends by the kernel asks
@@ -20,12 +20,12 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from ..failure_log import Repeats
 from .open_files import OpenFile
 from .ranges import Multipart
-from .version import sample
+from .version import Version, sample
 
 BLOCK = 65536
 
@@ -63,29 +63,49 @@ def _log_change(descriptor: int) -> None:
         _log.warning(what)
 
 
-class FileSlice:
-    """The bytes from *first* to *last* of the open *descriptor*, which the slice closes.
+class Described(Protocol):
+    """What is known of a file: its size, its version, and its `sample`."""
 
-    *size*, *modified_ns* and *sampled* (see `version.sample`) are the file's when the header fields
+    @property
+    def size(self) -> int: ...
+    @property
+    def version(self) -> Version: ...
+    @property
+    def sampled(self) -> bytes: ...
+
+
+class FileSlice:
+    """The bytes from *first* to *last* of what is *opened*, which was *file* when the header fields
     were made. For one thread at a time.
     """
 
-    def __init__(
-        self, descriptor: int, first: int, last: int, size: int, modified_ns: int, sampled: bytes
-    ) -> None:
-        self._descriptor = descriptor
+    __slots__ = (
+        "_change_told",
+        "_descriptor",
+        "_end",
+        "_file",
+        "_first",
+        "_modified_ns",
+        "_opened",
+        "_position",
+        "_seen_size",
+        "_sent_until",
+        "ended",
+    )
+
+    def __init__(self, opened: OpenFile, first: int, last: int, file: Described) -> None:
+        self._opened: OpenFile | None = opened  # until the slice is closed
+        self._descriptor = opened.descriptor
         self._first = first
+        self._position = first
         self._end = last + 1
         self._sent_until = first
+        self._file = file
+        self._modified_ns = file.version[3]
+        self._seen_size = file.size
+        self._change_told = False
         #: To be set before the body is given to a server.
         self.ended: Ended | None = None
-        self._size = size
-        self._modified_ns = modified_ns
-        self._sampled = sampled
-        self._seen_size = size
-        self._change_told = False
-        self._closed = False
-        self._go_to(first, os.SEEK_SET)
 
     def file_span(self) -> tuple[int, int, int]:
         """Return the descriptor of a regular file, where in it the rest of the slice begins, and
@@ -95,25 +115,25 @@ class FileSlice:
         return self._descriptor, position, self._end - position
 
     def fileno(self) -> int:
-        if self._closed:
+        if self._opened is None:
             raise ValueError("the slice is closed")
         return self._descriptor
 
     def unchanged(self) -> bool:
         """Return whether the file is what the header fields say, whatever was appended to it."""
-        status = os.fstat(self.fileno())
+        status = os.fstat(self._descriptor)
         same = status.st_mtime_ns == self._modified_ns and status.st_size == self._seen_size
-        if not same and not self.has_grown_only():
-            self._note_change()
-            return False
-        return True
+        if same or self.has_grown_only():
+            return True
+        self._note_change()
+        return False
 
     def has_grown_only(self) -> bool:
         """Return whether the file has become longer since, and the blocks that were sampled are
         what they were.
         """
-        status = os.fstat(self.fileno())
-        if status.st_size <= self._size or sample(self._descriptor, self._size) != self._sampled:
+        status, file = os.fstat(self._descriptor), self._file
+        if status.st_size <= file.size or sample(self._descriptor, file.size) != file.sampled:
             return False
         self._modified_ns, self._seen_size = status.st_mtime_ns, status.st_size
         return True
@@ -141,7 +161,8 @@ class FileSlice:
         self._note_sent_until(self._first + count)
 
     def _note_sent_until(self, offset: int) -> None:
-        self._sent_until = max(self._sent_until, min(offset, self._end))
+        if offset > self._sent_until:
+            self._sent_until = min(offset, self._end)
 
     def _note_change(self) -> None:
         if not self._change_told:
@@ -149,7 +170,7 @@ class FileSlice:
             _log_change(self._descriptor)
 
     def tell(self) -> int:
-        return os.lseek(self.fileno(), 0, os.SEEK_CUR)
+        return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         if whence == os.SEEK_END:
@@ -159,13 +180,13 @@ class FileSlice:
         return self._go_to(offset, whence)
 
     def _go_to(self, offset: int, whence: int) -> int:
-        return os.lseek(self.fileno(), offset, whence)
+        self._position = offset + (self._position if whence == os.SEEK_CUR else 0)
+        return self._position
 
     def _read_here(self, size: int) -> bytes:
-        return os.read(self._descriptor, size)
-
-    def _release(self) -> None:
-        os.close(self._descriptor)
+        data = os.pread(self._descriptor, size, self._position)
+        self._position += len(data)
+        return data
 
     def seekable(self) -> bool:
         return True
@@ -180,62 +201,43 @@ class FileSlice:
         return data
 
     def close(self) -> None:
-        """Release the descriptor. Raises FileChangedError when a change went unnoticed so far.
+        """Let go of the file. Raises FileChangedError when a change went unnoticed so far.
 
         A server that let the kernel send a file that was cut short meanwhile may not notice:
         gunicorn would keep the connection open, in the middle of an answer. An error here makes it
         close the connection.
         """
-        if self._closed:
+        if self._opened is None:
             return
         was_told, same = self._change_told, False
         try:
             same = not was_told and self.unchanged()
         finally:
-            self._closed = True
-            self._release()
+            self._opened, self._descriptor = None, -1
             if self.ended is not None:
                 sent = self._sent_until - self._first
                 self.ended(sent, same and self._sent_until == self._end)
         if not same and not was_told:
             raise FileChangedError
 
-    def give_up(self) -> None:
-        """Release the descriptor of a slice that is not sent."""
-        self._closed = True
-        self._release()
 
-    def __del__(self) -> None:
-        # A server that fails before it has the body does not close it.
-        if not getattr(self, "_closed", True):
-            self._closed = True
-            self._release()
+class OwnSlice(FileSlice):
+    """A slice whose place is the offset of its descriptor, which nobody else has."""
 
+    __slots__ = ()
 
-class SharedSlice(FileSlice):
-    """A slice of the open *file*, whose descriptor others have, too: it keeps its place itself."""
-
-    def __init__(
-        self, file: OpenFile, first: int, last: int, size: int, modified_ns: int, sampled: bytes
-    ) -> None:
-        self._file: OpenFile | None = file
-        self._position = first
-        super().__init__(file.descriptor, first, last, size, modified_ns, sampled)
+    def __init__(self, opened: OpenFile, first: int, last: int, file: Described) -> None:
+        super().__init__(opened, first, last, file)
+        self._go_to(first, os.SEEK_SET)
 
     def tell(self) -> int:
-        return self._position
+        return self._go_to(0, os.SEEK_CUR)
 
     def _go_to(self, offset: int, whence: int) -> int:
-        self._position = offset + (self._position if whence == os.SEEK_CUR else 0)
-        return self._position
+        return os.lseek(self.fileno(), offset, whence)
 
     def _read_here(self, size: int) -> bytes:
-        data = os.pread(self._descriptor, size, self._position)
-        self._position += len(data)
-        return data
-
-    def _release(self) -> None:
-        self._file = None
+        return os.read(self._descriptor, size)
 
 
 class MultipartBody:

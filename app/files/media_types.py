@@ -4,8 +4,6 @@ The registered type where IANA has one, else the one that browsers and their pee
 read from the machine, where tables differ.
 """
 
-import os
-
 DEFAULT = "application/octet-stream"
 _TEXT, _JSON = "text/plain", "application/json"
 
@@ -357,8 +355,8 @@ _WELL_KNOWN = {
 
 def media_type_of(name: bytes) -> str:
     """Return the media type of a file called *name*, without a charset; directories are ignored."""
-    base = os.path.basename(name).decode("ascii", "replace")
-    stem, extension = os.path.splitext(base)
-    if extension:
-        return _TYPES.get(extension[1:].lower(), DEFAULT)
-    return _WELL_KNOWN.get(stem) or (_TEXT if stem.upper() in _TEXTS else DEFAULT)
+    base = name.rpartition(b"/")[2].decode("ascii", "replace")
+    stem, dot, extension = base.rpartition(".")
+    if dot and stem.strip("."):  # the dots that a name begins with are no extension's
+        return _TYPES.get(extension.lower(), DEFAULT)
+    return _WELL_KNOWN.get(base) or (_TEXT if base.upper() in _TEXTS else DEFAULT)

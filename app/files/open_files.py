@@ -52,14 +52,12 @@ class OpenFiles:
             opened.asked = True
         return opened
 
-    def put(self, file: StaticFile, descriptor: int) -> OpenFile:
-        """Keep *file* open as *descriptor*, which is given away."""
-        opened = OpenFile(descriptor)
+    def put(self, file: StaticFile, opened: OpenFile) -> None:
+        """Keep *file* open, if there is room."""
         with self._lock:
             if len(self._files) < self._most:
                 self._files[file] = opened
                 self._start_thread()
-        return opened
 
     def _start_thread(self) -> None:
         if self._has_thread:

@@ -12,14 +12,14 @@ OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | getattr(o
 
 
 def open_inside(
-    root: RootDirectory, name: bytes, visible: Visibility
+    root: RootDirectory, name: bytes, visible: Visibility, seen: os.stat_result | None = None
 ) -> tuple[int, os.stat_result]:
     """Open the regular file *name*; return its descriptor and the status of what was opened.
 
-    Raises OSError.
+    *seen* is its status when the caller has just asked for it. Raises OSError.
     """
     # Asked before opening: opening a device can do something.
-    _require_regular(os.stat(name, dir_fd=root.descriptor), name)
+    _require_regular(seen or os.stat(name, dir_fd=root.descriptor), name)
     descriptor = os.open(name, OPEN_FILE, dir_fd=root.descriptor)
     try:
         status = os.fstat(descriptor)
@@ -35,7 +35,7 @@ def open_inside(
 
 def hides(inner: bytes, visible: Visibility) -> bool:
     """Return whether the path *inner* below the root leads through what is hidden."""
-    if visible.dotfiles:
+    if visible.dotfiles or not (inner.startswith(b".") or b"/." in inner):
         return False
     *directories, base = inner.split(b"/")
     # Kubernetes publishes volumes through directories such as ..data and ..2026_11_22, which no URL

@@ -108,6 +108,7 @@ class Policy:
             [pattern for pattern in immutable if pattern not in ("auto", "off")]
         )
         self._knows_hashes = "auto" in immutable
+        self._downloads = bool(download)
         self._is_download = _any_of(download)
         self._media_types = {key.lower(): value for key, value in (media_types or {}).items()}
         self._charset = charset
@@ -117,15 +118,22 @@ class Policy:
 
     def content_type(self, name: bytes) -> str:
         """Return the Content-Type of the file *name* below the root."""
-        base = name.rpartition(b"/")[2].decode("latin-1").lower()
-        media_type = ""
-        for place in (place for place, character in enumerate(base) if character == "."):
-            if media_type := self._media_types.get(base[place:], ""):
-                break  # the longest extension that was given: ".tar.gz" before ".gz"
-        media_type = media_type or media_type_of(name)
+        media_type = self._given_type(name) or media_type_of(name)
         if self._charset and media_type.startswith("text/") and ";" not in media_type:
             return f"{media_type}; charset={self._charset}"
         return media_type
+
+    def _given_type(self, name: bytes) -> str:
+        """Return the type given to the longest extension, ".tar.gz" before ".gz", or ""."""
+        if not self._media_types:
+            return ""
+        base = name.rpartition(b"/")[2].decode("latin-1").lower()
+        place = base.find(".")
+        while place >= 0:
+            if media_type := self._media_types.get(base[place:]):
+                return media_type
+            place = base.find(".", place + 1)
+        return ""
 
     def cache_control_of(self, name: bytes) -> str:
         """Return the Cache-Control of the file *name* below the root."""
@@ -138,6 +146,8 @@ class Policy:
 
     def fields_of(self, name: bytes, fields: Fields) -> Fields:
         """Return the *fields* of an answer with the file *name* as the rules have them."""
+        if not (self._downloads or self.has_rules):
+            return fields
         if _has(fields, "Content-Type") and self._is_download(name.decode("latin-1")):
             fields = [*fields, ("Content-Disposition", "attachment")]
         return self.fields_without_file(name, fields, is_error=False)

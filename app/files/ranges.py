@@ -32,10 +32,24 @@ MAX_RANGES = 200
 #: bytes.
 MULTIPART_SLACK = 1024
 
-#: What nearly every client sends: one range, from a first byte on.
-_ONE_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
+_PLAIN_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 _RANGE_SPEC = re.compile(r"(?:([0-9]+)-([0-9]*)|-([0-9]+))")
 _MANY_DIGITS = 18
+
+
+def plain_range(text: str, size: int) -> tuple[int, int] | None:
+    """Return the first and the last byte to send for a field of the form that nearly every client
+    sends: one range, from a first byte on. None for all else, which `select_ranges` reads.
+    """
+    found = _PLAIN_RANGE.fullmatch(text)
+    if found is None:
+        return None
+    from_byte, to_byte = found.groups()
+    first, end = int(from_byte), size - 1
+    last = int(to_byte) if to_byte else end
+    if first > last or first > end:
+        return None
+    return first, min(last, end)
 
 
 def select_ranges(text: str, size: int) -> list[ByteRange] | None:
@@ -50,10 +64,6 @@ def select_ranges(text: str, size: int) -> list[ByteRange] | None:
     """
     if size == 0:
         return None
-    if found := _ONE_RANGE.fullmatch(text):
-        from_byte, to_byte = int(found[1]), int(found[2] or size - 1)
-        if from_byte < size and from_byte <= to_byte:
-            return [ByteRange(from_byte, min(to_byte, size - 1))]
     unit, _, range_set = text.strip(" \t").partition("=")
     if unit.lower() != "bytes":
         return None

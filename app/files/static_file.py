@@ -5,6 +5,7 @@ alone, made once.
 from collections.abc import Mapping, Sequence
 from copy import copy
 from types import MappingProxyType
+from typing import Final
 
 from ..clock import http_date
 from .answer import Answer
@@ -21,6 +22,8 @@ _PATHS = 6
 _HOLES = 1.3
 #: Seconds for which a shared cache keeps a file as it is when a coded form is about to be made.
 _INTERIM_AGE = 10
+_NO_FORMS: Final[Mapping[str, "StaticFile"]] = MappingProxyType({})
+_VARY = (("Vary", "Accept-Encoding"),)
 
 
 class StaticFile:
@@ -28,11 +31,13 @@ class StaticFile:
     and the forms note in it.
 
     `content` has the bytes of a small file; a larger one is opened for each body. `forms` are the
-    file's other forms by coding, and `order` all codings, the shortest form first. Shared between
-    threads.
+    file's other forms by coding, and `order` all codings, the shortest form first. `whole` is the
+    ready answer of a held file to a plain GET; what other requests need is made for the first of
+    them. Shared between threads.
     """
 
     __slots__ = (
+        "_cache_control",
         "_is_interim",
         "_name",
         "_policy",
@@ -44,14 +49,12 @@ class StaticFile:
         "fields",
         "forms",
         "has_all_forms",
-        "head",
         "held_as",
         "is_compressible",
         "key",
         "media_type",
         "modified",
         "not_modified",
-        "not_modified_head",
         "order",
         "part_fields",
         "path",
@@ -98,7 +101,7 @@ class StaticFile:
         self.coding = coding
         self.etag = _tag(digest, coding)
         self.modified = _modified(version[3] // 1_000_000_000, now)
-        self.forms: Mapping[str, StaticFile] = MappingProxyType({})
+        self.forms = _NO_FORMS
         self.order: tuple[str, ...] = (IDENTITY,)
         self.weight = _weight(len(content or b""), path)
         # Of a larger file: what its tag was made from
@@ -118,32 +121,44 @@ class StaticFile:
 
     def _make_fields(self) -> None:
         policy, name = self._policy, self._name
-        self.vary: Fields = [("Vary", "Accept-Encoding")] if self.is_compressible else []
-        cache_control = policy.cache_control_of(name)
-        if self._is_interim:
-            cache_control += f", s-maxage={_INTERIM_AGE}"
-        common = [("ETag", self.etag), ("Cache-Control", cache_control), *self.vary]
-        not_modified_fields: Fields = policy.fields_of(name, common)
+        self.vary = _VARY if self.is_compressible else ()
+        self._cache_control = policy.cache_control_of(name)
         fields = [("Content-Type", self.media_type)]
         if self.modified is not None:
             fields.append(("Last-Modified", http_date(self.modified)))
-        fields += [*common, ("Accept-Ranges", "bytes"), ("X-Content-Type-Options", "nosniff")]
+        fields += self._common_fields()
+        fields += (("Accept-Ranges", "bytes"), ("X-Content-Type-Options", "nosniff"))
         if self.coding != IDENTITY:
             fields.append(("Content-Encoding", self.coding))
-        content_type, *others = policy.fields_of(name, fields)
-        #: Of a 206 with one range, without Content-Length and Content-Range
-        self.part_fields: Fields = [content_type, *others]
-        self.fields: Fields = [content_type, ("Content-Length", str(self.size)), *others]
-        key, size, content = self.key, self.size, self.content
-        # What is answered when nothing but the file decides. A body that is not held is opened.
-        self.not_modified = Answer(304, not_modified_fields, (), key, size, "not_modified")
-        self.not_modified_head = Answer(304, not_modified_fields, (), key, size, "head")
-        self.head = Answer(200, self.fields, (), key, size, "head")
+        fields = policy.fields_of(name, fields)
+        fields.insert(1, ("Content-Length", str(self.size)))
+        self.fields: Fields = fields
+        size, content = self.size, self.content
         self.whole = (
-            Answer(200, self.fields, (content,), key, size, "full", True, size)
+            Answer(200, fields, (content,), self.key, size, "full", True, size)
             if content is not None
             else None
         )
+        self.not_modified: Answer | None = None
+        self.part_fields: Fields | None = None
+
+    def _common_fields(self) -> Fields:
+        cache_control = self._cache_control
+        if self._is_interim:
+            cache_control += f", s-maxage={_INTERIM_AGE}"
+        return [("ETag", self.etag), ("Cache-Control", cache_control), *self.vary]
+
+    def make_not_modified(self) -> Answer:
+        """Return `not_modified`, the answer for those who have the file, for the first of them."""
+        fields = self._policy.fields_of(self._name, self._common_fields())
+        self.not_modified = Answer(304, fields, (), self.key, self.size, "not_modified")
+        return self.not_modified
+
+    def make_part_fields(self) -> Fields:
+        """Return `part_fields`, those of a 206 without Content-Length, for the first part."""
+        content_type, _, *others = self.fields
+        self.part_fields = [content_type, *others]
+        return self.part_fields
 
     def is_same_as(self, other: "StaticFile") -> bool:
         """Return whether *other* is the same version of the same file."""
@@ -162,7 +177,7 @@ class StaticFile:
 
     def interim(self) -> "StaticFile":
         """Return the file as it is sent until its coded forms are made: not to be kept for long."""
-        if "max-age" not in self._policy.cache_control_of(self._name):
+        if "max-age" not in self._cache_control:
             return self
         other = copy(self)
         other._is_interim = True
@@ -184,7 +199,7 @@ class StaticFile:
         form.coding, form.content, form.size = coding, content, len(content)
         form.etag = _tag(digest_of(content), coding)
         form.weight = _weight(len(content))
-        form.forms, form.order = MappingProxyType({}), ()
+        form.forms, form.order = _NO_FORMS, ()
         form._make_fields()
         return form
 

@@ -6,7 +6,6 @@ import pytest
 
 from app.files.file_slice import FileSlice
 from app.files.names import Visibility
-from app.files.ranges import ByteRange
 from app.files.static_file import StaticFile
 from tests.files.conftest import Site
 
@@ -103,11 +102,11 @@ def test_the_one_page_survives_its_replacement(site: Site, monkeypatch: pytest.M
     opened = app._catalog.open
     replaced: list[None] = []
 
-    def replace_once(file: StaticFile, part: ByteRange, *, shares: bool) -> FileSlice:
+    def replace_once(file: StaticFile, first: int, last: int, *, shares: bool) -> FileSlice:
         if not replaced:
             replaced.append(None)
             site.put("new.html", b"y" * 100_000).rename(site.root / "index.html")
-        return opened(file, part, shares=shares)
+        return opened(file, first, last, shares=shares)
 
     monkeypatch.setattr(app._catalog, "open", replace_once)
     reply = site.get("/some/route", app=app, **BROWSER)

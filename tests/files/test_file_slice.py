@@ -8,17 +8,24 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from app.files.file_slice import FileChangedError, FileSlice
+from app.files.file_slice import FileChangedError, FileSlice, OwnSlice
+from app.files.open_files import OpenFile
 from app.files.ranges import ByteRange, multipart
-from app.files.version import sample
+from app.files.version import Version, sample, version_of
 
 from .conftest import Site
 
 CONTENT = bytes(range(256)) * 1024
+
+
+class _Described(NamedTuple):
+    size: int
+    version: Version
+    sampled: bytes
 
 
 @pytest.fixture
@@ -37,13 +44,11 @@ def open_slice(path: Path) -> Iterator[Callable[[int, int], FileSlice]]:
         descriptor = os.open(path, os.O_RDONLY)
         status = os.fstat(descriptor)
         opened.append(
-            FileSlice(
-                descriptor,
+            OwnSlice(
+                OpenFile(descriptor),
                 first,
                 last,
-                size=status.st_size,
-                modified_ns=status.st_mtime_ns,
-                sampled=sample(descriptor, status.st_size),
+                _Described(status.st_size, version_of(status), sample(descriptor, status.st_size)),
             )
         )
         return opened[-1]

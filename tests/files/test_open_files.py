@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from app.files import FileApplication, open_files
-from app.files.ranges import ByteRange
 from app.server.sendfile import FileWrapper
 
 from .conftest import Reply, Site, wait_until
 
 SIZE = 100_000
-_TWO_PARTS = (ByteRange(0, 4), ByteRange(100, 104))
+_TWO_PARTS = ((0, 4), (100, 104))
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ def test_two_bodies_of_one_file_keep_their_places(site_of_large: Site) -> None:
     site_of_large.put("b.bin", bytes(range(256)) * 1000)
     site_of_large.settle()
     file = catalog.find("/b.bin")
-    one, two = (catalog.open(file, each, shares=True) for each in _TWO_PARTS)
+    one, two = (catalog.open(file, *each, shares=True) for each in _TWO_PARTS)
     assert one.fileno() == two.fileno()
     assert [one.read(2), two.read(2), one.read(), two.read()] == [
         bytes([0, 1]), bytes([100, 101]), bytes([2, 3, 4]), bytes([102, 103, 104])]  # fmt: skip

@@ -5,7 +5,13 @@ from random import Random
 
 import pytest
 
-from app.files.ranges import ByteRange, UnsatisfiableRangeError, multipart, select_ranges
+from app.files.ranges import (
+    ByteRange,
+    UnsatisfiableRangeError,
+    multipart,
+    plain_range,
+    select_ranges,
+)
 
 IGNORED = None
 UNSATISFIABLE = "416"
@@ -96,6 +102,17 @@ def test_select_ranges(field: str, size: int, expected: Expected) -> None:
             select_ranges(field, size)
     else:
         assert select_ranges(field, size) == expected
+
+
+@pytest.mark.parametrize(("field", "size", "expected"), TABLE)
+def test_the_quick_form_says_the_same_or_nothing(field: str, size: int, expected: Expected) -> None:
+    plain = plain_range(field, size)
+    assert plain is None or [plain] == expected
+
+
+@pytest.mark.parametrize("field", ["bytes=0-0", "bytes=2-5", "bytes=5-", "bytes=5-99"])
+def test_the_quick_form_is_what_most_clients_send(field: str) -> None:
+    assert plain_range(field, 10) is not None
 
 
 def test_content_range_of_the_last_byte() -> None:
