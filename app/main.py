@@ -21,7 +21,7 @@ from time import monotonic
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import failure_log
+from . import allocator, failure_log
 from .line_log import replace_standard_streams, tell
 from .server.access_log import AccessLog
 from .server.addresses import Address, AddressError, Descriptor, parse_bind
@@ -204,6 +204,7 @@ def _files(program: str, settings: Settings) -> Site:
 
     def load() -> "WSGIApplication":
         application.open()
+        allocator.give_back_soon()
         return application
 
     watch = None
