@@ -194,6 +194,7 @@ def _files(program: str, settings: Settings) -> Site:
     """Return the files under the root, counted. Raises StartError."""
     from . import wsgi
 
+    allocator.give_back()
     if problem := wsgi.start_problem(settings):
         raise StartError(problem)
     if settings.workers > 1 and not settings.counts:
@@ -204,7 +205,6 @@ def _files(program: str, settings: Settings) -> Site:
 
     def load() -> "WSGIApplication":
         application.open()
-        allocator.give_back_soon()
         return application
 
     watch = None

@@ -1,8 +1,10 @@
 """glibc is told to give back what is freed; any other C library is left alone."""
 
+import _ctypes
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -44,22 +46,22 @@ def other_library(_name: str) -> str:
     raise ValueError("unrecognized configuration name")
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "value"),
-    [
-        (os, "confstr", other_library),
-        (os, "confstr", lambda _name: None),
-        (sys.modules, "ctypes", None),  # Python was built without it
-    ],
-)
-def test_elsewhere_nothing_is_done(
-    module: object, name: str, value: object, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("confstr", [other_library, lambda _name: None])
+def test_another_library_is_left_alone(
+    confstr: Callable[[str], str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ctypes
+    monkeypatch.setattr(os, "confstr", confstr)
+    monkeypatch.setattr(_ctypes, "dlopen", lambda *_: pytest.fail("something was done"))
+    allocator.give_back()
 
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: pytest.fail("something was done"))
-    if isinstance(module, dict):
-        monkeypatch.setitem(module, name, value)
-    else:
-        monkeypatch.setattr(module, name, value)
+
+def missing(_library: int, _name: str) -> int:
+    raise OSError("undefined symbol: mallopt")
+
+
+@pytest.mark.parametrize("is_without_ctypes", [True, False])
+def test_what_cannot_be_set_stays(is_without_ctypes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_ctypes, "dlsym", missing)
+    if is_without_ctypes:
+        monkeypatch.setitem(sys.modules, "_ctypes", None)  # Python was built without it
     allocator.give_back()
