@@ -59,6 +59,7 @@ def post_worker_init(worker: Any) -> None:
     wsgi = sys.modules.get("tally_server.wsgi")
     if wsgi is None or not isinstance(worker.wsgi, wsgi.Application):
         return
+    load("allocator").give_back()
     # Not the module that the master has: what is imported here may be newer.
     figures = load("host_figures")
     with suppress(ValueError):  # then it is newer indeed

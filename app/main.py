@@ -20,7 +20,7 @@ from time import monotonic
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from . import failure_log
+from . import allocator, failure_log
 from .line_log import replace_standard_streams, tell
 from .server.access_log import AccessLog
 from .server.addresses import Address, AddressError, Descriptor, parse_bind
@@ -192,6 +192,7 @@ def _files(program: str, settings: Settings) -> Site:
     """Return the files under the root, counted. Raises StartError."""
     from . import wsgi
 
+    allocator.give_back()
     if problem := wsgi.start_problem(settings):
         raise StartError(problem)
     if settings.workers > 1 and not settings.counts:

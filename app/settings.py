@@ -163,7 +163,9 @@ def _build_parser(parser_class: type[_Parser], environ: Mapping[str, str], progr
         usage=f"%(prog)s [DIR] [options]{subcommand}",
         description="Serve the files under a directory and count every access exactly.",
         epilog="Each option is also the environment variable in brackets: 1 or 0 for a switch,"
-        " empty for not set.",
+        " empty for not set. A process takes at most 96 MiB more than at its start, and with"
+        " --counts memory: another 660 bytes for each file that was counted, and some 80 for each"
+        " further day of it.",
         allow_abbrev=False,
         formatter_class=_formatter,
     )

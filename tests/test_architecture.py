@@ -47,6 +47,7 @@ ARROWS: dict[str, set[str]] = {
         "app.files.precompress",
         "app.line_log",
         "app.failure_log",
+        "app.allocator",
     },
     "app.wsgi": {
         "app.settings",
@@ -73,6 +74,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "app.files.policy": {"app.files.media_types"},
     "app.files.media_types": set(),
+    "app.allocator": set(),
     "app.clock": set(),
     "app.client_address": set(),
     "app.clients": {"app.counters.contract", "app.client_address"},

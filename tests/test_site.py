@@ -14,7 +14,11 @@ import pytest
 from app.options import GROUPS
 from app.settings import Settings
 from tests import options_table
+from tests.end_to_end import memory
 
+#: Where it is said how much memory a process takes.
+MEMORY_TOLD = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "app/settings.py",
+               "app/stats/processes.py", "www/guide/server.html"]  # fmt: skip
 PROJECT = Path(__file__).resolve().parent.parent
 SITE = PROJECT / "www"
 PAGES = sorted(SITE.rglob("*.html"))
@@ -194,3 +198,12 @@ def test_the_readme_gives_each_command_on_one_line(ending: str) -> None:
     )
     assert command in lines[:40]
     assert command.replace("&", "&amp;") in (SITE / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("place", MEMORY_TOLD)
+def test_the_bound_of_memory_is_the_same_everywhere(place: str) -> None:
+    text = " ".join(re.sub(r'"\n\s+" ', " ", (PROJECT / place).read_text("utf-8")).split())
+    assert f"{memory.BOUND >> 20} MiB more than at its start" in text
+    assert f"{memory.PER_COUNT} bytes for each file" in text or (
+        f"each file that was counted takes another {memory.PER_COUNT} bytes" in text
+    )

@@ -83,15 +83,16 @@ def count(
     sent, complete = (0, False) if answer.later else (answer.sent, answer.complete)
     return counter.count(
         rows,
-        answer.path.encode(),
-        (answer.kind, answer.class_, sent, complete, client, 1000, answer.at),
+        answer.path,
+        ((answer.kind, answer.class_, sent, complete), client, 1000, answer.at),
     )
 
 
 def end(counter: RowCounter, rows: Rows, answer: Answered) -> None:
     if answer.later:
-        key = answer.path.encode()
-        counter.sent(rows, key, answer.kind, answer.sent, answer.complete, answer.at, None, 0)
+        counter.sent(
+            rows, answer.path, answer.kind, answer.sent, answer.complete, answer.at, None, 0
+        )
 
 
 def assert_same(rows: Rows, store: MemoryCounter) -> None:
@@ -141,20 +142,20 @@ def test_rows_hold_what_the_store_in_memory_holds(seed: int, behind: int) -> Non
 @pytest.mark.parametrize("kind", ["full", "partial", "resumed"])
 def test_the_end_of_a_transfer_that_is_not_counted_any_more(kind: Kind) -> None:
     rows, counter = Rows(), RowCounter()
-    counter.sent(rows, b"/f", kind, 100, True, BEGIN, None, 0)
+    counter.sent(rows, "/f", kind, 100, True, BEGIN, None, 0)
     assert rows == {}
-    counter.count(rows, b"/f", ("not_modified", "people", 0, False, None, 0, BEGIN))
+    counter.count(rows, "/f", (("not_modified", "people", 0, False), None, 0, BEGIN))
     before = dict(rows)
-    counter.sent(rows, b"/f", kind, 100, True, BEGIN, None, 0)
+    counter.sent(rows, "/f", kind, 100, True, BEGIN, None, 0)
     assert rows == before
 
 
 def test_the_end_of_a_transfer_on_the_next_day_belongs_to_the_day_before() -> None:
     rows, counter = Rows(), RowCounter()
     at = BEGIN + DAY - 1
-    counter.count(rows, b"/f", ("full", "people", 0, False, None, 0, at))
-    counter.count(rows, b"/f", ("full", "people", 7, True, None, 0, at + 2))
-    counter.sent(rows, b"/f", "full", 100, True, at, None, 0)
+    counter.count(rows, "/f", (("full", "people", 0, False), None, 0, at))
+    counter.count(rows, "/f", (("full", "people", 7, True), None, 0, at + 2))
+    counter.sent(rows, "/f", "full", 100, True, at, None, 0)
     days = rows.days_of("/f")
     assert Tally(days[at // DAY]) == Tally.of(accesses=1, completed=1, sent_bytes=100)
     assert Tally(days[at // DAY + 1]) == Tally.of(accesses=1, completed=1, sent_bytes=7)
@@ -166,7 +167,7 @@ def test_a_row_is_as_long_as_its_numbers_need() -> None:
     sizes = []
     steps: list[tuple[Kind, Class]] = [("full", "people"), ("full", "robots"), ("head", "people")]
     for kind, class_ in steps:
-        counter.count(rows, b"/f", (kind, class_, 10, kind == "full", None, 0, BEGIN))
+        counter.count(rows, "/f", ((kind, class_, 10, kind == "full"), None, 0, BEGIN))
         sizes.append(len(rows[b"/f"]))
     assert sizes == [24 + 3 * 16, 24 + 7 * 16, 24 + 13 * 16]
 
@@ -185,7 +186,7 @@ def test_clients_are_counted_in_rows_of_their_own() -> None:
     ]
     for after, client in visits:
         clock.now = BEGIN + after
-        counter.count(rows, b"/f", ("full", "people", 600, True, client, 1000, BEGIN + after))
+        counter.count(rows, "/f", (("full", "people", 600, True), client, 1000, BEGIN + after))
         store.count("/f", "full", None, "people", 600, True, client, 1000)
     assert_same(rows, store)
     days = rows.days_of("/f")
@@ -207,16 +208,16 @@ def test_clients_are_counted_in_rows_of_their_own() -> None:
 def test_clients_of_transfers_that_end_later() -> None:
     rows, counter = Rows(), RowCounter(MemorySalts())
     for client, sent in ((b"a", 999), (b"b", 1000), (b"c", 10**9)):
-        counter.count(rows, b"/f", ("full", "people", 0, False, client, 1000, BEGIN))
-        counter.sent(rows, b"/f", "full", sent, False, BEGIN, client, 1000)
+        counter.count(rows, "/f", (("full", "people", 0, False), client, 1000, BEGIN))
+        counter.sent(rows, "/f", "full", sent, False, BEGIN, client, 1000)
     assert Tally(rows.file("/f").today)["downloads"] == 2
-    counter.sent(rows, b"/f", "full", 1, False, BEGIN, b"a", 1000)
+    counter.sent(rows, "/f", "full", 1, False, BEGIN, b"a", 1000)
     assert Tally(rows.file("/f").today)["downloads"] == 3
 
 
 def test_what_went_uncounted_is_the_sites_alone() -> None:
     rows, counter = Rows(), RowCounter()
-    counter.count(rows, b"/f", ("full", "people", 0, False, None, 0, BEGIN + HOUR))
+    counter.count(rows, "/f", (("full", "people", 0, False), None, 0, BEGIN + HOUR))
     counter.uncounted(rows, 5, 2, BEGIN)
     lanes = lanes_of(uncounted=5, uncounted_sent=2)
     assert rows.hours()[BEGIN // HOUR] == lanes
@@ -226,7 +227,7 @@ def test_what_went_uncounted_is_the_sites_alone() -> None:
 def test_an_open_ended_number_does_not_touch_its_neighbours() -> None:
     rows, counter = Rows(), RowCounter()
     for _ in range(4):
-        counter.count(rows, b"/f", ("partial", "own", 2**52 - 1, False, None, 0, BEGIN))
+        counter.count(rows, "/f", (("partial", "own", 2**52 - 1, False), None, 0, BEGIN))
     assert Tally(rows.file("/f").total) == Tally.of(
         accesses=4, partial=4, own=4, sent_bytes=2**54 - 4
     )
@@ -240,15 +241,15 @@ def test_nothing_is_kept_of_a_transaction_that_was_given_up(tmp_path: Path) -> N
     """Whoever wrote instead got its number, and the next one seems to follow."""
     store = LmdbCounter(str(tmp_path), clock=lambda: float(BEGIN))
     environment, counter = store._environment, store._counter
-    answer = ("full", "people", 0, True, None, 0, BEGIN)
+    answer = (("full", "people", 0, True), None, 0, BEGIN)
 
     def give_up(rows: Transaction) -> None:
-        assert counter.count(rows, b"/a", answer) == 4  # type: ignore[arg-type]
+        assert counter.count(rows, "/a", answer) == 4  # type: ignore[arg-type]
         raise Aborted
 
     def elsewhere(rows: Transaction) -> None:
         for _ in range(2):
-            RowCounter().count(rows, b"/a", answer)  # type: ignore[arg-type]
+            RowCounter().count(rows, "/a", answer)  # type: ignore[arg-type]
 
     assert [store.count("/a", "full", class_="people") for _ in range(3)] == [1, 2, 3]
     with pytest.raises(Aborted):
@@ -284,10 +285,10 @@ def test_rows_are_read_once_while_nobody_else_writes() -> None:
 
     rows, counter = Watched(), RowCounter()
     for turn in range(50):
-        counter.count(rows, b"/%d" % (turn % 5), ("full", "people", 9, True, None, 0, BEGIN))
+        counter.count(rows, f"/{turn % 5}", (("full", "people", 9, True), None, 0, BEGIN))
     before = rows.reads
     for turn in range(50):
-        counter.count(rows, b"/%d" % (turn % 5), ("full", "robots", 9, True, None, 0, BEGIN))
+        counter.count(rows, f"/{turn % 5}", (("full", "robots", 9, True), None, 0, BEGIN))
     assert rows.reads == before
     assert [rows.file(f"/{number}").total for number in range(5)] == [
         lanes_of(accesses=20, completed=20, sent_bytes=180, robots=10)

@@ -122,10 +122,11 @@ class LmdbCounter:
             return None
         if kind not in ACCESSES:
             announce = None
-        key = path.encode("utf-8", "surrogatepass")
-        answer = (kind, class_, sent, complete, client, enough, at or int(self._clock()))
+        answer = (kind, class_, sent, complete), client, enough, at or int(self._clock())
         try:
-            number = self._environment.transact_in_order(announce, self._counter.count, key, answer)
+            number = self._environment.transact_in_order(
+                announce, self._counter.count, path, answer
+            )
         except CounterError as error:
             outage.failed(error)
             self._uncounted(kind, announce)
@@ -149,10 +150,9 @@ class LmdbCounter:
         if self._outage.retry_at and self._outage.is_waiting():
             self._outage.uncounted(0, transfers=1)
             return
-        key = path.encode("utf-8", "surrogatepass")
         try:
             self._environment.transact(
-                self._counter.sent, key, kind, sent, complete, at, client, enough
+                self._counter.sent, path, kind, sent, complete, at, client, enough
             )
         except CounterError as error:
             self._outage.failed(error)

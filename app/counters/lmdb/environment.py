@@ -157,10 +157,11 @@ class Environment:
         """Do as `transact`, and call *announce* with the result before this process's next
         transaction begins.
 
-        Two arguments, not any number, and not `with transaction`: each would take a tenth of a
-        count's time.
+        Two arguments, not any number, and no `with`, neither for the lock nor for the transaction:
+        each would take a twentieth of a count's time.
         """
-        with self._lock:
+        self._lock.acquire()
+        try:
             attempts = 0
             while True:
                 opened = self._opened or self._open()
@@ -180,6 +181,8 @@ class Environment:
             if announce is not None:
                 announce(result)
             return result
+        finally:
+            self._lock.release()
 
     def _overcome(self, error: Exception, opened: lmdb.Environment, attempts: int) -> None:
         """Make room after a transaction that failed for want of it, after others of its attempts.

@@ -40,7 +40,6 @@ from .rows import (
     FILE_TODAY,
     HOURS,
     LAST,
-    LONGEST_PATH,
     MISSED,
     NUMBER,
     SITE,
@@ -50,9 +49,7 @@ from .rows import (
     SITE_SENT,
     SITE_STAMP,
     SITE_THIS_HOUR,
-    SLASH,
     FileRow,
-    Growth,
     SiteRow,
     file_size,
     file_stamp,
@@ -67,9 +64,11 @@ from .rows import (
 _from_bytes = int.from_bytes
 _MASK32 = (1 << 32) - 1
 _MOST_HASHES = _MOST_GROWTHS = _MOST_KEPT = 4096
-#: Kind, class, bytes, whether these complete the file, client, bytes of a download, and the time of
-#: an answer, which is not 0: see `contract.Counter.count`.
-AnswerToCount: TypeAlias = tuple[Kind, Class, int, bool, bytes | None, int, int]
+#: What tells how much an answer adds: kind, class, bytes, and whether these complete the file.
+What: TypeAlias = tuple[Kind, Class, int, bool]
+#: Beside that the client, the bytes of a download, and the time of the answer, which is not 0: see
+#: `contract.Counter.count`.
+AnswerToCount: TypeAlias = tuple[What, bytes | None, int, int]
 #: Where the clients of the file's day stand in its row.
 _FILE_CLIENTS = FILE_PAIRS + WIDTH * (2 * PLACE["clients"] + 1)
 _NEW_FILE = (1 << SITE_FILES) + (1 << SITE_NEXT_ID)
@@ -101,12 +100,15 @@ class RowCounter:
         self._salt_day = -1
         #: Of the day's clients, with its salt: most ask for several files.
         self._hashes: dict[bytes, bytes] = {}
-        self._growths: dict[tuple[Kind, Class, bool, int], Growth] = {}
+        #: What the two rows grow by, and whether it is an access.
+        self._growths: dict[What, tuple[int, int, bool]] = {}
         self._breaks = breaks or Breaks()
         #: Of the last transaction: its number, and how many breaks there had been.
         self._number, self._known_breaks = -1, 0
-        #: By key: a row of this second, and its size.
-        self._kept: dict[bytes, tuple[int, int]] = {}
+        #: Rows of this second. Of a file, by its path: key, row, the row's size, accesses; of the
+        #: site: row and size.
+        self._kept: dict[str, tuple[bytes, int, int, int]] = {}
+        self._kept_site: tuple[int, int] | None = None
         self._set_time(0)
 
     def _set_time(self, at: int) -> None:
@@ -116,7 +118,11 @@ class RowCounter:
         self._site_stamp = site_stamp(self._hour, at)
         self._site_hour = self._site_stamp[:8]
         self._client_mark = CLIENTS + NUMBER.pack(self._day)
+        self._keep_nothing()
+
+    def _keep_nothing(self) -> None:
         self._kept.clear()
+        self._kept_site = None
 
     def _begin(self, rows: NumberedRows, at: int) -> None:
         """Begin a transaction of the second *at*."""
@@ -124,12 +130,12 @@ class RowCounter:
             self._set_time(at)
         number, breaks = rows.id(), self._breaks.number
         if number != self._number + 1 or breaks != self._known_breaks:
-            self._kept.clear()
+            self._keep_nothing()
         self._number, self._known_breaks = number, breaks
 
-    def count(self, rows: NumberedRows, path: bytes, answer: AnswerToCount) -> int | None:
+    def count(self, rows: NumberedRows, path: str, answer: AnswerToCount) -> int | None:
         """Count one answer for the file at *path*, and return an access's number."""
-        kind, class_, sent, complete, client, enough, at = answer
+        what, client, _, at = answer
         if (
             at == self._at
             and rows.id() == self._number + 1
@@ -138,14 +144,36 @@ class RowCounter:
             self._number += 1
         else:
             self._begin(rows, at)
-        growth = self._growths.get((kind, class_, complete, sent))
-        in_file, in_site = growth or self._growth_by(kind, class_, complete, sent)
-        is_access = kind in ACCESSES
-        key = path if len(path) <= LONGEST_PATH and path[0] == SLASH else long_key(rows, path)
-        kept, value = self._kept.get(key), b""
+        kept, kept_site = self._kept.get(path), self._kept_site
+        if kept is None or kept_site is None or client is not None:
+            return self._count_the_long_way(rows, path, answer)
+        in_file, in_site, is_access = self._growths.get(what) or self._growth_by(*what)
+        key, row, size, accesses = kept
+        site, size_of_site = kept_site
+        row += in_file
+        site += in_site
+        try:
+            packed = row.to_bytes(size, "little")
+            packed_site = site.to_bytes(size_of_site, "little")
+        except OverflowError:
+            return self._count_the_long_way(rows, path, answer)
+        rows.put(key, packed)
+        rows.put(SITE, packed_site)
+        accesses += is_access
+        self._kept[path] = key, row, size, accesses
+        self._kept_site = site, size_of_site
+        return accesses if is_access else None
+
+    def _count_the_long_way(self, rows: Rows, path: str, answer: AnswerToCount) -> int | None:
+        """Do as `count`, in the transaction that it has begun, whatever is kept of the rows."""
+        what, client, enough, _ = answer
+        kind, sent = what[0], what[2]
+        in_file, in_site, is_access = self._growths.get(what) or self._growth_by(*what)
+        kept, value = self._kept.get(path), b""
         if kept is not None:
-            row, size = kept
+            key, row, size, _ = kept
         else:
+            key = long_key(rows, path.encode("utf-8", "surrogatepass"))
             value = rows.get(key) or b""
             row, size = _from_bytes(value, "little"), len(value)
         if client is not None:
@@ -162,30 +190,28 @@ class RowCounter:
             size = file_size(row)
         packed = row.to_bytes(size, "little")
         rows.put(key, packed)
-        if kept is not None:
-            self._kept[key] = row, size
-        elif packed[FILE_STAMP] == self._file_stamp:
-            self._keep(key, row, size)
-        return (row >> FILE_PAIRS) & MASK if is_access else None
+        accesses = (row >> FILE_PAIRS) & MASK
+        if packed[FILE_STAMP] == self._file_stamp:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[path] = key, row, size, accesses
+        return accesses if is_access else None
 
-    def _keep(self, key: bytes, row: int, size: int) -> None:
-        if len(self._kept) >= _MOST_KEPT:
-            self._kept.clear()
-        self._kept[key] = row, size
-
-    def _growth_by(self, kind: Kind, class_: Class, complete: bool, sent: int) -> Growth:
+    def _growth_by(
+        self, kind: Kind, class_: Class, sent: int, complete: bool
+    ) -> tuple[int, int, bool]:
         """Return what an answer adds to the two rows. Most files are sent whole again and again."""
         if len(self._growths) >= _MOST_GROWTHS:
             self._growths.clear()
         in_file, in_site = DELTAS_OF_ROWS[kind][class_][complete]
-        found = in_file + sent * FILE_SENT, in_site + sent * SITE_SENT
-        self._growths[kind, class_, complete, sent] = found
+        found = in_file + sent * FILE_SENT, in_site + sent * SITE_SENT, kind in ACCESSES
+        self._growths[kind, class_, sent, complete] = found
         return found
 
     def sent(
         self,
         rows: NumberedRows,
-        path: bytes,
+        path: str,
         kind: Kind,
         sent: int,
         complete: bool,
@@ -195,8 +221,8 @@ class RowCounter:
     ) -> None:
         """Add the end of a transfer; see `contract.Counter.sent`."""
         self._begin(rows, at)
-        key = key_of(path)
-        self._kept.pop(key, None)
+        key = key_of(path.encode("utf-8", "surrogatepass"))
+        self._kept.pop(path, None)
         value = rows.get(key)
         if value is None or not is_file_row(value):
             return  # nothing to add it to: the file was reset, or its row cannot be read
@@ -317,9 +343,8 @@ class RowCounter:
     # The site
 
     def _add_to_site(self, rows: Rows, in_site: int, is_access: bool) -> None:
-        kept, value = self._kept.get(SITE), None
-        if kept is not None:
-            row, size = kept
+        if self._kept_site is not None:
+            row, size = self._kept_site
         else:
             value = rows.get(SITE)
             if value is not None and value[SITE_STAMP] == self._site_stamp:
@@ -331,10 +356,7 @@ class RowCounter:
             size = site_size(row)
         packed = row.to_bytes(size, "little")
         rows.put(SITE, packed)
-        if kept is not None:
-            self._kept[SITE] = row, size
-        elif packed[SITE_STAMP] == self._site_stamp:
-            self._keep(SITE, row, size)
+        self._kept_site = (row, size) if packed[SITE_STAMP] == self._site_stamp else None
 
     def _site_brought_up(
         self, rows: Rows, value: bytes | None, is_access: bool, in_site: int
