@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from ..counters.contract import CLASSES, KINDS
 from ..counters.periods import SECONDS_PER_DAY, Period, Unit, day_number
-from ..counters.reading import ClientDays, CountReader, Ranking, Series, Totals
+from ..counters.reading import ClientDays, Ranking, Series, Totals
 from .answers import Answer, Environ, RefusedError, answer, redirect
 from .charts import chart, spark
 from .kept import KeptAnswers
@@ -61,7 +61,7 @@ class Listed(NamedTuple):
 
 
 class Pages:
-    """Makes the pages from the counts that *reader* gives. Safe from any thread.
+    """Makes the pages from the counts that *kept* gives. Safe from any thread.
 
     Every method may raise RefusedError, and CounterError when there never was an answer.
     *is_lasting* says whether the counts outlive the server, *root* is the reference to the site.
@@ -69,7 +69,7 @@ class Pages:
 
     def __init__(
         self,
-        reader: Callable[[], CountReader],
+        kept: KeptAnswers,
         *,
         is_lasting: bool,
         root: str,
@@ -80,7 +80,7 @@ class Pages:
     ) -> None:
         self._shows_missed = shows_missed
         self._shows_badge = shows_badge
-        self._kept = KeptAnswers(reader)
+        self._kept = kept
         self._fixed = {
             "is_lasting": is_lasting,
             "root": root,
