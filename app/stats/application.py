@@ -97,8 +97,9 @@ class StatsApplication:
         self._access = Access(options.tokens, prefix=options.prefix, is_public=options.is_public)
         self._host = host
         self._metrics: Metrics | None = None
-        self._badges = badges = Badges(reader, options.badges)
         self._kept = KeptAnswers(reader)
+        # Badges are for everybody: what is kept for them must not take the place of the others.
+        self._badges = badges = Badges(KeptAnswers(reader), options.badges)
         api = Api(reader, self._kept)
         self._routes: dict[str, Route] = {
             "": Route("read", "page", _SITE, lambda *asked: self._page().site(*asked)),
