@@ -182,7 +182,9 @@ def test_requirements_txt_pins_exactly_what_the_project_names() -> None:
     ]
     assert {distribution(line) for line in lines} == {distribution(line) for line in named}
     assert [
-        line for line in lines if not re.fullmatch(r"[\w-]+==[\w.]+(; python_version .*)?", line)
+        line
+        for line in lines
+        if not re.fullmatch(r"[\w-]+==[\w.]+(; (python_version|platform_system) .*)?", line)
     ] == []
 
 

@@ -3,7 +3,8 @@
     leader:     the loop ─► run_call ─► the application's call, in the same thread ─► the loop ...
     watchdog:   looks every few milliseconds; a call that it sees twice is taken off the leader:
                 another thread of the crew leads from there on, and the first returns to the crew
-                when its call ends.
+                when its call ends. Where that costs too much of the time (`HeldUp`), calls go
+                to other threads from the start for a while.
 
 A `Term` is one thread's turn as leader, and at once the place that holds the call it is inside of.
 The thread that takes the call out (the leader when the call ends or, under the lock, the watchdog)
@@ -32,6 +33,10 @@ _SWITCH_INTERVAL = 0.0005
 _WATCH = 0.004
 #: How many looks without a call make the watchdog sleep until the next one.
 _WATCH_IDLE = 100
+#: Slow calls may hold up the leader for this share of the time. When it is more, then for
+#: `_SLOW_FOR` seconds calls go to other threads from the start: each costs a third more, and holds
+#: up nobody.
+_MOST_HELD_UP = 0.05
 _SLOW_FOR = 1.0
 #: How many calls may wait for their clients' bodies; each holds a thread, but none of the crew's.
 _UPLOADS = 64
@@ -65,6 +70,23 @@ class Term:
         except IndexError:
             return False
         return True
+
+
+class HeldUp:
+    """Tells whether slow calls hold up the leader for more than `_MOST_HELD_UP` of the time.
+
+    What a second allows may come at once; it drains away as time goes by.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._at = 0.0
+
+    def add(self, seconds: float, now: float) -> bool:
+        """Add a time that was lost until *now*; return whether it is too much by now."""
+        left = max(0.0, self._seconds - _MOST_HELD_UP * (now - self._at))
+        self._seconds, self._at = left + seconds, now
+        return self._seconds > _MOST_HELD_UP
 
 
 class Watchdog:
@@ -128,6 +150,7 @@ class Crew:
         self._give_back = give_back
         self._most_running = threads
         self._slow_until = 0.0
+        self._held_up = HeldUp()
         # Shared by the threads, under the lock
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -316,5 +339,7 @@ class Crew:
             # Should the call have just ended and another begun, then that one is taken off: no harm
             if self.term is term and term.leave():
                 self._running += 1
-                self._slow_until = monotonic() + _SLOW_FOR
+                now = monotonic()
+                if self._held_up.add(2 * _WATCH, now):  # the longest until it was seen twice
+                    self._slow_until = now + _SLOW_FOR
                 self._new_leader()

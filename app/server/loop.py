@@ -3,8 +3,8 @@
     epoll ─► connection.ready ─► run_call: the application's call, in the same thread ─► epoll ...
 
 So the quick call, nearly every one, costs no hand-over at all; a slow one is taken off the leader,
-and another thread leads (crew.py). Then, for a second, calls are given to other threads from the
-start.
+and another thread leads. While slow ones come often, calls are given to other threads from the
+start (crew.py).
 
 Rules: only the leader touches connections that are not `busy`, the epoll and the listeners; the
 others tell it through `_returned`, `_unfinished` and an eventfd. Descriptors are reused: new

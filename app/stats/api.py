@@ -30,12 +30,14 @@ _RETRY = ("Retry-After", "5")
 class Api:
     """Answers questions about the counts that *reader* gives. Safe from any thread.
 
+    What is dear and looked at again and again is in *kept*.
+
     Every method may raise RefusedError, and CounterError when the store cannot be read.
     """
 
-    def __init__(self, reader: Callable[[], CountReader]) -> None:
+    def __init__(self, reader: Callable[[], CountReader], kept: KeptAnswers) -> None:
         self._reader = reader
-        self._kept = KeptAnswers(reader)
+        self._kept = kept
 
     def totals(self, _parameters: Parameters, _environ: Environ) -> Answer:
         return json_answer(documents.totals_document(self._reader().totals()))

@@ -17,6 +17,7 @@ from .access import Access, Scope
 from .answers import REASONS, Answer, Environ, RefusedError, answer, plain, problem, redirect
 from .api import Api
 from .badges import Badges
+from .kept import KeptAnswers
 from .parameters import Parameters, read_query
 
 if TYPE_CHECKING:
@@ -96,8 +97,10 @@ class StatsApplication:
         self._access = Access(options.tokens, prefix=options.prefix, is_public=options.is_public)
         self._host = host
         self._metrics: Metrics | None = None
-        self._badges = badges = Badges(reader, options.badges)
-        api = Api(reader)
+        self._kept = KeptAnswers(reader)
+        # Badges are for everybody: what is kept for them must not take the place of the others.
+        self._badges = badges = Badges(KeptAnswers(reader), options.badges)
+        api = Api(reader, self._kept)
         self._routes: dict[str, Route] = {
             "": Route("read", "page", _SITE, lambda *asked: self._page().site(*asked)),
             "file": Route("read", "page", _FILE, lambda *asked: self._page().file(*asked)),
@@ -187,7 +190,7 @@ class StatsApplication:
 
         if self._pages is None:
             self._pages = Pages(
-                self._reader,
+                self._kept,
                 is_lasting=self._options.is_lasting,
                 root="../" * self._depth,
                 has_session=self._access.has_tokens,

@@ -4,16 +4,16 @@ Everybody sees them, for the paths that the operator named with `--badge` and no
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from html import escape
 from typing import NamedTuple
 
 from ..counters.contract import CounterError
-from ..counters.reading import CountReader
 from ..counters.tally import Tally
 from . import wording
 from .answers import Answer, Environ, RefusedError
+from .kept import KeptAnswers
 from .parameters import Parameters
 
 NUMBERS = ("accesses", "completed", "downloads", "bytes")
@@ -43,8 +43,8 @@ class Badge(NamedTuple):
 class Badges:
     """Answers for the paths that match one of *patterns*. Safe from any thread."""
 
-    def __init__(self, reader: Callable[[], CountReader], patterns: Sequence[str]) -> None:
-        self._reader = reader
+    def __init__(self, kept: KeptAnswers, patterns: Sequence[str]) -> None:
+        self._kept = kept
         self._patterns = patterns
 
     def svg(self, parameters: Parameters, _environ: Environ) -> Answer:
@@ -90,12 +90,19 @@ class Badges:
     def _tally(self, path: str, parameters: Parameters) -> Tally | None:
         period = parameters.period()
         if not path.endswith("/"):
-            found = self._reader().file(path, period)
-            return found.file.tally if found else None
-        if period is not None:
+            # The rank that comes with it takes a look at every file.
+            key = ("file", path, period) if period else ("file", path)
+            found, away = self._kept.share(key, lambda reader: reader.file(path, period))
+            tally = found.file.tally if found else None
+        elif period is not None:
             raise RefusedError(400, "period: a directory has only the sum of all days")
-        below = self._reader().directory(path)
-        return below.tally if below.files else None
+        else:
+            key = ("directory", path)
+            below, away = self._kept.share(key, lambda reader: reader.directory(path))
+            tally = below.tally if below.files else None
+        if away:
+            raise CounterError(away)
+        return tally
 
 
 def short(value: int) -> str:

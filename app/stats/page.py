@@ -12,12 +12,12 @@ from urllib.parse import quote, urlencode
 
 from ..counters.contract import CLASSES, KINDS
 from ..counters.periods import SECONDS_PER_DAY, Period, Unit, day_number
-from ..counters.reading import ClientDays, CountReader, Ranking, Series, Totals
+from ..counters.reading import ClientDays, Ranking, Series, Totals
 from .answers import Answer, Environ, RefusedError, answer, redirect
 from .charts import chart, spark
 from .kept import KeptAnswers
 from .parameters import LAST_HOURS, Parameters
-from .templating import rendered
+from .templating import encoded, rendered
 
 _HTML = "text/html; charset=utf-8"
 _DEFAULT_PERIOD = "30d"
@@ -52,8 +52,16 @@ class Shown(NamedTuple):
     unit: Unit
 
 
+class Listed(NamedTuple):
+    """A page of the list of files, drawn."""
+
+    text: str
+    is_filled: bool
+    as_of: int
+
+
 class Pages:
-    """Makes the pages from the counts that *reader* gives. Safe from any thread.
+    """Makes the pages from the counts that *kept* gives. Safe from any thread.
 
     Every method may raise RefusedError, and CounterError when there never was an answer.
     *is_lasting* says whether the counts outlive the server, *root* is the reference to the site.
@@ -61,7 +69,7 @@ class Pages:
 
     def __init__(
         self,
-        reader: Callable[[], CountReader],
+        kept: KeptAnswers,
         *,
         is_lasting: bool,
         root: str,
@@ -72,7 +80,7 @@ class Pages:
     ) -> None:
         self._shows_missed = shows_missed
         self._shows_badge = shows_badge
-        self._kept = KeptAnswers(reader)
+        self._kept = kept
         self._fixed = {
             "is_lasting": is_lasting,
             "root": root,
@@ -89,7 +97,7 @@ class Pages:
         shown = _shown(parameters, totals, of_site=True)
         classes = parameters.classes()
         series, series_away = self._curve(shown, None)
-        ranking, list_away = self._ranking(parameters, shown, parameters.text("q"))
+        listed, list_away = self._listed(parameters, shown, parameters.text("q"))
         assert series is not None
         series = parameters.within_hours(series)
         return self._page(
@@ -100,12 +108,13 @@ class Pages:
             totals=totals,
             away=away or series_away or list_away,
             chart=chart(series, classes),
-            unfiltered=chart(series, None),
+            has_accesses=any(tally.accesses for _, tally in series.points),
             whole_class=classes,
             standing=series,
             search=parameters.text("q"),
+            order=parameters.order(),
             toggles=_toggles(parameters),
-            **_listed(parameters, ranking, shown),
+            listed=listed,
         )
 
     def file(self, parameters: Parameters, environ: Environ) -> Answer:
@@ -144,7 +153,7 @@ class Pages:
         if not found.files:
             raise RefusedError(404, "No file below this directory was counted.")
         shown = _shown(parameters, totals, of_site=False)
-        ranking, list_away = self._ranking(parameters, shown, escape_pattern(path) + "*")
+        listed, list_away = self._listed(parameters, shown, escape_pattern(path) + "*")
         return self._page(
             "directory.html",
             parameters,
@@ -155,7 +164,7 @@ class Pages:
             standing=found,
             crumbs=_crumbs(path),
             path=path,
-            **_listed(parameters, ranking, shown),
+            listed=listed,
         )
 
     def _clients(self, path: str, span: Period) -> ClientDays | None:
@@ -168,7 +177,8 @@ class Pages:
             lambda reader: reader.series(shown.unit, shown.span, path),
         )
 
-    def _ranking(self, parameters: Parameters, shown: Shown, match: str) -> tuple[Ranking, str]:
+    def _listed(self, parameters: Parameters, shown: Shown, match: str) -> tuple[Listed, str]:
+        """Return the table of files. It is drawn once for as long as its answer is kept."""
         question = (
             parameters.order(),
             shown.period,
@@ -178,7 +188,10 @@ class Pages:
             parameters.classes(),
         )
         try:
-            return self._kept.share(question, lambda reader: reader.ranked(*question))
+            return self._kept.share(
+                (question, parameters.link()),
+                lambda reader: _drawn_list(parameters, reader.ranked(*question)),
+            )
         except ValueError as error:
             raise RefusedError(400, str(error)) from None
 
@@ -203,10 +216,9 @@ class Pages:
             period=period,
             parameters=parameters.values,
             query=_query,
-            spark=spark,
             reason=_reason,
         )
-        return answer(_HTML, body)
+        return answer(_HTML, encoded(body))
 
 
 def refusal_page(refusal: RefusedError, title: str, *, root: str) -> Answer:
@@ -220,7 +232,7 @@ def refusal_page(refusal: RefusedError, title: str, *, root: str) -> Answer:
         status=refusal.status,
         root=root,
     )
-    return answer(_HTML, body, *refusal.fields, status=refusal.status)
+    return answer(_HTML, encoded(body), *refusal.fields, status=refusal.status)
 
 
 def _host(environ: Environ) -> str:
@@ -274,21 +286,26 @@ def _shown(parameters: Parameters, totals: Totals, *, of_site: bool) -> Shown:
     return Shown(period, span, unit)
 
 
-def _listed(parameters: Parameters, ranking: Ranking, shown: Shown) -> dict[str, Any]:
-    """Return what the table of files needs."""
-    top = max((row.tally.accesses_of(parameters.classes()) for row in ranking.rows), default=0)
-    return {
-        "ranking": ranking,
-        "rows": ranking.rows,
-        "order": ranking.order,
-        "top": top or 1,
-        "classes": parameters.classes(),
-        "has_clients": any(row.clients for row in ranking.rows),
-        "first_row": ranking.rows[0].rank if ranking.rows else 0,
-        "next_link": parameters.link(after=ranking.next) if ranking.next else "",
-        "is_first_page": not parameters.text("after"),
-        "span": shown.span,
-    }
+def _drawn_list(parameters: Parameters, ranking: Ranking) -> Listed:
+    rows, classes = ranking.rows, parameters.classes()
+    top = max((row.tally.accesses_of(classes) for row in rows), default=0)
+    text = rendered(
+        "files.html",
+        ranking=ranking,
+        rows=rows,
+        order=ranking.order,
+        top=top or 1,
+        classes=classes,
+        has_clients=any(row.clients for row in rows),
+        first_row=rows[0].rank if rows else 0,
+        next_link=parameters.link(after=ranking.next) if ranking.next else "",
+        is_first_page=not parameters.text("after"),
+        link=parameters.link,
+        parameters=parameters.values,
+        query=_query,
+        spark=spark,
+    )
+    return Listed(text, bool(rows), ranking.as_of)
 
 
 def _toggles(parameters: Parameters) -> list[tuple[str, bool, str]]:

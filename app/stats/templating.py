@@ -51,6 +51,11 @@ def _environment() -> Environment:
     return environment
 
 
-def rendered(template: str, **values: object) -> bytes:
-    """Return the page, in UTF-8."""
-    return _environment().get_template(template).render(values).encode("utf-8", "replace")
+def rendered(template: str, **values: object) -> str:
+    """Return a page, or a part that stands in one as it is."""
+    return _environment().get_template(template).render(values)
+
+
+def encoded(page: str) -> bytes:
+    """Return a page as it is sent."""
+    return page.encode("utf-8", "replace")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import requests
 
-from tests.end_to_end.browser import browser
+from tests.end_to_end.browser import window
 from tests.end_to_end.caches import PROXIES
 from tests.end_to_end.client import Answer, fetch
 from tests.end_to_end.servers import BUILTIN, GUNICORN, LiveServer, running
@@ -195,12 +195,12 @@ def test_parts_fit_together(place: Place, accepted: str | None) -> None:
         assert DECODERS[coding](together) == content
 
 
-def test_a_browser_gets_the_right_bytes(place: Place, tmp_path: Path) -> None:
-    with browser(tmp_path) as window:
-        window.open(place.url("page.html"))
+def test_a_browser_gets_the_right_bytes(place: Place) -> None:
+    with window() as page:
+        page.goto(place.url("page.html"))
         for _ in range(2):
             for name, content in FILES.items():
-                digest = window.evaluate(
+                digest = page.evaluate(
                     f"""fetch("/{name}", {{cache: "no-store"}})
                     .then(answer => answer.arrayBuffer())
                     .then(content => crypto.subtle.digest("SHA-256", content))

@@ -1,6 +1,5 @@
 """The pages that are made here, as people see them: listings and errors in a real browser."""
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.browser import Browser, browser
+from tests.end_to_end.browser import Page, complaints, look_like, window
 from tests.end_to_end.client import fetch
 from tests.end_to_end.servers import BUILTIN, LiveServer, running
 from tests.web_tools import axe, faults_of_html
@@ -48,29 +47,23 @@ def server() -> Iterator[LiveServer]:
 
 
 @pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("profile")) as window:
-        yield window
+def page() -> Iterator[Page]:
+    with window() as page:
+        yield page
 
 
 def address(server: LiveServer, target: str) -> str:
     return f"http://127.0.0.1:{server.port}{target}"
 
 
-def check(window: Browser, width: int, scheme: str) -> None:
+def check(page: Page, width: int, scheme: str) -> None:
     """Look for faults of accessibility in the page that is open."""
-    window.look_like(width=width, scheme=scheme)
-    overflow = window.evaluate("document.documentElement.scrollWidth - innerWidth")
+    look_like(page, width=width, scheme=scheme)
+    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0, "it scrolls sideways"
     # Rows are alike, and 500 of them take it many seconds.
-    window.evaluate(
-        "document.querySelectorAll('tbody tr:nth-child(n+20)').forEach(r => r.remove())"
-    )
-    # Rows are alike, and 500 of them take it many seconds.
-    window.evaluate(
-        "document.querySelectorAll('tbody tr:nth-child(n+20)').forEach(r => r.remove())"
-    )
-    found = json.loads(window.evaluate(f"{axe()};axe.run({RESULTS}).then(JSON.stringify)"))
+    page.evaluate("document.querySelectorAll('tbody tr:nth-child(n+20)').forEach(r => r.remove())")
+    found = page.evaluate(f"{axe()};axe.run({RESULTS})")
     faults = [
         (fault["id"], fault["help"], fault["nodes"][0]["html"])
         for fault in found["violations"] + found["incomplete"]
@@ -81,22 +74,22 @@ def check(window: Browser, width: int, scheme: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", PAGES)
-def test_accessible_to_everybody(server: LiveServer, window: Browser, target: str) -> None:
-    window.open(address(server, target))
-    assert [each for each in window.complaints() if "404" not in each] == []
+def test_accessible_to_everybody(server: LiveServer, page: Page, target: str) -> None:
+    page.goto(address(server, target))
+    assert [each for each in complaints(page) if "404" not in each] == []
     for width, scheme in LOOKS:
-        check(window, width, scheme)
+        check(page, width, scheme)
 
 
 @pytest.mark.slow
-def test_a_listing_of_100000_entries(window: Browser) -> None:
+def test_a_listing_of_100000_entries(page: Page) -> None:
     with tempfile.TemporaryDirectory(prefix="tally-listed-") as home:
         fill(Path(home) / "many", MANY)
         with running(BUILTIN, "--listing", root=home) as server:
-            window.open(address(server, "/many/"))
-            assert window.complaints() == []
-            assert window.evaluate(f"document.body.innerText.includes('{MANY:,} entries')")
-            check(window, 360, "dark")
+            page.goto(address(server, "/many/"))
+            assert complaints(page) == []
+            assert page.evaluate(f"document.body.innerText.includes('{MANY:,} entries')")
+            check(page, 360, "dark")
 
 
 @pytest.mark.slow
@@ -116,36 +109,25 @@ SHOWN = "[...document.querySelectorAll('tbody tr:not([hidden]) a')].map(a => a.t
 STATUS = "document.querySelector('[role=status]').textContent"
 
 
-def type_into_filter(window: Browser, text: str) -> None:
-    window.evaluate("document.querySelector('[type=search]').select()")
-    window.call("Input.insertText", text=text)
+def test_typing_filters_what_is_shown(server: LiveServer, page: Page) -> None:
+    page.goto(address(server, "/small/"))
+    assert len(page.evaluate(SHOWN)) == len(SMALL) + 2
+    page.fill("[type=search]", "TALLY-1")
+    assert page.evaluate(SHOWN) == ["../", "tally-1.0.tar.gz", "tally-1.1.tar.gz"]
+    assert page.evaluate(STATUS) == f"2 of the {len(SMALL) + 1} entries on this page."
+    page.fill("[type=search]", "GRÖSSE")
+    assert page.evaluate(SHOWN) == ["../"]
+    page.fill("[type=search]", "größe")
+    assert page.evaluate(SHOWN) == ["../", "größe.txt"]
+    assert complaints(page) == []
 
 
-def press_enter(window: Browser) -> None:
-    for kind in ("keyDown", "keyUp"):
-        window.call(
-            "Input.dispatchKeyEvent", type=kind, key="Enter", text="\r", windowsVirtualKeyCode=13
-        )
-
-
-def test_typing_filters_what_is_shown(server: LiveServer, window: Browser) -> None:
-    window.open(address(server, "/small/"))
-    assert len(window.evaluate(SHOWN)) == len(SMALL) + 2
-    type_into_filter(window, "TALLY-1")
-    assert window.evaluate(SHOWN) == ["../", "tally-1.0.tar.gz", "tally-1.1.tar.gz"]
-    assert window.evaluate(STATUS) == f"2 of the {len(SMALL) + 1} entries on this page."
-    type_into_filter(window, "GRÖSSE")
-    assert window.evaluate(SHOWN) == ["../"]
-    type_into_filter(window, "größe")
-    assert window.evaluate(SHOWN) == ["../", "größe.txt"]
-    assert window.complaints() == []
-
-
-def test_enter_filters_all_pages(server: LiveServer, window: Browser) -> None:
-    window.open(address(server, "/more/"))
-    type_into_filter(window, "e-00051")
-    assert window.evaluate(SHOWN) == ["../"]
-    assert window.evaluate(STATUS).endswith("Enter looks at all entries.")
-    window.expect("Page.loadEventFired", lambda: press_enter(window))
-    assert len(window.evaluate(SHOWN)) == 11
-    assert window.evaluate(STATUS) == f"10 of {MORE:,} entries match."
+def test_enter_filters_all_pages(server: LiveServer, page: Page) -> None:
+    page.goto(address(server, "/more/"))
+    page.fill("[type=search]", "e-00051")
+    assert page.evaluate(SHOWN) == ["../"]
+    assert page.evaluate(STATUS).endswith("Enter looks at all entries.")
+    with page.expect_navigation():
+        page.press("[type=search]", "Enter")
+    assert len(page.evaluate(SHOWN)) == 11
+    assert page.evaluate(STATUS) == f"10 of {MORE:,} entries match."

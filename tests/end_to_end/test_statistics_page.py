@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.counters.redis_server import redis_running
-from tests.end_to_end.browser import Browser, browser
+from tests.end_to_end.browser import Page, complaints, follow, look_like, window
 from tests.end_to_end.client import accesses, fetch
 from tests.end_to_end.servers import BUILTIN, LiveServer, running
 from tests.waiting import wait_until
@@ -57,9 +57,9 @@ def server(root: Path) -> Iterator[LiveServer]:
 
 
 @pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("profile")) as window:
-        yield window
+def page() -> Iterator[Page]:
+    with window() as page:
+        yield page
 
 
 def address(server: LiveServer, target: str = "") -> str:
@@ -72,10 +72,10 @@ def reasons(fault: dict[str, Any]) -> set[str]:
     return {str((check.get("data") or {}).get("messageKey", "")) for check in checks}
 
 
-def faults(window: Browser) -> list[object]:
+def faults(page: Page) -> list[object]:
     """Return what is wrong with the page that is open, in its present size and colours."""
-    overflow = window.evaluate("document.documentElement.scrollWidth - innerWidth")
-    found = json.loads(window.evaluate(f"{axe()};axe.run().then(JSON.stringify)"))
+    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    found = page.evaluate(f"{axe()};axe.run()")
     assert len(found["passes"]) > 10
     sideways = ["it scrolls sideways"] if overflow > 0 else []
     return sideways + [
@@ -85,37 +85,28 @@ def faults(window: Browser) -> list[object]:
     ]
 
 
-def text_of(window: Browser, selector: str) -> list[str]:
+def text_of(page: Page, selector: str) -> list[str]:
     """Return the text of each element, as it can be read."""
-    found = window.evaluate(
-        f"[...document.querySelectorAll({json.dumps(selector)})].map(each => each.innerText)"
-    )
-    return [str(text).strip() for text in found]
-
-
-def follow(window: Browser, selector: str) -> None:
-    """Click where it leads to another page, and wait for that."""
-    click = f"document.querySelector({json.dumps(selector)}).click()"
-    window.expect("Page.loadEventFired", lambda: window.evaluate(click))
+    return [text.strip() for text in page.locator(selector).all_inner_texts()]
 
 
 @pytest.fixture
-def entered(server: LiveServer, window: Browser) -> Browser:
-    window.look_like()
-    window.open(address(server, f"enter?token={TOKEN}"))
-    assert window.evaluate("location.href") == address(server)
-    return window
+def entered(server: LiveServer, page: Page) -> Page:
+    look_like(page)
+    page.goto(address(server, f"enter?token={TOKEN}"))
+    assert page.url == address(server)
+    return page
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", PAGES)
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_accessible_to_everybody(
-    server: LiveServer, entered: Browser, target: str, width: int, scheme: str
+    server: LiveServer, entered: Page, target: str, width: int, scheme: str
 ) -> None:
-    entered.look_like(width=width, scheme=scheme)
-    entered.open(address(server, target))
-    assert [each for each in entered.complaints() if "404" not in each] == []
+    look_like(entered, width=width, scheme=scheme)
+    entered.goto(address(server, target))
+    assert [each for each in complaints(entered) if "404" not in each] == []
     # What can be opened is open.
     entered.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert faults(entered) == []
@@ -135,7 +126,7 @@ def test_valid_html(server: LiveServer, tmp_path: Path) -> None:
     assert "error" in found
 
 
-def test_the_number_appears_while_one_looks(server: LiveServer, entered: Browser) -> None:
+def test_the_number_appears_while_one_looks(server: LiveServer, entered: Page) -> None:
     wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
     before = int(entered.evaluate(LIVE).replace(",", ""))
     for _ in range(3):
@@ -143,12 +134,12 @@ def test_the_number_appears_while_one_looks(server: LiveServer, entered: Browser
     wait_until(
         lambda: int(entered.evaluate(LIVE).replace(",", "")) == before + 3, message="the number"
     )
-    assert entered.complaints() == []
+    assert complaints(entered) == []
     assert entered.evaluate("document.querySelector('time').title") != ""
 
 
 @pytest.mark.slow
-def test_the_table_fills_while_one_looks(root: Path, server: LiveServer, entered: Browser) -> None:
+def test_the_table_fills_while_one_looks(root: Path, server: LiveServer, entered: Page) -> None:
     wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
     entered.evaluate("document.body.dataset.mark = 'the same page'")
     (root / "new.txt").write_text("new")
@@ -158,10 +149,10 @@ def test_the_table_fills_while_one_looks(root: Path, server: LiveServer, entered
     row = text_of(entered, ".files tr:has(a[href*='new.txt']) td.accesses")
     assert row == ["3"]
     assert entered.evaluate("document.body.dataset.mark") == "the same page"
-    assert entered.complaints() == []
+    assert complaints(entered) == []
 
 
-def test_sort_search_and_period(server: LiveServer, entered: Browser) -> None:
+def test_sort_search_and_period(server: LiveServer, entered: Page) -> None:
     follow(entered, "thead th.path a")
     paths = entered.evaluate(
         "[...document.querySelectorAll('.files tbody th a')]"
@@ -170,9 +161,9 @@ def test_sort_search_and_period(server: LiveServer, entered: Browser) -> None:
     assert len(paths) >= len(NAMES)
     assert paths == sorted(paths)
     assert entered.evaluate("document.querySelector('th.path').ariaSort") == "ascending"
-    entered.evaluate("document.querySelector('#q').focus()")
-    entered.write("*.iso")
-    entered.expect("Page.loadEventFired", lambda: entered.press("Enter"))
+    entered.fill("#q", "*.iso")
+    with entered.expect_navigation():
+        entered.keyboard.press("Enter")
     assert text_of(entered, ".files tbody th.path") == ["/a.iso", "/b.iso"]
     follow(entered, ".periods a[href*='period=7d']")
     assert text_of(entered, ".periods [aria-current]") == ["7 days"]
@@ -181,11 +172,11 @@ def test_sort_search_and_period(server: LiveServer, entered: Browser) -> None:
     assert "by hour" in text_of(entered, "#curve-title")[0]
     follow(entered, ".chip")  # people are no longer among those that are shown
     assert "of the chosen classes" in text_of(entered, "#curve-title")[0]
-    assert entered.complaints() == []
+    assert complaints(entered) == []
 
 
 @pytest.mark.slow
-def test_a_files_accesses_while_one_looks(server: LiveServer, entered: Browser) -> None:
+def test_a_files_accesses_while_one_looks(server: LiveServer, entered: Page) -> None:
     follow(entered, ".files a[href*='a.iso']")
     assert text_of(entered, "h1") == ["a.iso"]
     wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
@@ -201,10 +192,10 @@ def test_a_files_accesses_while_one_looks(server: LiveServer, entered: Browser) 
     assert text_of(entered, lines)[0].split("\t")[1:] == ["", "head"]
     assert entered.evaluate(LIVE) == str(before + 1)
     assert faults(entered) == []
-    assert entered.complaints() == []
+    assert complaints(entered) == []
 
 
-def test_with_the_keyboard_alone(entered: Browser) -> None:
+def test_with_the_keyboard_alone(entered: Page) -> None:
     """Everything that can be used is reached, in the order in which it stands, and can be seen."""
     entered.evaluate("document.activeElement.blur()")
     usable = entered.evaluate(
@@ -213,7 +204,7 @@ def test_with_the_keyboard_alone(entered: Browser) -> None:
     )
     entered.evaluate("window.reached = []")
     for _ in range(usable):
-        entered.press("Tab")
+        entered.keyboard.press("Tab")
         entered.evaluate("reached.push(document.activeElement)")
     assert entered.evaluate("new Set(reached).size") == usable
     assert entered.evaluate("reached[0].textContent") == "Skip to the numbers"
@@ -223,19 +214,20 @@ def test_with_the_keyboard_alone(entered: Browser) -> None:
     )
     assert entered.evaluate(in_order)
     entered.evaluate("document.querySelector('summary').focus()")
-    entered.press("Space")
+    entered.keyboard.press("Space")
     assert entered.evaluate("document.querySelector('details').open") is True
     outline = "getComputedStyle(document.activeElement).outlineStyle"
-    entered.press("Tab")
+    entered.keyboard.press("Tab")
     assert entered.evaluate(outline) == "solid"
     entered.evaluate("document.querySelector('thead th.path a').focus()")
-    entered.expect("Page.loadEventFired", lambda: entered.press("Enter"))
-    assert "order=path" in entered.evaluate("location.search")
+    with entered.expect_navigation():
+        entered.keyboard.press("Enter")
+    assert "order=path" in entered.url
 
 
-def test_in_forced_colours_the_classes_differ(server: LiveServer, entered: Browser) -> None:
-    entered.look_like(forced_colors="active")
-    entered.open(address(server))
+def test_in_forced_colours_the_classes_differ(server: LiveServer, entered: Page) -> None:
+    look_like(entered, forced_colors="active")
+    entered.goto(address(server))
     fills = entered.evaluate(
         "['people', 'tools', 'robots'].map(name => getComputedStyle("
         "document.querySelector(`rect.${name}`)).fill)"
@@ -245,7 +237,7 @@ def test_in_forced_colours_the_classes_differ(server: LiveServer, entered: Brows
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_store_that_goes_and_comes_back(window: Browser, tmp_path: Path) -> None:
+def test_a_store_that_goes_and_comes_back(page: Page, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a.txt").write_text("text")
     shown = "document.querySelector('main').classList.contains('is-away')"
@@ -258,31 +250,28 @@ def test_a_store_that_goes_and_comes_back(window: Browser, tmp_path: Path) -> No
     ):  # fmt: skip
         for _ in range(5):
             fetch(server.port, "/a.txt")
-        window.look_like()
-        window.open(address(server))
-        wait_until(lambda: window.evaluate(PULSE) == "live", message="life")
-        assert window.evaluate(LIVE) == "5"
+        look_like(page)
+        page.goto(address(server))
+        wait_until(lambda: page.evaluate(PULSE) == "live", message="life")
+        assert page.evaluate(LIVE) == "5"
         redis.stop()
-        wait_until(lambda: window.evaluate(shown), message="the numbers to be grey")
-        assert "cannot be read" in window.evaluate(PULSE)
-        assert window.evaluate(LIVE) == "5"
+        wait_until(lambda: page.evaluate(shown), message="the numbers to be grey")
+        assert "cannot be read" in page.evaluate(PULSE)
+        assert page.evaluate(LIVE) == "5"
         fetch(server.port, "/a.txt")
-        window.open(address(server))
-        assert window.evaluate(LIVE) == "5"
-        assert "1 access waits on this host" in text_of(window, "[data-away]")[0]
-        assert text_of(window, "[data-part=standing] strong") == ["from before"]
+        page.goto(address(server))
+        assert page.evaluate(LIVE) == "5"
+        assert "1 access waits on this host" in text_of(page, "[data-away]")[0]
+        assert text_of(page, "[data-part=standing] strong") == ["from before"]
         for scheme in ("light", "dark"):
-            window.look_like(width=360, scheme=scheme)
-            assert faults(window) == []
+            look_like(page, width=360, scheme=scheme)
+            assert faults(page) == []
         redis.start()
-        wait_until(
-            lambda: window.evaluate("document.querySelector('[data-away]') === null"),
-            message="the notice to go",
-        )
-        wait_until(lambda: window.evaluate(LIVE) == "6", message="what had waited")
+        page.wait_for_selector("[data-away]", state="detached")
+        wait_until(lambda: page.evaluate(LIVE) == "6", message="what had waited")
 
 
-def test_pause(server: LiveServer, entered: Browser) -> None:
+def test_pause(server: LiveServer, entered: Page) -> None:
     wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
     entered.evaluate("document.querySelector('[data-pause]').click()")
     assert entered.evaluate(PULSE) == "paused"
@@ -292,9 +281,9 @@ def test_pause(server: LiveServer, entered: Browser) -> None:
     wait_until(lambda: entered.evaluate(LIVE) != before, message="the number")
 
 
-def test_the_page_fetches_nothing_that_is_counted(server: LiveServer, entered: Browser) -> None:
+def test_the_page_fetches_nothing_that_is_counted(server: LiveServer, entered: Page) -> None:
     before = accesses(server.port, TOKEN)
-    entered.open(address(server, "?period=7d"))
+    entered.goto(address(server, "?period=7d"))
     wait_until(lambda: entered.evaluate(PULSE) == "live", message="life")
     loaded = entered.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
     assert loaded
@@ -302,47 +291,42 @@ def test_the_page_fetches_nothing_that_is_counted(server: LiveServer, entered: B
     assert accesses(server.port, TOKEN) == before
 
 
-def test_without_script(server: LiveServer, entered: Browser) -> None:
-    entered.call("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        entered.open(address(server))
-        document = entered.call("DOM.getDocument")["root"]["nodeId"]
+def test_without_script(server: LiveServer, page: Page) -> None:
+    """The whole page is there, renews itself, and its links and forms lead on."""
+    browser = page.context.browser
+    assert browser is not None
+    with browser.new_context(java_script_enabled=False) as context:
+        plain = context.new_page()
+        plain.goto(address(server, f"enter?token={TOKEN}"))
+        assert plain.locator("noscript meta[http-equiv=refresh]").count() == 1
+        assert not plain.is_visible("[data-pause]")
+        assert "/a.iso" in text_of(plain, ".files tbody th.path")
+        plain.fill("#q", "b.iso")
+        with plain.expect_navigation():
+            plain.keyboard.press("Enter")
+        assert text_of(plain, ".files tbody th.path") == ["/b.iso"]
+        follow(plain, ".files tbody th.path a")
+        assert text_of(plain, "h1") == ["b.iso"]
 
-        def node(selector: str) -> int:
-            found = entered.call("DOM.querySelector", nodeId=document, selector=selector)
-            return int(found["nodeId"])
 
-        refresh = node("noscript meta[http-equiv=refresh]")
-        assert refresh
-        assert node("tbody th.path a")
-        assert node("[data-pause][hidden]")
-    finally:
-        entered.call("Emulation.setScriptExecutionDisabled", value=False)
-
-
-def test_leaving(server: LiveServer, entered: Browser) -> None:
-    entered.expect(
-        "Page.loadEventFired",
-        lambda: entered.evaluate("document.querySelector('footer button').click()"),
-    )
-    assert entered.evaluate("document.querySelector('h1').textContent") == "Unauthorized"
-    entered.evaluate(f"document.querySelector('#token').value = '{TOKEN}'")
-    entered.expect(
-        "Page.loadEventFired",
-        lambda: entered.evaluate("document.querySelector('.refusal button').click()"),
-    )
-    assert entered.evaluate("location.href") == address(server)
+def test_leaving(server: LiveServer, entered: Page) -> None:
+    follow(entered, "footer button")
+    assert text_of(entered, "h1") == ["Unauthorized"]
+    entered.fill("#token", TOKEN)
+    follow(entered, ".refusal button")
+    assert entered.url == address(server)
 
 
 @pytest.mark.slow
-def test_the_first_access_fills_the_empty_page(window: Browser, tmp_path: Path) -> None:
+def test_the_first_access_fills_the_empty_page(page: Page, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     with running(BUILTIN, "--stats-public", root=os.fspath(tmp_path)) as server:
-        window.open(address(server))
-        assert window.evaluate("document.querySelector('[data-empty]') !== null")
+        page.goto(address(server))
+        assert page.evaluate("document.querySelector('[data-empty]') !== null")
         for scheme in ("light", "dark"):
-            window.look_like(width=360, scheme=scheme)
-            assert faults(window) == []
-        wait_until(lambda: window.evaluate(PULSE) == "live", message="life")
-        window.expect("Page.loadEventFired", lambda: fetch(server.port, "/a.txt"))
-        assert window.evaluate("document.querySelector('tbody th.path').textContent") == "/a.txt"
+            look_like(page, width=360, scheme=scheme)
+            assert faults(page) == []
+        wait_until(lambda: page.evaluate(PULSE) == "live", message="life")
+        with page.expect_navigation():
+            fetch(server.port, "/a.txt")
+        assert page.evaluate("document.querySelector('tbody th.path').textContent") == "/a.txt"

@@ -11,7 +11,7 @@ import pytest
 
 from app.server.call import Call
 from app.server.connection import Connection
-from app.server.crew import Crew, Term
+from app.server.crew import Crew, HeldUp, Term
 from app.server.gateway import Gateway
 from app.server.loop import Loop
 from app.server.options import ServerOptions
@@ -97,6 +97,18 @@ def test_a_call_is_taken_out_once() -> None:
     assert term.call is call
     assert [term.leave(), term.leave()] == [True, False]
     assert term._inside == []
+
+
+@pytest.mark.parametrize(
+    ("every", "too_much_after"),
+    [(0.0, 6), (0.005, 6), (0.05, 8), (0.1, 14), (0.2, None), (1.0, None)],
+)
+def test_slow_calls_take_a_share_of_the_time(every: float, too_much_after: int | None) -> None:
+    """A call of 8 ms comes every so many seconds."""
+    held_up = HeldUp()
+    found = [held_up.add(0.008, 1000 + number * every) for number in range(100)]
+    assert (found.index(True) if True in found else None) == too_much_after
+    assert not held_up.add(0.008, 1100 + 100 * every)  # what was long ago is forgotten
 
 
 def test_two_calls_at_once_wake_two_threads(crew: Crew) -> None:

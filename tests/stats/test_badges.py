@@ -1,6 +1,7 @@
 """Badges: for the paths that were named alone, exact, and nothing of what is asked becomes markup."""
 
 import json
+from time import thread_time
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -8,7 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from app.counters.contract import CounterError
-from app.counters.reading import CountReader
+from app.counters.memory import MemoryCounter
+from app.counters.periods import Period
+from app.counters.reading import CountReader, FileAnswer
 from app.stats.badges import short
 from tests.stats.conftest import Site
 
@@ -137,3 +140,23 @@ def test_the_files_page_shows_how_to_use_it(site: Site) -> None:
 )
 def test_short(value: int, text: str) -> None:
     assert short(value) == text
+
+
+def test_a_dear_number_is_not_worked_out_for_every_reader() -> None:
+    site = Site(badges=("/*",))
+    site.count("/a.iso", 3)
+    asked = []
+
+    class Slow(MemoryCounter):
+        def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
+            asked.append(path)
+            end = thread_time() + 0.02
+            while thread_time() < end:
+                pass
+            return site.counter.file(path, period)
+
+    slow = Slow()
+    site.reader = lambda: slow
+    bodies = {site.ask("badge.svg", "path=/a.iso", token=None).body for _ in range(5)}
+    assert len(bodies) == 1
+    assert asked == ["/a.iso"]
