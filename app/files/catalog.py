@@ -46,6 +46,7 @@ from .version import (
 HELD_FILE_SIZE = 65536
 #: All held files together take no more memory than this.
 HELD_TOTAL = 64 * 1024 * 1024
+_SIBLINGS = [(coding, suffix.encode()) for coding, suffix in SUFFIXES.items()]
 
 #: How many directories deep an error page of a directory's own is looked for.
 _MOST_LEVELS = 16
@@ -299,13 +300,13 @@ class Catalog:
         """Return *file* with the siblings that hold it in a coding and are no older, and with the
         forms made here.
         """
+        there = [coding for coding, suffix in _SIBLINGS if root.has(place.name + suffix)]
+        if not there and not file.forms:
+            return file, may_hold
         forms = {coding: form for coding, form in file.forms.items() if form.path == file.path}
-        for coding, suffix in SUFFIXES.items():
-            name = place.name + suffix.encode()
-            # Asked first, as in `nearest`.
-            if not root.has(name):
-                continue
-            beside = place._replace(name=name, coding=coding, known=file.forms.get(coding))
+        for coding in there:
+            name, known = place.name + SUFFIXES[coding].encode(), file.forms.get(coding)
+            beside = place._replace(name=name, coding=coding, known=known)
             try:
                 form, form_may_hold = self._describe(root, beside)
             except (OSError, FileReplacedError):
@@ -347,7 +348,7 @@ class Catalog:
     def _read(
         self, descriptor: int, status: os.stat_result, now: float, place: "_Place"
     ) -> StaticFile:
-        size, known = status.st_size, place.known
+        size, version, known = status.st_size, version_of(status), place.known
         content, sampled, salt = None, b"", 0
         if size <= (MOST_BYTES if place.is_packed else HELD_FILE_SIZE):
             content = read_whole(descriptor, size)
@@ -358,9 +359,7 @@ class Catalog:
                 salt = salt_after(known.version, known.attributes, known.salt, status)
             digest = digest_of_large(status, sampled, now=now, salt=salt)
         after = os.fstat(descriptor)
-        is_same = version_of(after) == version_of(status) and (
-            content is None or len(content) == size
-        )
+        is_same = version_of(after) == version and (content is None or len(content) == size)
         # What is appended to a larger file meanwhile lies behind what was read.
         if not is_same and (content is not None or after.st_size <= size):
             raise FileReplacedError
@@ -369,7 +368,7 @@ class Catalog:
             # Too large to be unpacked for a client that wants it so: what it is, to be saved.
             place = place._replace(media_type="application/gzip", is_compressible=False)
         file = StaticFile(
-            version_of(status),
+            version,
             path=self._prefix + place.name,
             key=place.key,
             held_as=place.held_as,

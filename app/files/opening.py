@@ -44,10 +44,8 @@ def hides(inner: bytes, visible: Visibility) -> bool:
 
 
 def _require_regular(status: os.stat_result, name: bytes) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(name)
     if not stat.S_ISREG(status.st_mode):
-        raise FileNotFoundError(name)
+        raise (IsADirectoryError if stat.S_ISDIR(status.st_mode) else FileNotFoundError)(name)
 
 
 def read_whole(descriptor: int, size: int) -> bytes:
