@@ -1,6 +1,7 @@
 """What is answered: a status, fields, a body, and what of it is counted."""
 
 from collections.abc import Iterable
+from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,11 @@ class Answer:
         self.held = held
         #: What the body is read from after the answer was made; None when it is held in memory.
         self.source = source
+
+    def with_fields(self, fields: Fields) -> "Answer":
+        other = copy(self)
+        other.fields = fields
+        return other
 
 
 def page_fields(media_type: str, size: int, cache_control: str) -> Fields:

@@ -13,7 +13,6 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from copy import copy
 from time import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -259,9 +258,7 @@ class FileApplication:
             answer = self._answer_from_file(environ, "/" + self._spa, environ["REQUEST_METHOD"])
         except (OSError, SlashMissingError):
             return None
-        answer = copy(answer)
-        answer.fields = with_field(answer.fields, "Vary", _NAVIGATION)
-        return answer
+        return answer.with_fields(with_field(answer.fields, "Vary", _NAVIGATION))
 
     def _listing(self, environ: "WSGIEnvironment", url_path: str) -> Answer | None:
         """Return the listing of the directory at *url_path*; None when there is none to be seen."""

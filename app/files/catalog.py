@@ -16,7 +16,6 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from time import time
-from typing import NamedTuple
 
 from ..clock import date_header
 from .codings import IDENTITY, SUFFIXES
@@ -30,7 +29,7 @@ from .open_files import OpenFile, OpenFiles
 from .opening import OPEN_FILE, open_inside, read_whole
 from .places import Places
 from .policy import Policy
-from .static_file import StaticFile
+from .static_file import Place, StaticFile
 from .version import (
     attributes_of,
     digest_of,
@@ -46,6 +45,7 @@ from .version import (
 HELD_FILE_SIZE = 65536
 #: All held files together take no more memory than this.
 HELD_TOTAL = 64 * 1024 * 1024
+_SIBLINGS = [(coding, suffix.encode()) for coding, suffix in SUFFIXES.items()]
 
 #: How many directories deep an error page of a directory's own is looked for.
 _MOST_LEVELS = 16
@@ -262,7 +262,7 @@ class Catalog:
         directory = (self._prefix + name).rpartition(b"/")[0]
         for attempt in range(ATTEMPTS):
             in_version = self._places.version(directory, date)
-            place = _Place(
+            place = Place(
                 name,
                 name,
                 held_as,
@@ -294,18 +294,18 @@ class Catalog:
         raise BlockingIOError(name)
 
     def _with_siblings(
-        self, root: RootDirectory, place: "_Place", file: StaticFile, may_hold: bool
+        self, root: RootDirectory, place: Place, file: StaticFile, may_hold: bool
     ) -> tuple[StaticFile, bool]:
         """Return *file* with the siblings that hold it in a coding and are no older, and with the
         forms made here.
         """
+        there = [coding for coding, suffix in _SIBLINGS if root.has(place.name + suffix)]
+        if not there and not file.forms:
+            return file, may_hold
         forms = {coding: form for coding, form in file.forms.items() if form.path == file.path}
-        for coding, suffix in SUFFIXES.items():
-            name = place.name + suffix.encode()
-            # Asked first, as in `nearest`.
-            if not root.has(name):
-                continue
-            beside = place._replace(name=name, coding=coding, known=file.forms.get(coding))
+        for coding in there:
+            name, known = place.name + SUFFIXES[coding].encode(), file.forms.get(coding)
+            beside = place._replace(name=name, coding=coding, known=known)
             try:
                 form, form_may_hold = self._describe(root, beside)
             except (OSError, FileReplacedError):
@@ -321,7 +321,7 @@ class Catalog:
         return file, may_hold
 
     def _describe(
-        self, root: RootDirectory, place: "_Place", seen: os.stat_result | None = None
+        self, root: RootDirectory, place: Place, seen: os.stat_result | None = None
     ) -> tuple[StaticFile, bool]:
         """Return the file at *place*, as it is now, and whether it may be held.
 
@@ -345,9 +345,9 @@ class Catalog:
         return file, may_be_held(status, now)
 
     def _read(
-        self, descriptor: int, status: os.stat_result, now: float, place: "_Place"
+        self, descriptor: int, status: os.stat_result, now: float, place: Place
     ) -> StaticFile:
-        size, known = status.st_size, place.known
+        size, version, known = status.st_size, version_of(status), place.known
         content, sampled, salt = None, b"", 0
         if size <= (MOST_BYTES if place.is_packed else HELD_FILE_SIZE):
             content = read_whole(descriptor, size)
@@ -358,9 +358,7 @@ class Catalog:
                 salt = salt_after(known.version, known.attributes, known.salt, status)
             digest = digest_of_large(status, sampled, now=now, salt=salt)
         after = os.fstat(descriptor)
-        is_same = version_of(after) == version_of(status) and (
-            content is None or len(content) == size
-        )
+        is_same = version_of(after) == version and (content is None or len(content) == size)
         # What is appended to a larger file meanwhile lies behind what was read.
         if not is_same and (content is not None or after.st_size <= size):
             raise FileReplacedError
@@ -369,35 +367,8 @@ class Catalog:
             # Too large to be unpacked for a client that wants it so: what it is, to be saved.
             place = place._replace(media_type="application/gzip", is_compressible=False)
         file = StaticFile(
-            version_of(status),
-            path=self._prefix + place.name,
-            key=place.key,
-            held_as=place.held_as,
-            media_type=place.media_type,
-            is_compressible=place.is_compressible,
-            name=place.plain_name,
-            policy=self._policy,
-            digest=digest,
-            now=now,
-            size=size,
-            content=content,
-            coding=place.coding,
-            sampled=sampled,
-            attributes=attributes_of(status),
-            salt=salt,
+            self._prefix + place.name, place, version, self._policy, digest, now, size, content
         )
+        if content is None:
+            file.sampled, file.attributes, file.salt = sampled, attributes_of(status), salt
         return file if unpacked is None or unpacked is content else file.unpacked(unpacked)
-
-
-class _Place(NamedTuple):
-    """Where a file lies, what follows from that alone, and what is known of it."""
-
-    name: bytes  # below the root
-    plain_name: bytes  # without a coding's suffix
-    held_as: str
-    key: str
-    media_type: str
-    is_compressible: bool
-    is_packed: bool  # in gzip, by its name
-    coding: str
-    known: StaticFile | None

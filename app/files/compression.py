@@ -11,6 +11,7 @@ import sys
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from queue import Full, Queue
 from threading import Lock, Thread, get_native_id
 
@@ -48,6 +49,7 @@ _COMPRESSIBLE = frozenset(
 )  # fmt: skip
 
 
+@lru_cache(256)
 def is_compressible(media_type: str) -> bool:
     """Tell whether files of *media_type* are usually text, or shrink like text."""
     essence = media_type.partition(";")[0].strip().lower()
@@ -103,7 +105,7 @@ def is_packed(name: bytes, media_type: str) -> bool:
     SVG alone has a name for that (SVG 2, appendix on the media type), and no viewer unpacks what
     does not come with Content-Encoding.
     """
-    return name.lower().endswith(b".svgz") and media_type == "image/svg+xml"
+    return media_type == "image/svg+xml" and name.lower().endswith(b".svgz")
 
 
 def unpack(content: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from enum import Enum
+from functools import lru_cache
 from time import gmtime
 
 from ..clock import MONTHS
@@ -31,6 +32,9 @@ _DATES = (
     f"{_SHORT_WEEKDAY} (?P<month>{_MONTH}) (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})",
 )
 
+#: No other form is as long as an IMF-fixdate, so *now* means nothing to what is.
+_FIXDATE_LENGTH = len("Sun, 06 Nov 1994 08:49:37 GMT")
+
 # Each member is tried once, at its first byte: what is between members is skipped by the possessive
 # run before it.
 _LIST_MEMBER = re.compile(
@@ -45,6 +49,18 @@ def parse_http_date(text: str, now: float) -> int | None:
     *now* decides the century of a two-digit year (RFC 9110 section 5.6.7).
     """
     text = text.strip(" \t")
+    if len(text) == _FIXDATE_LENGTH:
+        return _fixdate(text)
+    return _date_in_any_form(text, now)
+
+
+@lru_cache(512)
+def _fixdate(text: str) -> int | None:
+    """What clients send back: the dates of the files that they ask for."""
+    return _date_in_any_form(text, 0)
+
+
+def _date_in_any_form(text: str, now: float) -> int | None:
     for pattern in _DATES:
         if found := re.fullmatch(pattern, text):
             return _timestamp(found.groupdict(), now)
@@ -129,7 +145,7 @@ def _if_match(text: str, etag: str) -> bool:
 
 
 def _if_none_match(text: str, etag: str) -> bool:
-    if text == etag:  # what most clients send
+    if text == etag or text == f"W/{etag}":  # what most clients and proxies send
         return False
     if text.strip(" \t") == "*":
         return False

@@ -57,7 +57,7 @@ class HeldStore(Generic[K, E]):
     def put(self, key: K, entry: E) -> None:
         """Hold *entry* in place of what *key* had. One that alone is too heavy is not held."""
         with self._lock:
-            was_kept = self._take_out(key)
+            was_kept = key in self._all and self._take_out(key)
             if entry.weight > self._probation_room:
                 self._all.pop(key, None)
                 return

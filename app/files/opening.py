@@ -35,7 +35,7 @@ def open_inside(
 
 def hides(inner: bytes, visible: Visibility) -> bool:
     """Return whether the path *inner* below the root leads through what is hidden."""
-    if visible.dotfiles or not (inner.startswith(b".") or b"/." in inner):
+    if visible.dotfiles or b"/." not in b"/" + inner:
         return False
     *directories, base = inner.split(b"/")
     # Kubernetes publishes volumes through directories such as ..data and ..2026_11_22, which no URL
@@ -44,10 +44,8 @@ def hides(inner: bytes, visible: Visibility) -> bool:
 
 
 def _require_regular(status: os.stat_result, name: bytes) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(name)
     if not stat.S_ISREG(status.st_mode):
-        raise FileNotFoundError(name)
+        raise (IsADirectoryError if stat.S_ISDIR(status.st_mode) else FileNotFoundError)(name)
 
 
 def read_whole(descriptor: int, size: int) -> bytes:

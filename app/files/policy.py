@@ -104,9 +104,8 @@ class Policy:
     ) -> None:
         self.cache_control = f"public, max-age={max_age}" if max_age else "no-cache"
         self.cors = cors
-        self._is_immutable = _any_of(
-            [pattern for pattern in immutable if pattern not in ("auto", "off")]
-        )
+        self._immutables = [pattern for pattern in immutable if pattern not in ("auto", "off")]
+        self._is_immutable = _any_of(self._immutables)
         self._knows_hashes = "auto" in immutable
         self._downloads = bool(download)
         self._is_download = _any_of(download)
@@ -138,7 +137,7 @@ class Policy:
     def cache_control_of(self, name: bytes) -> str:
         """Return the Cache-Control of the file *name* below the root."""
         path = name.decode("latin-1")
-        if self._is_immutable(path) or (
+        if (self._immutables and self._is_immutable(path)) or (
             self._knows_hashes and _HASHED.fullmatch(path.rpartition("/")[2])
         ):
             return IMMUTABLE

@@ -5,7 +5,7 @@ alone, made once.
 from collections.abc import Mapping, Sequence
 from copy import copy
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..clock import http_date
 from .answer import Answer
@@ -24,6 +24,20 @@ _HOLES = 1.3
 _INTERIM_AGE = 10
 _NO_FORMS: Final[Mapping[str, "StaticFile"]] = MappingProxyType({})
 _VARY = (("Vary", "Accept-Encoding"),)
+
+
+class Place(NamedTuple):
+    """Where a file lies, what follows from that alone, and what is known of it."""
+
+    name: bytes  # below the root
+    plain_name: bytes  # without a coding's suffix
+    held_as: str
+    key: str
+    media_type: str
+    is_compressible: bool
+    is_packed: bool  # in gzip, by its name
+    coding: str
+    known: "StaticFile | None"
 
 
 class StaticFile:
@@ -72,43 +86,34 @@ class StaticFile:
 
     def __init__(
         self,
-        version: Version,
-        *,
         path: bytes,
-        key: str,
-        held_as: str,
-        media_type: str,
-        is_compressible: bool,
-        name: bytes,
+        place: Place,
+        version: Version,
         policy: Policy,
         digest: str,
         now: float,
         size: int,
-        content: bytes | None = None,
-        coding: str = IDENTITY,
-        sampled: bytes = b"",
-        attributes: object = None,
-        salt: int = 0,
+        content: bytes | None,
     ) -> None:
         self.path = path  # through the root's own path, so that a stat of it sees the root move
-        self.key = key  # what accesses are counted under
-        self.held_as = held_as  # the URL path, decoded, without what is nothing in it
+        self.key = place.key  # what accesses are counted under
+        self.held_as = place.held_as  # the URL path, decoded, without what is nothing in it
         self.version = version
         self.size = size
         self.content = content
-        self.media_type = media_type
-        self.is_compressible = is_compressible
-        self.coding = coding
-        self.etag = _tag(digest, coding)
+        self.media_type = place.media_type
+        self.is_compressible = place.is_compressible
+        self.coding = place.coding
+        self.etag = _tag(digest, place.coding)
         self.modified = _modified(version[3] // 1_000_000_000, now)
         self.forms = _NO_FORMS
         self.order: tuple[str, ...] = (IDENTITY,)
-        self.weight = _weight(len(content or b""), path)
+        self.weight = _weight(0 if content is None else size, path)
         # Of a larger file: what its tag was made from
-        self.sampled = sampled
-        self.attributes = attributes
-        self.salt = salt
-        self._name = name  # below the root, without a coding's suffix
+        self.sampled = b""
+        self.attributes: object = None
+        self.salt = 0
+        self._name = place.plain_name  # below the root, without a coding's suffix
         self._policy = policy
         self.verified = ""  # the Date at which the file was last seen to lie inside the root
         #: The version of its directory before the file and its siblings were looked up.

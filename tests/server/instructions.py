@@ -37,6 +37,8 @@ TOLERANCE = 0.05
 #: now and then only ever add to it.
 _WARM, COUNTED, _TIMES = 60, 100, 8
 _PAGES = 20
+#: Files that are asked for in turn, many more than are held: each time is as the first.
+_SCATTERED, _LITTLE_ROOM = 4000, 1 << 20
 # Each request has a cookie of its own, and says by itself which codings it takes.
 _CHROME = [line for line in CHROME if not line.startswith(("Accept-Encoding:", "Cookie:"))]
 
@@ -55,8 +57,9 @@ def browser_request(number: int, *fields: str, path: str = "", method: str = "GE
 class _Site:
     """The built-in server's connection and the application, on one socket pair, in one thread."""
 
-    def __init__(self, directory: str, counts: str) -> None:
+    def __init__(self, directory: str, counts: str, held: int | None = None) -> None:
         # Imported here: the program that only starts callgrind needs none of it.
+        from app.files.held import HeldStore
         from app.server.connection import Connection
         from app.server.gateway import Gateway
         from app.server.stream import Stream
@@ -71,6 +74,8 @@ class _Site:
             }
         )
         self._application = make_app(settings)
+        if held is not None:
+            self._application.open()._catalog._held = HeldStore(held)
         gateway = Gateway(self._application, multithread=True, multiprocess=False)
         self._client, server = socket.socketpair()
         server.setblocking(False)
@@ -162,6 +167,10 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
 
     small = _request("/small.html")
     part = "Range: bytes={n}-{n}99"
+    little = _Site(directory, "memory:", held=_LITTLE_ROOM)
+    scattered = itertools.cycle(
+        browser_request(n, coded, path=f"/scattered/{n % 40}/{n}.html") for n in range(_SCATTERED)
+    )
     missing = [browser_request(n, path=f"/missing/{n}.html") for n in range(COUNTED)]
     return [
         ("parse, bare", lambda _: parse(small)),
@@ -177,6 +186,7 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
         ("206, held", each(ask, part)),
         ("206, large", each(ask, part, path="/l.bin")),
         ("404", lambda n: ask(missing[n])),
+        ("200, not held", lambda _: little.exchange(next(scattered))),
     ]
 
 
@@ -206,6 +216,10 @@ def write_site(directory: str) -> None:
         path = Path(directory, "www", "pages", f"{number}.html")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"<p>{number}</p>" + "word " * (400 + 100 * number))
+    for number in range(_SCATTERED):
+        path = Path(directory, "www", "scattered", str(number % 40), f"{number}.html")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{number:04} word " * 200)
     Path(directory, "www", "small.html").write_text("x" * 1024)
     Path(directory, "www", "l.bin").write_bytes(bytes(1 << 20))
 
