@@ -1,6 +1,6 @@
 """Every answer from counts in memory, as of one moment: the readable definition of reading."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,6 +148,10 @@ class MemoryReader:
             today=Tally(file.days.get(self._now // SECONDS_PER_DAY, 0)),
             rank=ahead + 1,
         )
+
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, Tally] | None]:
+        found = map(self._files.get, paths)
+        return [None if file is None else (file.first, Tally(file.total)) for file in found]
 
     def directory(self, path: str) -> DirectoryAnswer:
         if not path.endswith("/"):

@@ -72,7 +72,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple, TypeAlias
 
 from ..contract import CLASSES, KINDS, Class, Kind
-from ..tally import DELTAS, MASK, NAMES, SENT_BYTE, WIDTH
+from ..tally import DELTAS, MASK, NAMES, SENT_BYTE, WIDTH, Tally
 
 STORE_ID, FOLDED, SUMMED = b"\0store", b"\0folded", b"\0summed"
 #: In history, before the key of a month's group of blocks.
@@ -246,6 +246,12 @@ def _unpacked(pairs: bytes | memoryview) -> tuple[int, int]:
     return int.from_bytes(numbers[0::2].tobytes(), "little"), int.from_bytes(
         numbers[1::2].tobytes(), "little"
     )
+
+
+def first_and_total(row: bytes) -> tuple[int, Tally]:
+    """Return the first access and the tally of a file's row, without a look at the rest."""
+    words = memoryview(row).cast("Q")
+    return words[0], Tally(int.from_bytes(words[_FILE.size // 8 :: 2].tobytes(), "little"))
 
 
 def _pairs(whole: int, part: int) -> int:
