@@ -172,11 +172,11 @@ class Application:
         try:
             if self._counter is not None:
                 totals = self.counts().totals()
-            elif counts.startswith("lmdb:"):
+            elif counts.startswith("memory"):
+                return ""
+            else:
                 with closing(open_store(counts, create=False)) as store:
                     totals = store.totals()
-            else:
-                return ""
         except CounterError:
             return ""
         finally:
