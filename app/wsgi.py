@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import failure_log, files, host_figures
 from .client_address import shown_address
-from .clients import Classifier, Networks
+from .clients import Classifier, Networks, list_version
 from .counters import CounterError, CountLog, open_counter
 from .counters.lmdb.private_directory import PrivateDirectory, is_private
 from .counters.missed import MissedNames
@@ -135,7 +135,8 @@ class Application:
                 is_lasting=_is_lasting(_counts(settings)),
                 badges=settings.badge,
                 metrics_files=settings.metrics_files,
-                store=_counts(settings).partition(":")[0] or "memory",
+                store=_kind_of_store(_counts(settings)),
+                classes_by=list_version,
             )
             # Two first requests at once make two; the one that stays does not matter.
             host = Host(host_figures.figures, self._pending, self._problem)
@@ -271,6 +272,11 @@ def _counts(settings: Settings) -> str:
     # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was
     # read.
     return settings.counts or os.environ.get("TALLY_COUNTS", "")
+
+
+def _kind_of_store(counts: str) -> str:
+    scheme = counts.partition(":")[0] or "memory"
+    return "redis" if scheme in ("rediss", "unix") else scheme
 
 
 def _is_lasting(counts: str) -> bool:

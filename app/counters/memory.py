@@ -238,7 +238,7 @@ class MemoryCounter:
         with self._reading() as reader:
             return reader.file(path, period)
 
-    def tallies(self, paths: Sequence[str]) -> list[tuple[int, Tally] | None]:
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
         with self._reading() as reader:
             return reader.tallies(paths)
 

@@ -149,9 +149,11 @@ class MemoryReader:
             rank=ahead + 1,
         )
 
-    def tallies(self, paths: Sequence[str]) -> list[tuple[int, Tally] | None]:
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
         found = map(self._files.get, paths)
-        return [None if file is None else (file.first, Tally(file.total)) for file in found]
+        return [
+            None if file is None else (file.first, file.last, Tally(file.total)) for file in found
+        ]
 
     def directory(self, path: str) -> DirectoryAnswer:
         if not path.endswith("/"):

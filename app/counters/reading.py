@@ -229,9 +229,9 @@ class CountReader(Protocol):
     def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
         """Return the file's numbers, over a *period* or in all; None when it was never counted."""
 
-    def tallies(self, paths: Sequence[str]) -> list[tuple[int, Tally] | None]:
-        """Return the first access and all numbers of each of *paths*, None for one that was never
-        counted. It takes no look at other files.
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
+        """Return the first and last access and all numbers of each of *paths*, None for one that
+        was never counted. It takes no look at other files.
         """
 
     def directory(self, path: str) -> DirectoryAnswer:

@@ -57,6 +57,8 @@ class StatsOptions:
     badges: tuple[str, ...] = ()
     metrics_files: int = 1000
     store: str = "memory"
+    #: Names the list by which clients are told apart, and its version.
+    classes_by: Callable[[], str] = str
 
 
 class Host(NamedTuple):
@@ -197,6 +199,8 @@ class StatsApplication:
                 shows_badge=self._badges.shows,
                 shows_missed=not self._options.is_public,
                 store=self._options.store,
+                workers=lambda: len(self._host.figures().processes),
+                classes_by=self._options.classes_by(),
             )
         return self._pages
 

@@ -52,7 +52,7 @@ class FirstFiles:
         for path, first, now in zip(self._paths, self._firsts, found, strict=True):
             if now is None or now[0] != first:  # it was reset
                 return None
-            files.append((path, now[1]))
+            files.append((path, now[2]))
         return files
 
     def _is_outdated(self, totals: Totals) -> bool:

@@ -77,7 +77,10 @@ class Pages:
         shows_badge: Callable[[str], bool],
         shows_missed: bool,
         store: str,
+        workers: Callable[[], int],
+        classes_by: str,
     ) -> None:
+        self._workers = workers
         self._shows_missed = shows_missed
         self._shows_badge = shows_badge
         self._kept = kept
@@ -86,6 +89,7 @@ class Pages:
             "root": root,
             "has_session": has_session,
             "store": store,
+            "classes_by": classes_by,
             "all_classes": CLASSES,
             "meanings": {kind: _MEANINGS[kind] for kind in KINDS},
         }
@@ -209,6 +213,7 @@ class Pages:
             template,
             **self._fixed,
             **values,
+            workers=self._workers(),
             home=_home(environ),
             host=_host(environ),
             link=parameters.link,

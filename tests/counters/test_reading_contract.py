@@ -886,7 +886,7 @@ def test_tallies_of_some_files(store: CountingStore) -> None:
     store.reset(["/b"])
     asked = ["/none", *paths[::-1], "/a"]
     found = store.tallies(asked)
-    rows = {row.path: (row.first, row.tally) for row in store.ranked("first").rows}
+    rows = {row.path: (row.first, row.last, row.tally) for row in store.ranked("first").rows}
     assert found == [rows.get(path) for path in asked]
     assert [each is None for each in found] == [True, True, False, False, False, False]
     assert store.tallies([]) == []

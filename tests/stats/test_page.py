@@ -71,7 +71,7 @@ def test_what_was_missed(site: Site, path: str) -> None:
     for number in range(20):
         site.counter.add_missed({f"/{number}": 1, path: 5})
     found = page(site)
-    table = found.text.partition("Most missed")[2]
+    table = found.text.partition("Most missed")[2].partition("What the numbers mean")[0]
     assert wording.name(path).split()[0] in table
     assert table.count(" 1 ") == 9  # the first ten in all
     assert [tag for tag, _ in found.elements].count("script") == 1
@@ -382,3 +382,11 @@ WORDS = [
 @pytest.mark.parametrize(("said", "expected"), WORDS)
 def test_words(said: str, expected: str) -> None:
     assert said == expected
+
+
+def test_the_footer_says_who_counts_where() -> None:
+    site = Site(store="redis", classes_by=lambda: "counter-robots 2025.11")
+    site.count("/a")
+    footer = site.ask().body.decode().partition("<footer>")[2]
+    for text in ("Kept in <code>redis</code>", "1 process on", "Classes by counter-robots 2025.11"):
+        assert text in footer

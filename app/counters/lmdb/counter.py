@@ -238,7 +238,7 @@ class LmdbCounter:
     def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
         return self._read(lambda reader: reader.file(path, period))
 
-    def tallies(self, paths: Sequence[str]) -> list[tuple[int, Tally] | None]:
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
         return self._read(lambda reader: reader.tallies(paths))
 
     def directory(self, path: str) -> DirectoryAnswer:

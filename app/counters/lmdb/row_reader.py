@@ -58,10 +58,10 @@ from .rows import (
     STATUSES,
     FileRow,
     SiteRow,
-    first_and_total,
     id_of_row,
     key_of,
     number_at,
+    times_and_total,
     total_of_rows,
     unpack_tally,
 )
@@ -203,11 +203,11 @@ class RowReader:
             rank=self._rank(path.encode("utf-8", "surrogatepass"), file),
         )
 
-    def tallies(self, paths: Sequence[str]) -> list[tuple[int, Tally] | None]:
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
         """See `CountReader.tallies`."""
         get = self._table.get
         rows = (get(key_of(path.encode("utf-8", "surrogatepass"))) for path in paths)
-        return [None if row is None else first_and_total(row) for row in rows]
+        return [None if row is None else times_and_total(row) for row in rows]
 
     def _rank(self, path: bytes, file: FileRow) -> int:
         """Return a file's place among all files by accesses. Its equals stand by their paths."""

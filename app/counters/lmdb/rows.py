@@ -248,10 +248,14 @@ def _unpacked(pairs: bytes | memoryview) -> tuple[int, int]:
     )
 
 
-def first_and_total(row: bytes) -> tuple[int, Tally]:
-    """Return the first access and the tally of a file's row, without a look at the rest."""
+def times_and_total(row: bytes) -> tuple[int, int, Tally]:
+    """Return a file's first and last access and its tally, without the rest of its row."""
     words = memoryview(row).cast("Q")
-    return words[0], Tally(int.from_bytes(words[_FILE.size // 8 :: 2].tobytes(), "little"))
+    return (
+        words[0],
+        words[2],
+        Tally(int.from_bytes(words[_FILE.size // 8 :: 2].tobytes(), "little")),
+    )
 
 
 def _pairs(whole: int, part: int) -> int:

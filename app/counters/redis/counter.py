@@ -149,7 +149,7 @@ class JournaledCounter:
         found = self._asked(lambda store: store.file(path, period))
         return None if found is None else self._completed(found)
 
-    def tallies(self, paths: Sequence[str]) -> list[tuple[int, Tally] | None]:
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
         return self._asked(lambda store: store.tallies(paths))
 
     def directory(self, path: str) -> DirectoryAnswer:

@@ -177,9 +177,9 @@ class RedisReader:
             rank=(place or 0) + 1,
         )
 
-    def tallies(self, paths: Sequence[str]) -> list[tuple[int, Tally] | None]:
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
         return [
-            None if file is None else (file.first, Tally(file.total))
+            None if file is None else (file.first, file.last, Tally(file.total))
             for begin in range(0, len(paths), _RECORDS_AT_ONCE)
             for file in self.read(paths=paths[begin : begin + _RECORDS_AT_ONCE]).files
         ]

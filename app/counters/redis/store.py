@@ -224,7 +224,7 @@ class RedisStore:
         self.convert()
         return self._reader.file(path, period)
 
-    def tallies(self, paths: Sequence[str]) -> list[tuple[int, Tally] | None]:
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
         self.convert()
         return self._reader.tallies(paths)
 
