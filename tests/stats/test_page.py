@@ -3,12 +3,14 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from time import time
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from app.counters.contract import CounterError
+from app.counters.periods import SECONDS_PER_DAY
 from app.counters.reading import CountReader
 from app.stats import wording
 from app.stats.charts import HEIGHT, WIDTH, ceiling, chart
@@ -382,6 +384,25 @@ WORDS = [
 @pytest.mark.parametrize(("said", "expected"), WORDS)
 def test_words(said: str, expected: str) -> None:
     assert said == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("", ["+2", ""]),
+        ("period=today", []),
+        ("period=all", []),
+        ("period=2001-01-01..2001-01-02", []),
+    ],
+)
+def test_what_came_today_stands_beside_a_file(query: str, shown: list[str]) -> None:
+    site = Site()
+    yesterday = int(time()) - SECONDS_PER_DAY
+    site.count("/a", 5, at=yesterday)
+    site.count("/a", 2)
+    site.count("/b", 1, at=yesterday)
+    text = site.ask("", query).body.decode()
+    assert re.findall(r'<td class="n today">(.*?)</td>', text) == shown
 
 
 def test_the_footer_says_who_counts_where() -> None:
