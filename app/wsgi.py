@@ -135,6 +135,7 @@ class Application:
                 is_lasting=_is_lasting(_counts(settings)),
                 badges=settings.badge,
                 metrics_files=settings.metrics_files,
+                metrics_match=settings.metrics_match,
                 store=_kind_of_store(_counts(settings)),
                 classes_by=list_version,
             )

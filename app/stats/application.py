@@ -56,6 +56,7 @@ class StatsOptions:
     is_lasting: bool = False
     badges: tuple[str, ...] = ()
     metrics_files: int = 1000
+    metrics_match: str = ""
     store: str = "memory"
     #: Names the list by which clients are told apart, and its version.
     classes_by: Callable[[], str] = str
@@ -212,6 +213,7 @@ class StatsApplication:
                 self._reader,
                 self._host,
                 most_files=self._options.metrics_files,
+                match=self._options.metrics_match,
                 store=self._options.store,
             )
         return self._metrics

@@ -39,7 +39,8 @@ _FORMATS = 2
 class Metrics:
     """Answers scrapes of the counts that *reader* gives, and of *host*. Safe from any thread.
 
-    At most *most_files* files have metrics of their own. *store* is the kind of store.
+    At most *most_files* files, of those that match *match*, have metrics of their own. *store* is
+    the kind of store.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Metrics:
         host: "Host",
         *,
         most_files: int,
+        match: str = "",
         store: str,
         kept_seconds: float = _KEPT_SECONDS,
     ) -> None:
@@ -57,7 +59,7 @@ class Metrics:
         self._kept_seconds = kept_seconds
         self._lock = Lock()
         self._read_at = -kept_seconds
-        self._first_files = FirstFiles(most_files, "")
+        self._first_files = FirstFiles(most_files, match)
         self._lines = FileLines()
         #: The metrics of what was read last that are not about single files.
         self._others: list[Metric] = []

@@ -101,6 +101,17 @@ def first_files(site: Site, most: int) -> list[tuple[str, Tally]]:
     return FirstFiles(most, "").read(site.reader())[1]
 
 
+def test_the_files_that_match_have_metrics_of_their_own() -> None:
+    site = Site(metrics_match="*.iso")
+    for path in ("/a.iso", "/b.txt", "/c.txt"):
+        site.count(path, 2)
+    found = samples(site.ask("metrics/files").body)
+    own = {dict(labels)["path"] for name, labels in found if name == "tally_file_completed_total"}
+    assert own == {"/a.iso", "(others)"}
+    assert of(found, "tally_file_completed_total", path="(others)") == 4
+    assert of(found, "tally_metrics_files_omitted") == 2
+
+
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
 def test_lines_that_are_remembered_are_those_that_would_be_made(accept: str) -> None:
     site = Site()
