@@ -10,6 +10,8 @@ from .client_address import Shown
 from .clients import Networks, read_patterns
 from .files.policy import HeaderRule, parse_header_rule
 
+#: As long as what can be asked of a store.
+_LONGEST_PATTERN = 1000
 #: What `formatter` in `server/access_log.py` knows; the first is the default.
 LOG_FORMATS = ("combined", "combined+", "json")
 
@@ -86,6 +88,12 @@ def page_name(text: str) -> str:
 
 def patterns(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part)
+
+
+def pattern(text: str) -> str:
+    if len(text) > _LONGEST_PATTERN:
+        raise argparse.ArgumentTypeError(f"longer than {_LONGEST_PATTERN} characters")
+    return text
 
 
 def header_rules(text: str) -> tuple[HeaderRule, ...]:

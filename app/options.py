@@ -302,6 +302,13 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 help="how many files have metrics of their own: those that were accessed first; all"
                 " others are added up",
             ),
+            _option(
+                "--metrics-match",
+                metavar="GLOB",
+                convert=values.pattern,
+                unset="all files",
+                help="only files that match have metrics of their own: *.iso",
+            ),
         ),
     ),
     (

@@ -59,6 +59,7 @@ class Settings:
     stats_public: bool
     badge: tuple[str, ...]
     metrics_files: int
+    metrics_match: str
     # The built-in server
     app: str  # "": the counted files
     bind: tuple[str, ...]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import failure_log, files, host_figures
 from .client_address import shown_address
-from .clients import Classifier, Networks
+from .clients import Classifier, Networks, list_version
 from .counters import CounterError, CountLog, open_counter
 from .counters.missed import MissedNames
 from .counters.open_counter import open_store
@@ -135,7 +135,9 @@ class Application:
                 is_lasting=_is_lasting(_counts(settings)),
                 badges=settings.badge,
                 metrics_files=settings.metrics_files,
-                store=_counts(settings).partition(":")[0] or "memory",
+                metrics_match=settings.metrics_match,
+                store=_kind_of_store(_counts(settings)),
+                classes_by=list_version,
             )
             # Two first requests at once make two; the one that stays does not matter.
             host = Host(host_figures.figures, self._pending, self._problem)
@@ -172,11 +174,11 @@ class Application:
         try:
             if self._counter is not None:
                 totals = self.counts().totals()
-            elif counts.startswith("lmdb:"):
+            elif counts.startswith("memory"):
+                return ""
+            else:
                 with closing(open_store(counts, create=False)) as store:
                     totals = store.totals()
-            else:
-                return ""
         except CounterError:
             return ""
         finally:
@@ -282,6 +284,11 @@ def _counts(settings: Settings) -> str:
     # With `gunicorn --preload`, gunicorn.conf.py names the workers' directory after this module was
     # read.
     return settings.counts or os.environ.get("TALLY_COUNTS", "")
+
+
+def _kind_of_store(counts: str) -> str:
+    scheme = counts.partition(":")[0] or "memory"
+    return "redis" if scheme in ("rediss", "unix") else scheme
 
 
 def _is_lasting(counts: str) -> bool:

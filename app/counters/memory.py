@@ -244,6 +244,10 @@ class MemoryCounter:
         with self._reading() as reader:
             return reader.file(path, period)
 
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
+        with self._reading() as reader:
+            return reader.tallies(paths)
+
     def directory(self, path: str) -> "DirectoryAnswer":
         with self._reading() as reader:
             return reader.directory(path)

@@ -1,6 +1,6 @@
 """Every answer from counts in memory, as of one moment: the readable definition of reading."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .contract import STATUS_OF_KIND
@@ -124,6 +124,12 @@ class MemoryReader:
             today=Tally(file.days.get(self._now // SECONDS_PER_DAY, 0)),
             rank=ahead + 1,
         )
+
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
+        found = map(self._files.get, paths)
+        return [
+            None if file is None else (file.first, file.last, Tally(file.total)) for file in found
+        ]
 
     def directory(self, path: str) -> DirectoryAnswer:
         if not path.endswith("/"):

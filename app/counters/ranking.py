@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from .contract import CLASSES, Class
 from .periods import Period, Unit
-from .reading import MOST_DAYS_BY_DAY, MOST_ROWS, ORDERS, Order
+from .reading import MOST_DAYS_BY_DAY, MOST_LISTED, ORDERS, Order
 
 _LONGEST_MATCH = 1000
 
@@ -51,8 +51,8 @@ class Query(NamedTuple):
         """Raises ValueError, with a line fit to be shown."""
         if order not in ORDERS:
             raise ValueError(f"order: {order!r} is none of {', '.join(ORDERS)}")
-        if not 1 <= limit <= MOST_ROWS:
-            raise ValueError(f"limit: {limit} is not between 1 and {MOST_ROWS}")
+        if not 1 <= limit <= MOST_LISTED:
+            raise ValueError(f"limit: {limit} is not between 1 and {MOST_LISTED}")
         if classes is not None and (not classes or not classes <= set(CLASSES)):
             raise ValueError(f"class: not one or more of {', '.join(CLASSES)}")
         if len(match) > _LONGEST_MATCH:

@@ -7,7 +7,7 @@ accesses that wait on this host for a remote store (`pending`).
 Days are UTC days since 1970-01-01, times are seconds since the epoch, and 0 stands for never.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, get_args
 
@@ -31,7 +31,9 @@ NUMBER_OF_ORDER: dict[Order, str] = {
 
 #: A period of more days is drawn by months.
 MOST_DAYS_BY_DAY = 92
+#: Of a page that is shown, and of one that a program of ours reads.
 MOST_ROWS = 1000
+MOST_LISTED = 100_000
 
 
 def waiting_text(accesses: int) -> str:
@@ -212,8 +214,8 @@ class CountReader(Protocol):
 
         *match* keeps the paths that it is a part of or, if it has one of `*?[`, that it matches as
         a whole, in which `*` stands for slashes too. With *classes*, only their accesses are looked
-        at, also for the order. At most *limit* rows (1 to 1000); *after* is the `next` of the page
-        before, with the same other arguments.
+        at, also for the order. At most *limit* rows (1 to 100,000); *after* is the `next` of the
+        page before, with the same other arguments.
 
         Pages hold together while others count: a file is never on two of them. One that overtakes
         the page boundary in between is on neither, as its place is on a page that was read already.
@@ -222,6 +224,11 @@ class CountReader(Protocol):
 
     def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
         """Return the file's numbers, over a *period* or in all; None when it was never counted."""
+
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
+        """Return the first and last access and all numbers of each of *paths*, None for one that
+        was never counted. It takes no look at other files.
+        """
 
     def directory(self, path: str) -> DirectoryAnswer:
         """Return the sum of all files whose paths begin with *path*, which ends with a slash."""

@@ -108,7 +108,7 @@ class Api:
     def _live_site(self) -> tuple[dict[str, Any], dict[str, Any]]:
         totals = self._reader().totals()
         return _standing(totals), {
-            **_live_numbers(totals, totals.tally, totals.today),
+            **_live_numbers(totals, totals.tally, totals.today.accesses),
             "files_counted": totals.files,
         }
 
@@ -119,11 +119,18 @@ class Api:
             raise RefusedError(503, away, _RETRY)
         if found is None:
             raise RefusedError(404, "path: no such file was counted")
-        tally = found.file.tally
-        return _standing(found), {
-            **_live_numbers(found, tally, found.today),
+        reader = self._reader()
+        totals = reader.totals()
+        [now] = reader.tallies([path])
+        if now is None:
+            raise RefusedError(404, "path: no such file was counted")
+        _, last, tally = now
+        # What came since the answer that is kept came today.
+        since_then = max(0, tally.accesses - found.file.tally.accesses)
+        return _standing(totals), {
+            **_live_numbers(totals, tally, found.today.accesses + since_then),
             "rank": found.rank,
-            "last": time_text(found.file.last),
+            "last": time_text(last),
             "kinds": tally.kinds,
             "classes": tally.classes,
         }
@@ -137,12 +144,12 @@ def _standing(found: CountsAnswer) -> dict[str, Any]:
     return {"as_of": time_text(found.as_of), "exact": found.exact}
 
 
-def _live_numbers(found: CountsAnswer, tally: Tally, today: Tally) -> dict[str, Any]:
+def _live_numbers(found: CountsAnswer, tally: Tally, today: int) -> dict[str, Any]:
     return {
         "accesses": tally.accesses,
         "completed": tally.completed,
         "sent_bytes": tally.sent_bytes,
-        "today": today.accesses,
+        "today": today,
         "uncounted": found.uncounted,
         "pending": found.pending,
     }

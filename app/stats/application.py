@@ -56,7 +56,10 @@ class StatsOptions:
     is_lasting: bool = False
     badges: tuple[str, ...] = ()
     metrics_files: int = 1000
+    metrics_match: str = ""
     store: str = "memory"
+    #: Names the list by which clients are told apart, and its version.
+    classes_by: Callable[[], str] = str
 
 
 class Host(NamedTuple):
@@ -197,6 +200,8 @@ class StatsApplication:
                 shows_badge=self._badges.shows,
                 shows_missed=not self._options.is_public,
                 store=self._options.store,
+                workers=lambda: len(self._host.figures().processes),
+                classes_by=self._options.classes_by(),
             )
         return self._pages
 
@@ -208,6 +213,7 @@ class StatsApplication:
                 self._reader,
                 self._host,
                 most_files=self._options.metrics_files,
+                match=self._options.metrics_match,
                 store=self._options.store,
             )
         return self._metrics

@@ -8,7 +8,7 @@ which is no path. So a file that has a metric keeps it; with the most accessed f
 come and go.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from ..counters.contract import ACCESSES, KINDS, CounterError
-from ..counters.reading import MOST_ROWS, CountReader, Totals
+from ..counters.contract import KINDS, CounterError
+from ..counters.reading import CountReader, Totals
 from ..counters.tally import Tally
 from .answers import Answer, Environ, answer
+from .first_files import FirstFiles
 from .host_metrics import of_build, of_host
 from .metric_lines import FileLines, collected
 from .parameters import Parameters
@@ -38,7 +39,8 @@ _FORMATS = 2
 class Metrics:
     """Answers scrapes of the counts that *reader* gives, and of *host*. Safe from any thread.
 
-    At most *most_files* files have metrics of their own. *store* is the kind of store.
+    At most *most_files* files, of those that match *match*, have metrics of their own. *store* is
+    the kind of store.
     """
 
     def __init__(
@@ -47,40 +49,38 @@ class Metrics:
         host: "Host",
         *,
         most_files: int,
+        match: str = "",
         store: str,
         kept_seconds: float = _KEPT_SECONDS,
     ) -> None:
         self._reader = reader
         self._host = host
-        self._most_files = most_files
         self._store = store
         self._kept_seconds = kept_seconds
         self._lock = Lock()
         self._read_at = -kept_seconds
-        self._read: tuple[Totals, list[tuple[str, Tally]]] | None = None
-        #: By media type: how files' lines are made, and the text of what was read last.
-        self._lines: dict[str, FileLines] = {}
+        self._first_files = FirstFiles(most_files, match)
+        self._lines = FileLines()
+        #: The metrics of what was read last that are not about single files.
+        self._others: list[Metric] = []
+        #: By media type: the text of what was read last.
         self._texts: dict[str, bytes] = {}
 
     def files(self, _parameters: Parameters, environ: Environ) -> Answer:
         """Raises CounterError while the store cannot be read."""
         with self._lock:
-            if self._read is None or monotonic() - self._read_at >= self._kept_seconds:
-                reader = self._reader()
-                # Files first: what is counted in between is one of `(others)`, not less than none.
-                files = first_files(reader, self._most_files)
-                self._read, self._read_at = (reader.totals(), files), monotonic()
+            if monotonic() - self._read_at >= self._kept_seconds:
+                totals, files = self._first_files.read(self._reader())
+                self._lines.learn(_with_others(totals, files))
+                self._others = list(_of_store(totals, len(files)))
+                self._read_at = monotonic()
                 self._texts.clear()
             encode, media_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
             text = self._texts.get(media_type)
             if text is None:
-                totals, files = self._read
-                if media_type not in self._lines and len(self._lines) >= _FORMATS:
-                    self._lines.clear()
+                if len(self._texts) >= _FORMATS:
                     self._texts.clear()
-                lines = self._lines.setdefault(media_type, FileLines(_of_files))
-                text = lines.text(_with_others(totals, files), encode)
-                text += encode(collected(_of_store(totals, len(files))))
+                text = self._lines.text(encode) + encode(collected(self._others))
                 self._texts[media_type] = text
         return answer(media_type, text)
 
@@ -95,20 +95,6 @@ class Metrics:
         return _exposed([*of_build(self._store), *metrics], environ)
 
 
-def first_files(reader: CountReader, most: int) -> list[tuple[str, Tally]]:
-    """Return the files that were accessed first, in the order of their first accesses."""
-    found: list[tuple[str, Tally]] = []
-    after = ""
-    while len(found) < most:
-        limit = min(MOST_ROWS, most - len(found))
-        part = reader.ranked("first", after=after, limit=limit)
-        found += [(row.path, row.tally) for row in part.rows]
-        after = part.next
-        if not after:
-            break
-    return found
-
-
 def _with_others(totals: Totals, files: list[tuple[str, Tally]]) -> list[tuple[str, Tally]]:
     """Return *files*, and the sum of the others as one more."""
     own = Tally(sum(tally.lanes for _, tally in files))
@@ -120,29 +106,6 @@ def _with_others(totals: Totals, files: list[tuple[str, Tally]]) -> list[tuple[s
         }
     )
     return [*files, (_OTHERS, others)]
-
-
-def _of_files(rows: Sequence[tuple[str, Tally]]) -> Iterator[Metric]:
-    yield _by_kind(
-        "tally_file_accesses",
-        "Accesses to a file: it was sent from its first byte on, or the client's copy confirmed",
-        rows,
-        [kind for kind in KINDS if kind in ACCESSES],
-    )
-    yield _by_kind(
-        "tally_file_other_requests",
-        "Answers about a file that are no accesses",
-        rows,
-        [kind for kind in KINDS if kind not in ACCESSES],
-    )
-    for name, documentation, number in (
-        ("tally_file_completed", "Accesses whose whole file was handed over", "completed"),
-        ("tally_file_sent_bytes", "Bytes of a file that were handed over", "sent_bytes"),
-    ):
-        family = CounterMetricFamily(name, documentation, labels=["path"])
-        for path, tally in rows:
-            family.add_metric([path], tally[number])
-        yield family
 
 
 def _of_store(totals: Totals, own_metrics: int) -> Iterator[Metric]:
@@ -167,17 +130,6 @@ def _of_store(totals: Totals, own_metrics: int) -> Iterator[Metric]:
 
 def _kept_kinds() -> Iterable[str]:
     return (kind for kind in KINDS if kind != "full")
-
-
-def _by_kind(
-    name: str, documentation: str, rows: Sequence[tuple[str, Tally]], kinds: Sequence[str]
-) -> Metric:
-    family = CounterMetricFamily(name, documentation, labels=["path", "kind"])
-    for path, tally in rows:
-        numbers = tally.kinds
-        for kind in kinds:
-            family.add_metric([path, kind], numbers[kind])
-    return family
 
 
 def _exposed(metrics: list[Metric], environ: Environ) -> Answer:

@@ -77,7 +77,10 @@ class Pages:
         shows_badge: Callable[[str], bool],
         shows_missed: bool,
         store: str,
+        workers: Callable[[], int],
+        classes_by: str,
     ) -> None:
+        self._workers = workers
         self._shows_missed = shows_missed
         self._shows_badge = shows_badge
         self._kept = kept
@@ -86,6 +89,7 @@ class Pages:
             "root": root,
             "has_session": has_session,
             "store": store,
+            "classes_by": classes_by,
             "all_classes": CLASSES,
             "meanings": {kind: _MEANINGS[kind] for kind in KINDS},
         }
@@ -209,6 +213,7 @@ class Pages:
             template,
             **self._fixed,
             **values,
+            workers=self._workers(),
             home=_home(environ),
             host=_host(environ),
             link=parameters.link,
@@ -297,6 +302,7 @@ def _drawn_list(parameters: Parameters, ranking: Ranking) -> Listed:
         top=top or 1,
         classes=classes,
         has_clients=any(row.clients for row in rows),
+        has_today=_ends_today(ranking) and classes is None,
         first_row=rows[0].rank if rows else 0,
         next_link=parameters.link(after=ranking.next) if ranking.next else "",
         is_first_page=not parameters.text("after"),
@@ -306,6 +312,14 @@ def _drawn_list(parameters: Parameters, ranking: Ranking) -> Listed:
         spark=spark,
     )
     return Listed(text, bool(rows), ranking.as_of)
+
+
+def _ends_today(ranking: Ranking) -> bool:
+    """Tell whether the last number of the rows' series is today's, and one of several."""
+    period = ranking.period
+    if period is None or ranking.unit != "day" or period.days == 1:
+        return False
+    return period.last == ranking.as_of // SECONDS_PER_DAY
 
 
 def _toggles(parameters: Parameters) -> list[tuple[str, bool, str]]:

@@ -572,7 +572,7 @@ def test_what_matches(store: CountingStore, match: str, paths: list[str]) -> Non
     [
         {"order": "size"},
         {"limit": 0},
-        {"limit": 1001},
+        {"limit": 100_001},
         {"classes": frozenset()},
         {"classes": frozenset({"humans"})},
         {"match": "x" * 1001},
@@ -876,3 +876,17 @@ def test_threads(store: CountingStore, clock: Clock) -> None:
     assert_sums_agree(store, clock)
     tally = store.totals().tally
     assert (tally.accesses, tally.sent_bytes, tally.completed) == (320, 3200, 80)
+
+
+def test_tallies_of_some_files(store: CountingStore) -> None:
+    paths = ["/a", "/" + "long" * 200, "/ä", "/b"]
+    for times, path in enumerate(paths, 1):
+        for _ in range(times):
+            store.count(path, "full", None, "tools", 5, complete=True)
+    store.reset(["/b"])
+    asked = ["/none", *paths[::-1], "/a"]
+    found = store.tallies(asked)
+    rows = {row.path: (row.first, row.last, row.tally) for row in store.ranked("first").rows}
+    assert found == [rows.get(path) for path in asked]
+    assert [each is None for each in found] == [True, True, False, False, False, False]
+    assert store.tallies([]) == []

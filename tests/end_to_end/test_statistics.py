@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.counters.redis_server import redis_running
 from tests.end_to_end.client import Answer, accesses, fetch
 from tests.end_to_end.servers import (
     BUILTIN,
@@ -186,14 +187,26 @@ def test_the_last_line_says_what_was_counted(
     root: Path, tmp_path: Path, options: list[str], line: str
 ) -> None:
     given = [option.replace("lmdb:", f"lmdb:{tmp_path}/") for option in options]
-    with running_quietly(BUILTIN, *given, root=root) as server:
+    assert last_lines(root, *given) == ([line] if line else [])
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_last_line_with_redis(root: Path, tmp_path: Path, workers: str) -> None:
+    journal = f"--counts-journal={tmp_path / 'journal'}"
+    with redis_running() as redis:
+        said = last_lines(root, "-w", workers, "--counts", redis.url, journal)
+    assert said == ["Counted so far: 3 accesses of 1 file."]
+
+
+def last_lines(root: Path, *options: str) -> list[str]:
+    """Return what a server says of accesses when it is stopped after three of a file."""
+    with running_quietly(BUILTIN, *options, root=root) as server:
         wait_until(lambda: answers(server), message="the server")
         for _ in range(3):
             assert fetch(server.port, "/a.txt").status == 200
         assert server.stop(signal.SIGINT) == 0
-        said = [each for each in server.out if "accesses" in each]
-        assert said == ([line] if line else [])
         assert server.err == []
+        return [each for each in server.out if "accesses" in each]
 
 
 def answers(server: LiveServer) -> bool:

@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+from time import thread_time
 from typing import Any
 
 import pytest
 
 from app.counters.contract import CounterError
-from app.counters.reading import CountReader
+from app.counters.memory import MemoryCounter
+from app.counters.periods import Period
+from app.counters.reading import CountReader, FileAnswer
 from app.stats_tokens import Tokens
 from tests.stats.conftest import ODD_PATHS, Site
 
@@ -325,3 +328,25 @@ def test_every_parameter_is_described(site: Site) -> None:
             names.append(description["components"]["parameters"][key]["name"])
         refusal = json.loads(site.ask(API + address[1:], "no-such=1").body)["detail"]
         assert refusal.endswith(f"there are: {', '.join(sorted(names)) or 'none'}")
+
+
+def test_live_of_a_file_whose_rank_is_dear() -> None:
+    """Its rank is from before; its numbers are not."""
+    site = Site()
+    site.count("/a", 3)
+
+    class Slow(MemoryCounter):
+        def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
+            end = thread_time() + 0.02
+            while thread_time() < end:
+                pass
+            return site.counter.file(path, period)
+
+    slow = Slow()
+    slow.totals = site.counter.totals  # type: ignore[method-assign]
+    slow.tallies = site.counter.tallies  # type: ignore[method-assign]
+    site.reader = lambda: slow
+    assert ask(site, "live", "path=/a")["accesses"] == 3
+    site.count("/a", 2)
+    found = ask(site, "live", "path=/a")
+    assert (found["accesses"], found["today"], found["kinds"]["full"]) == (5, 5, 5)

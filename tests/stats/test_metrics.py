@@ -12,9 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families as text_form
 
 from app import __version__
 from app.counters.contract import KINDS, CounterError
-from app.counters.reading import CountReader
+from app.counters.memory import MemoryCounter
+from app.counters.reading import CountReader, FileRecord, Ranking
+from app.counters.tally import Tally
 from app.host_figures import Board, Known
-from app.stats.metrics import Metrics, first_files
+from app.stats.first_files import FirstFiles
+from app.stats.metrics import Metrics
 from app.stats.parameters import Parameters
 from tests.stats.conftest import METRICS, ODD_PATHS, READ, Site
 
@@ -91,7 +94,22 @@ def test_the_first_files_keep_their_metrics_and_no_sum_falls() -> None:
     assert all(again[key] >= value for key, value in found.items())
     assert of(again, name, path="(others)", kind="full") == 1100
     assert of(metrics(site, 0), name, path="(others)", kind="full") == 1104
-    assert [path for path, _ in first_files(site.counter, 3)] == ["/a", "/b", "/late"]
+    assert [path for path, _ in first_files(site, 3)] == ["/a", "/b", "/late"]
+
+
+def first_files(site: Site, most: int) -> list[tuple[str, Tally]]:
+    return FirstFiles(most, "").read(site.reader())[1]
+
+
+def test_the_files_that_match_have_metrics_of_their_own() -> None:
+    site = Site(metrics_match="*.iso")
+    for path in ("/a.iso", "/b.txt", "/c.txt"):
+        site.count(path, 2)
+    found = samples(site.ask("metrics/files").body)
+    own = {dict(labels)["path"] for name, labels in found if name == "tally_file_completed_total"}
+    assert own == {"/a.iso", "(others)"}
+    assert of(found, "tally_file_completed_total", path="(others)") == 4
+    assert of(found, "tally_metrics_files_omitted") == 2
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
@@ -109,17 +127,15 @@ def test_lines_that_are_remembered_are_those_that_would_be_made(accept: str) -> 
             kind = dice.choice(KINDS)
             site.counter.count(path, kind, None, "tools", 5, kind == "full")
         if turn == 20:
-            site.counter.reset([path for path, _ in first_files(site.counter, 30)][::2])
+            site.counter.reset([path for path, _ in first_files(site, 30)][::2])
         if turn == 25:
             site.counter.reset()
         anew = Metrics(site.reader, site.host, most_files=30, store="memory", kept_seconds=0)
         assert text(made) == text(anew)
-    assert len(made._lines) == 1
     for version in range(1, 9):  # a client may ask for any
         made.files(
             Parameters("", ()), {"HTTP_ACCEPT": f"application/openmetrics-text;version={version}"}
         )
-    assert len(made._lines) <= 2
     assert len(made._texts) <= 2
 
 
@@ -236,3 +252,39 @@ def test_the_dashboard_and_the_alerts_ask_for_metrics_that_exist(site: Site) -> 
     assert asked <= known
     panels = json.loads(dashboard)["panels"]
     assert all(panel["targets"] for panel in panels if panel["type"] != "row")
+
+
+def test_the_list_of_first_files_is_read_once() -> None:
+    """And again when it has changed: a new file while there is room, a reset, an import."""
+    now = [1000.0]
+    lists = []
+
+    class Watched(MemoryCounter):
+        def ranked(self, *arguments: Any, **named: Any) -> Ranking:
+            lists.append(arguments)
+            return super().ranked(*arguments, **named)
+
+    counter = Watched(clock=lambda: now[0])
+    first = FirstFiles(2, "", lambda: now[0])
+
+    def read() -> list[str]:
+        lists.clear()
+        return [path for path, _ in first.read(counter)[1]]
+
+    counter.count("/b", "full")
+    assert (read(), len(lists)) == (["/b"], 1)
+    assert (read(), len(lists)) == (["/b"], 0)
+    now[0] += 1
+    counter.count("/c", "full")
+    assert (read(), len(lists)) == (["/b", "/c"], 1)
+    counter.count("/a", "full")  # in the very second of /c
+    assert (read(), len(lists)) == (["/b", "/a"], 1)
+    now[0] += 100
+    counter.count("/late", "full")
+    assert (read(), len(lists)) == (["/b", "/a"], 0)
+    counter.reset(["/b"])
+    assert (read(), len(lists)) == (["/a", "/c"], 1)
+    counter.add([("/d", FileRecord(Tally.of(accesses=1), 1, 1))])
+    assert (read(), len(lists)) == (["/a", "/c"], 0)
+    now[0] += 600
+    assert (read(), len(lists)) == (["/d", "/a"], 1)

@@ -3,12 +3,14 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from time import time
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from app.counters.contract import CounterError
+from app.counters.periods import SECONDS_PER_DAY
 from app.counters.reading import CountReader
 from app.stats import wording
 from app.stats.charts import HEIGHT, WIDTH, ceiling, chart
@@ -71,7 +73,7 @@ def test_what_was_missed(site: Site, path: str) -> None:
     for number in range(20):
         site.counter.add_missed({f"/{number}": 1, path: 5})
     found = page(site)
-    table = found.text.partition("Most missed")[2]
+    table = found.text.partition("Most missed")[2].partition("What the numbers mean")[0]
     assert wording.name(path).split()[0] in table
     assert table.count(" 1 ") == 9  # the first ten in all
     assert [tag for tag, _ in found.elements].count("script") == 1
@@ -382,3 +384,30 @@ WORDS = [
 @pytest.mark.parametrize(("said", "expected"), WORDS)
 def test_words(said: str, expected: str) -> None:
     assert said == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("", ["+2", ""]),
+        ("period=today", []),
+        ("period=all", []),
+        ("period=2001-01-01..2001-01-02", []),
+    ],
+)
+def test_what_came_today_stands_beside_a_file(query: str, shown: list[str]) -> None:
+    site = Site()
+    yesterday = int(time()) - SECONDS_PER_DAY
+    site.count("/a", 5, at=yesterday)
+    site.count("/a", 2)
+    site.count("/b", 1, at=yesterday)
+    text = site.ask("", query).body.decode()
+    assert re.findall(r'<td class="n today">(.*?)</td>', text) == shown
+
+
+def test_the_footer_says_who_counts_where() -> None:
+    site = Site(store="redis", classes_by=lambda: "counter-robots 2025.11")
+    site.count("/a")
+    footer = site.ask().body.decode().partition("<footer>")[2]
+    for text in ("Kept in <code>redis</code>", "1 process on", "Classes by counter-robots 2025.11"):
+        assert text in footer

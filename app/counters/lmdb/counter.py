@@ -29,6 +29,7 @@ from ..reading import (
     Totals,
 )
 from ..salts import FileSalts
+from ..tally import Tally
 from . import migration, recovery, row_moving, store_copy
 from .adapters import TransactionBlocks, TransactionRows
 from .environment import Environment, Transaction
@@ -236,6 +237,9 @@ class LmdbCounter:
 
     def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
         return self._read(lambda reader: reader.file(path, period))
+
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
+        return self._read(lambda reader: reader.tallies(paths))
 
     def directory(self, path: str) -> DirectoryAnswer:
         return self._read(lambda reader: reader.directory(path))

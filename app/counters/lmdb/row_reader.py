@@ -61,10 +61,13 @@ from .rows import (
     id_of_row,
     key_of,
     number_at,
+    times_and_total,
     total_of_rows,
     unpack_tally,
 )
 
+#: To read so many keys in a row takes as long as to look one up by its place.
+_KEYS_IN_A_ROW = 100
 #: How many files' rows are in memory at once while all are read, in the order of their ids.
 _IDS_AT_ONCE = 1 << 14
 
@@ -200,6 +203,12 @@ class RowReader:
             rank=self._rank(path.encode("utf-8", "surrogatepass"), file),
         )
 
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
+        """See `CountReader.tallies`."""
+        get = self._table.get
+        rows = (get(key_of(path.encode("utf-8", "surrogatepass"))) for path in paths)
+        return [None if row is None else times_and_total(row) for row in rows]
+
     def _rank(self, path: bytes, file: FileRow) -> int:
         """Return a file's place among all files by accesses. Its equals stand by their paths."""
         ids, accesses = ids_and_numbers(self._table, PLACE["accesses"])
@@ -298,9 +307,10 @@ class RowReader:
             numbers = over(self._kept(query.period), terms, files, self._table, past)
         values = _values(query, files, numbers)
         chosen = page(files.paths, values, query)
-        rows = self._rows_of(
-            [files.paths[place] for place in chosen.places], chosen.ahead + 1, query
-        )
+        paths = files.paths
+        if _KEYS_IN_A_ROW * len(chosen.places) > len(paths):
+            paths = list(paths)
+        rows = self._rows_of([paths[place] for place in chosen.places], chosen.ahead + 1, query)
         return Ranking(
             **self._standing(query.period),
             order=query.order,

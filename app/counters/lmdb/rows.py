@@ -72,7 +72,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple, TypeAlias
 
 from ..contract import CLASSES, KINDS, Class, Kind
-from ..tally import DELTAS, MASK, NAMES, SENT_BYTE, WIDTH
+from ..tally import DELTAS, MASK, NAMES, SENT_BYTE, WIDTH, Tally
 
 STORE_ID, FOLDED, SUMMED = b"\0store", b"\0folded", b"\0summed"
 #: In history, before the key of a month's group of blocks.
@@ -245,6 +245,16 @@ def _unpacked(pairs: bytes | memoryview) -> tuple[int, int]:
     numbers = memoryview(pairs).cast("B").cast("Q")
     return int.from_bytes(numbers[0::2].tobytes(), "little"), int.from_bytes(
         numbers[1::2].tobytes(), "little"
+    )
+
+
+def times_and_total(row: bytes) -> tuple[int, int, Tally]:
+    """Return a file's first and last access and its tally, without the rest of its row."""
+    words = memoryview(row).cast("Q")
+    return (
+        words[0],
+        words[2],
+        Tally(int.from_bytes(words[_FILE.size // 8 :: 2].tobytes(), "little")),
     )
 
 

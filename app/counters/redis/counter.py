@@ -29,6 +29,7 @@ from ..reading import (
     Totals,
     waiting_text,
 )
+from ..tally import Tally
 from .entries import count_entry, sent_entry, uncounted_entry
 from .sender import RETRY_SECONDS, Sender
 from .server import RemoteAwayError
@@ -147,6 +148,9 @@ class JournaledCounter:
     def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
         found = self._asked(lambda store: store.file(path, period))
         return None if found is None else self._completed(found)
+
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
+        return self._asked(lambda store: store.tallies(paths))
 
     def directory(self, path: str) -> DirectoryAnswer:
         return self._completed(self._asked(lambda store: store.directory(path)))

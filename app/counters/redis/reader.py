@@ -58,6 +58,8 @@ _ALWAYS = Period(0, LAST_SECOND // SECONDS_PER_DAY)
 _TRIES = 6
 #: A script reads so many rows of a page, and their month blocks.
 _ROWS_AT_ONCE = 10
+#: And without their days.
+_RECORDS_AT_ONCE = 100
 
 
 class _Site(NamedTuple):
@@ -174,6 +176,13 @@ class RedisReader:
             today=Tally(file.days.get(today, 0)),
             rank=(place or 0) + 1,
         )
+
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
+        return [
+            None if file is None else (file.first, file.last, Tally(file.total))
+            for begin in range(0, len(paths), _RECORDS_AT_ONCE)
+            for file in self.read(paths=paths[begin : begin + _RECORDS_AT_ONCE]).files
+        ]
 
     def directory(self, path: str) -> DirectoryAnswer:
         if not path.endswith("/"):

@@ -26,7 +26,7 @@ from ..reading import (
     SiteRecord,
     Totals,
 )
-from ..tally import LIMIT
+from ..tally import LIMIT, Tally
 from . import address, scripts
 from .day_salts import RedisSalts
 from .entries import Entry, import_batches, uncounted_entry
@@ -223,6 +223,10 @@ class RedisStore:
     def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
         self.convert()
         return self._reader.file(path, period)
+
+    def tallies(self, paths: Sequence[str]) -> list[tuple[int, int, Tally] | None]:
+        self.convert()
+        return self._reader.tallies(paths)
 
     def directory(self, path: str) -> DirectoryAnswer:
         self.convert()
