@@ -5,7 +5,7 @@ persistence.
 line was found valid. Nothing of where the bytes came from is known here.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from .errors import ProtocolError
 from .grammar import (
@@ -150,6 +150,7 @@ def _path_and_query(target: str) -> tuple[str, str]:
     return path, query or ""
 
 
+@final
 class Request:
     """One request, its body apart."""
 
