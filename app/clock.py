@@ -22,8 +22,9 @@ def http_date(timestamp: float) -> str:
 def date_header() -> str:
     """Return the present moment as an IMF-fixdate. Safe from any thread."""
     global _second, _date
-    second = int(time())
-    if second != _second:
+    now = time()
+    if not 0 <= now - _second < 1:
+        second = int(now)
         # The text is stored before the second: a thread that sees the new second sees the new text.
         _date = http_date(second)
         _second = second

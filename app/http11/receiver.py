@@ -13,7 +13,7 @@ from .errors import ProtocolError
 from .fields import DROPPED, FieldSection, LineMemory
 from .grammar import TCHARS
 from .limits import Limits
-from .request import Request, RequestLine, RequestLineMemory, build_request, parse_request_line
+from .request import Request, RequestLine, RequestLineMemory, parse_request_line
 
 _DEFAULT_LIMITS = Limits()
 _MAY_BEGIN_A_MESSAGE = TCHARS | frozenset(b"\r\n")
@@ -45,6 +45,7 @@ class Receiver:
         "_failure",
         "_head",
         "_limits",
+        "_short_head",
         "_skipped_empty_line",
         "idle",
         "refused_head",
@@ -53,6 +54,7 @@ class Receiver:
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
         # for the connection
         self._limits = limits
+        self._short_head = limits.short_head
         self._buffer = ReceiveBuffer()
         self._failure: tuple[int, str, str] | None = None
         #: Whether nothing of a next message has come (but an empty line, RFC 9112 section 2.2).
@@ -87,6 +89,10 @@ class Receiver:
         pieces as they come, and END_OF_MESSAGE. Raises ProtocolError, and the same again from then
         on.
         """
+        if self._head is None and self._body is None:
+            request = self._read_short_head()
+            if request is not None:
+                return request
         if self._failure is not None:
             raise ProtocolError(*self._failure)
         try:
@@ -103,32 +109,34 @@ class Receiver:
         return event
 
     def _next_request(self) -> Request | None:
-        buffer = self._buffer
-        if not buffer.data:
-            return None
-        request = None
-        if self._head is None and buffer.searched == buffer.position:
-            request = self._read_short_head()
-        if request is None:
-            request = self._read_head_by_lines()
-            if request is None:
-                return None
+        request = self._read_head_by_lines()
+        if request is not None:
             self._head = None
-        self._skipped_empty_line = False
-        if request.has_body:
-            self.refused_head = request.method == "HEAD"
-            self._body = (
-                ChunkedBody(self._limits) if request.chunked else LengthBody(request.content_length)
-            )
+            self._skipped_empty_line = False
+            if request.has_body:
+                self._begin_body(request)
         return request
+
+    def _begin_body(self, request: Request) -> None:
+        self.refused_head = request.method == "HEAD"
+        self._body = (
+            ChunkedBody(self._limits) if request.chunked else LengthBody(request.content_length)
+        )
 
     def _read_short_head(self) -> Request | None:
         buffer, limits = self._buffer, self._limits
-        start = buffer.position
-        end = buffer.data.find(b"\r\n\r\n", start, start + limits.short_head + 4)
-        if end < 0:
+        data, start, most = buffer.data, buffer.position, self._short_head + 4
+        if buffer.searched != start:
             return None
-        lines = str(buffer.data[start:end], "latin-1").split("\r\n")
+        if not start and data[-4:] == b"\r\n\r\n" and len(data) <= most:
+            # Nearly always it is one head. Should it be several, the empty line between them is no
+            # field line.
+            end = len(data) - 4
+        else:
+            end = data.find(b"\r\n\r\n", start, start + most)
+            if end < 0:
+                return None
+        lines = data[start:end].decode("latin-1").split("\r\n")
         if len(lines) > limits.fields + 1:
             return None
         try:
@@ -138,10 +146,17 @@ class Receiver:
             if len(variables) != len(lines):
                 return None
             variables.pop(DROPPED, None)
-            request = build_request(line, variables, limits.body)
+            request = Request(line, variables, limits.body)
         except ProtocolError:
             return None
-        buffer.skip(end + 4 - start)
+        if end + 4 == len(data):
+            buffer.clear()
+            self.idle = not request.has_body
+        else:
+            buffer.skip(end + 4 - start)
+        self._skipped_empty_line = False
+        if request.has_body:
+            self._begin_body(request)
         return request
 
     def _read_head_by_lines(self) -> Request | None:
@@ -159,7 +174,7 @@ class Receiver:
             if line is None:
                 return None
             if not line:
-                return build_request(head.line, head.fields.finish(), limits.body)
+                return Request(head.line, head.fields.finish(), limits.body)
             head.room -= len(line) + 2
             head.count += 1
             if head.count > limits.fields:

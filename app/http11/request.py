@@ -1,12 +1,11 @@
 """A request: its line and target (RFC 9112 section 3), and what its fields say about framing and
 persistence.
 
-`parse_request_line` reads the line; `build_request` decides about the head as a whole, when every
-field line was found valid. Nothing of where the bytes came from is known here.
+`parse_request_line` reads the line; `Request` decides about the head as a whole, when every field
+line was found valid. Nothing of where the bytes came from is known here.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from .errors import ProtocolError
 from .grammar import (
@@ -25,28 +24,6 @@ from .grammar import (
 _LONGEST_METHOD = 32
 _LONGEST_REMEMBERED = 256
 _LINES_REMEMBERED = 4096
-
-
-@dataclass(slots=True)
-class Request:
-    """One request, its body apart."""
-
-    method: str  # as received: case-sensitive
-    target: str  # as received, ASCII
-    path: str  # percent-encoded; "*" for the asterisk form
-    query: str  # without "?"; "" if none
-    scheme: str  # of an absolute-form target in lower case, else ""
-    version: str  # "HTTP/1.1" or "HTTP/1.0": the version to answer by
-    variables: dict[
-        str, str
-    ]  # the fields by CGI variable (RFC 3875 section 4.1.18), values as latin-1 text
-    content_length: int  # 0 when there is none, or the body is chunked
-    chunked: bool
-    has_body: bool
-    keep_alive: bool  # whether the client lets the connection persist (RFC 9112 section 9.3)
-    expects_continue: (
-        bool  # waits for 100 (Continue) before it sends the body (RFC 9110 section 10.1.1)
-    )
 
 
 class RequestLine(NamedTuple):
@@ -173,40 +150,64 @@ def _path_and_query(target: str) -> tuple[str, str]:
     return path, query or ""
 
 
-def build_request(line: RequestLine, variables: dict[str, str], largest_body: int) -> Request:
-    """Return the request of a complete head; *largest_body* in bytes, 0 for no limit.
+@final
+class Request:
+    """One request, its body apart."""
 
-    Raises ProtocolError: 400 (host, framing), 413, 417, 501 (transfer coding).
-    """
-    method, target, path, query, version, scheme, authority = line
-    if authority or not variables.get("HTTP_HOST"):
-        _settle_host(version, authority, variables)
-    content_length, chunked = 0, False
-    if "HTTP_TRANSFER_ENCODING" in variables:
-        _require_chunked(version, variables)
-        chunked = True
-    elif "CONTENT_LENGTH" in variables:
-        content_length = int(variables["CONTENT_LENGTH"])
-        if largest_body and content_length > largest_body:
-            raise ProtocolError(413, "The request body is larger than allowed.")
-    has_body = chunked or content_length > 0
-    connection = variables.get("HTTP_CONNECTION")
-    return Request(
-        method,
-        target,
-        path,
-        query,
-        scheme,
-        version,
-        variables,
-        content_length,
-        chunked,
-        has_body,
-        version == "HTTP/1.1" if connection is None else _persists(version, connection),
-        "HTTP_EXPECT" in variables
-        and _expects_continue(version, variables["HTTP_EXPECT"])
-        and has_body,
+    __slots__ = (
+        "chunked",
+        "content_length",
+        "expects_continue",
+        "has_body",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "scheme",
+        "target",
+        "variables",
+        "version",
     )
+
+    method: str  # as received: case-sensitive
+    target: str  # as received, ASCII
+    path: str  # percent-encoded; "*" for the asterisk form
+    query: str  # without "?"; "" if none
+    scheme: str  # of an absolute-form target in lower case, else ""
+    version: str  # "HTTP/1.1" or "HTTP/1.0": the version to answer by
+
+    def __init__(self, line: RequestLine, variables: dict[str, str], largest_body: int) -> None:
+        """Decide about a complete head; *largest_body* in bytes, 0 for no limit.
+
+        Raises ProtocolError: 400 (host, framing), 413, 417, 501 (transfer coding).
+        """
+        self.method, self.target, self.path, self.query, version, self.scheme, authority = line
+        self.version = version
+        #: The fields by CGI variable (RFC 3875 section 4.1.18), values as latin-1 text.
+        self.variables = variables
+        self.content_length = 0  # also when the body is chunked
+        self.chunked = self.has_body = False
+        #: Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 section
+        #: 10.1.1).
+        self.expects_continue = False
+        if authority or not variables.get("HTTP_HOST"):
+            _settle_host(version, authority, variables)
+        if "HTTP_TRANSFER_ENCODING" in variables:
+            _require_chunked(version, variables)
+            self.chunked = self.has_body = True
+        elif "CONTENT_LENGTH" in variables:
+            self.content_length = length = int(variables["CONTENT_LENGTH"])
+            if largest_body and length > largest_body:
+                raise ProtocolError(413, "The request body is larger than allowed.")
+            self.has_body = length > 0
+        if "HTTP_EXPECT" in variables:
+            expects = _expects_continue(version, variables["HTTP_EXPECT"])
+            self.expects_continue = expects and self.has_body
+        connection = variables.get("HTTP_CONNECTION")
+        #: Whether the client lets the connection persist (RFC 9112 section 9.3).
+        self.keep_alive = (
+            version == "HTTP/1.1" if connection is None else _persists(version, connection)
+        )
 
 
 def _settle_host(version: str, authority: str, variables: dict[str, str]) -> None:

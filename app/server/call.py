@@ -6,7 +6,6 @@ here sends, waits or knows of sockets. Only `write()` and `wsgi.input` have to: 
 `Channel`.
 """
 
-import io
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from time import monotonic, time
@@ -39,9 +38,6 @@ log = logging.getLogger("tally.server")
 # Looked up for every answer; a member of an enumeration is ten times as far away.
 _NO_BODY, _LENGTH = Framing.NO_BODY, Framing.LENGTH
 _CHUNKED, _UNTIL_CLOSE = Framing.CHUNKED, Framing.UNTIL_CLOSE
-
-
-_WITHOUT_CLOSE = (tuple, list, type(None))
 
 
 class ClientError(OSError):
@@ -111,9 +107,8 @@ class Call:
         self._channel = channel
         self.request = request
         self.environ = environ
-        environ["wsgi.input"] = (
-            RequestBody(channel.receive_body) if request.has_body else io.BytesIO()
-        )
+        if request.has_body:
+            environ["wsgi.input"] = RequestBody(channel.receive_body)
         # The answer, as it comes to be
         self.head: ResponseHead | None = None
         self._date = ""  # when the head was given
@@ -131,7 +126,8 @@ class Call:
     @property
     def _body_sent(self) -> int:
         """How many bytes of the body were handed to the kernel."""
-        return max(0, self.wire - self.overhead)
+        sent = self.wire - self.overhead
+        return max(0, sent)
 
     def next_output(self) -> bytes | FileSpan | None:
         """Return what is to be sent next, None when the answer is complete. Raises CutShortError.
@@ -164,11 +160,14 @@ class Call:
 
         Returns False when the application's `close` fails. Calls after the first do nothing.
         """
-        iterable, self._iterable, self._output = self._iterable, None, None
         self.complete = True
+        iterable = self._iterable
+        if iterable is None:
+            return True
+        self._iterable = self._output = None
         if type(iterable) is FileWrapper:
             note_sent(iterable.filelike, self._body_sent)
-        close = None if type(iterable) in _WITHOUT_CLOSE else getattr(iterable, "close", None)
+        close = getattr(iterable, "close", None)
         if close is not None:
             try:
                 close()
@@ -252,12 +251,15 @@ class Call:
 
     def _begin(self) -> bytes | FileSpan | None:
         """Call the application, and return the first output."""
-        result = self._iterable = self._gateway.application(self.environ, self.start_response)
+        result = self._gateway.application(self.environ, self.start_response)
+        plain = result if type(result) is list or type(result) is tuple else None
+        if plain is None:
+            self._iterable = result  # to be closed
         if self._cut_short:
             raise CutShortError
         if self.framing is None:
-            if isinstance(result, (list, tuple)) and len(result) <= 1:
-                whole = self._whole(result[0] if result else b"")
+            if plain is not None and len(plain) <= 1:
+                whole = self._whole(plain[0] if plain else b"")
                 if whole is not None:
                     return whole
             elif type(result) is FileWrapper and self._channel.sends_files:

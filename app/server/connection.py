@@ -40,8 +40,8 @@ _PATIENCE = 1.0
 _DRAIN_TIME = 5.0
 #: What one connection may have in a row before others get their turn: answers to pipelined
 #: requests, pieces of a body.
-_CALLS_IN_A_TURN = 16
-_EVENTS_IN_A_TURN = 256
+_CALLS_IN_A_TURN = range(16)
+_EVENTS_IN_A_TURN = range(256)
 _LINGER_READS = 16  # before others get their turn
 
 
@@ -117,7 +117,7 @@ class Connection:
         try:
             if self.phase is _HANDSHAKE and not self._shake_hands():
                 return
-            for _ in range(_CALLS_IN_A_TURN):
+            for _ in _CALLS_IN_A_TURN:
                 phase = self.phase
                 if phase is _ANSWER:
                     if not self._resume_answer():
@@ -216,12 +216,12 @@ class Connection:
         """Return True when a request is ready to be called for."""
         receiver = self.receiver
         try:
-            for _ in range(_EVENTS_IN_A_TURN):
+            for _ in _EVENTS_IN_A_TURN:
                 event = None if receiver.idle else receiver.next_event()
                 if event is None:
                     if (self.channel.upload is not None and self._is_held()) or not self._feed():
                         return False
-                elif isinstance(event, Request):
+                elif type(event) is Request:
                     self._request = event
                     if not event.has_body:
                         return True

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from ..http11 import Request
 from .error_page import SERVER
+from .request_body import NO_BODY
 from .sendfile import FileWrapper
 
 Environ = dict[str, Any]
@@ -32,6 +33,7 @@ class Gateway:
             "wsgi.run_once": False,
             "wsgi.file_wrapper": FileWrapper,
             "wsgi.input_terminated": True,
+            "wsgi.input": NO_BODY,
         }
 
     def base_environ(self, server_name: str, server_port: str, *, tls: bool) -> Environ:
@@ -44,14 +46,14 @@ class Gateway:
 
 
 def make_environ(base: Environ, request: Request, address: str, port: str) -> Environ:
-    """Return the environ of *request*, without `wsgi.input`.
+    """Return the environ of *request*, with no body.
 
     *port* is "" where the client has none.
     """
     path = request.path
     if "%" in path:
         path = unquote_to_bytes(path).decode("latin-1")
-    environ = request.variables | base
+    environ = {**base, **request.variables}
     environ["REMOTE_ADDR"] = address
     environ["REQUEST_METHOD"] = request.method
     environ["REQUEST_URI"] = request.target

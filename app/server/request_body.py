@@ -77,3 +77,7 @@ class RequestBody:
         taken = bytes(self._held[:size])
         del self._held[:size]
         return taken
+
+
+#: That of all requests without a body: nothing in it ever changes.
+NO_BODY = RequestBody(bytes)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from random import Random
 
-from app.http11 import END_OF_MESSAGE, Limits, ProtocolError, Receiver, Request
+from app.http11 import END_OF_MESSAGE, Limits, ProtocolError, Receiver
 from tests.http11.cases import (
     chunks,
     fields,
@@ -25,7 +25,7 @@ from tests.http11.cases import (
     request_target,
     smuggling,
 )
-from tests.http11.wire import Event, Refused, by_byte, events_of, head
+from tests.http11.wire import Asked, Event, Refused, by_byte, events_of, head
 
 _MODULES = (request_line, request_target, host, fields, framing, chunks, persistence, smuggling)
 _SEEDS = [row.raw for module in _MODULES for row in module.CASES if len(row.raw) <= 400]
@@ -89,7 +89,7 @@ _UNSAFE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 _VISIBLE = re.compile(r"[!-~]+")
 
 
-def _check_request(request: Request, limits: Limits) -> None:
+def _check_request(request: Asked, limits: Limits) -> None:
     """Check what must hold for every request that passes, without the receiver's own grammar."""
     variables = request.variables
     assert _VISIBLE.fullmatch(request.method)
@@ -118,10 +118,10 @@ def _check_request(request: Request, limits: Limits) -> None:
 
 def _check_order(events: list[Event], limits: Limits) -> None:
     """Check that bodies belong to requests, and have the length that these told."""
-    owed: Request | None = None
+    owed: Asked | None = None
     received = 0
     for event in events:
-        if isinstance(event, Request):
+        if isinstance(event, Asked):
             assert owed is None
             _check_request(event, limits)
             owed, received = (event if event.has_body else None), 0

@@ -8,6 +8,23 @@ from typing import NamedTuple
 from app.http11 import END_OF_MESSAGE, EndOfMessage, Limits, ProtocolError, Receiver, Request
 
 
+class Asked(NamedTuple):
+    """What a Request says, to be compared."""
+
+    method: str
+    target: str
+    path: str
+    query: str
+    scheme: str
+    version: str
+    variables: dict[str, str]
+    content_length: int
+    chunked: bool
+    has_body: bool
+    keep_alive: bool
+    expects_continue: bool
+
+
 class Refused(NamedTuple):
     """A ProtocolError; in a table *reason* is a part of the whole sentence."""
 
@@ -16,7 +33,7 @@ class Refused(NamedTuple):
     to_head: bool = False
 
 
-Event = Request | bytes | EndOfMessage | Refused
+Event = Asked | bytes | EndOfMessage | Refused
 
 
 class Case(NamedTuple):
@@ -49,7 +66,7 @@ def request(
     expects_continue: bool = False,
     host: str | None = "a",
     **variables: str,
-) -> Request:
+) -> Asked:
     """Return the request expected for *target*, with `Host: a` unless told otherwise."""
     own_path, _, own_query = target.partition("?")
     fields = ({} if host is None else {"HTTP_HOST": host}) | variables
@@ -57,7 +74,7 @@ def request(
         fields.setdefault("CONTENT_LENGTH", str(length))
     if chunked:
         fields.setdefault("HTTP_TRANSFER_ENCODING", "chunked")
-    return Request(
+    return Asked(
         method=method,
         target=target,
         path=own_path if path is None else path,
@@ -91,7 +108,7 @@ def events_of(pieces: Iterable[bytes], limits: Limits) -> list[Event]:
                 if data:
                     events.append(b"".join(data))
                     data.clear()
-                events.append(event)
+                events.append(comparable(event) if isinstance(event, Request) else event)
     except ProtocolError as error:
         if data:
             events.append(b"".join(data))
@@ -100,6 +117,11 @@ def events_of(pieces: Iterable[bytes], limits: Limits) -> list[Event]:
     if data:
         events.append(b"".join(data))
     return events
+
+
+def comparable(request: Request) -> Asked:
+    """Return what *request* says, as `request` returns it."""
+    return Asked(*(getattr(request, name) for name in Asked._fields))
 
 
 def by_byte(raw: bytes) -> Iterator[bytes]:
