@@ -2,12 +2,11 @@
 
 Starts a redis-server with 100,000 files, each with 365 days: the last of them in its record, two in
 its text of the month, the others in month blocks. The blocks of a few files are made from random days
-and stand for all (`large_store.py`). Prints what Redis takes, and for each reading call the time of one
-that a process makes that never looked before, of the next one, and how long Redis served nobody else at
-the first: its longest command. Lists come from those that a process that counts made ahead; what
-that takes is printed before. Of five of each the best is printed, as other work on the machine
-disturbs. `--days-as-texts` fills a store as
-format 2 kept it, all days in texts, and prints what it takes.
+and stand for all (`large_store.py`). Prints what Redis takes, and for each reading call the time of the first one of a
+process, of the next one, and how long Redis served nobody else at the first: its longest command. Lists come from those that a process that counts made ahead; what
+that takes is printed before. Of three of each the best is printed, as other work on the machine
+disturbs. `--days-as-texts` fills a store as format 2 kept it, all days in texts, and prints what it
+takes.
 """
 
 import argparse
@@ -28,7 +27,7 @@ from app.counters.tally import Tally
 from tests.counters.large_store import DAYS, block, day
 from tests.counters.redis_server import RedisServer, redis_running
 
-ROUNDS = 5
+ROUNDS = 3
 #: So many blocks of a month are made; the others are copies.
 DIFFERENT = 8
 LIMIT_MS = 250
