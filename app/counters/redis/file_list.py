@@ -45,17 +45,23 @@ class FileList:
 
 def read_list(server: Server, records: Records, query: Query) -> FileList:
     """Read the list that *query* asks for, whatever it matches. Raises CounterError."""
-    terms = [terms_of("accesses", query.classes)]
-    if query.order in NUMBER_OF_ORDER and query.order != "accesses":
-        terms.append(terms_of(NUMBER_OF_ORDER[query.order]))
+    terms = wanted_terms(query)
     if query.period is None:
         numbers = [records.totals(its) for its in terms]
     else:
         numbers = _over(server, records, terms, query.period)
-    return FileList(records.as_of, records.packs, records.paths, _values(query, records, numbers))
+    return FileList(records.as_of, records.packs, records.paths, values_of(query, records, numbers))
 
 
-def _values(query: Query, records: Records, numbers: list[list[int]]) -> list[int]:
+def wanted_terms(query: Query) -> list[Terms]:
+    """Return what is to be known of each file: its accesses, and what it is ranked by."""
+    terms = [terms_of("accesses", query.classes)]
+    if query.order in NUMBER_OF_ORDER and query.order != "accesses":
+        terms.append(terms_of(NUMBER_OF_ORDER[query.order]))
+    return terms
+
+
+def values_of(query: Query, records: Records, numbers: list[list[int]]) -> list[int]:
     """Return what each file is ranked by, -1 for a file that is not in the list."""
     if query.order == "last":
         values = records.ordered(records.lasts)
@@ -82,7 +88,7 @@ def _over(server: Server, records: Records, terms: list[Terms], period: Period) 
     _add_texts(server, records, terms, period, numbers)
     ids = records.ordered(records.ids)
     files = max(ids, default=-1) + 1
-    blocks = _RemoteBlocks(server, period, terms, files)
+    blocks = RemoteBlocks(server, period, terms, files)
     for nth, found in enumerate(sums(blocks, terms, first, last, files)):
         by_id = [*found, 0]  # the last one is what those without an id have
         numbers[nth] = list(map(add, numbers[nth], map(by_id.__getitem__, ids)))
@@ -117,7 +123,7 @@ def _add_texts(
                             )
 
 
-class _RemoteBlocks:
+class RemoteBlocks:
     """The month blocks on *server*, as far as *terms* and *period* need them (`history.Blocks`)."""
 
     def __init__(self, server: Server, period: Period, terms: list[Terms], files: int) -> None:

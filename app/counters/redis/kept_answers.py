@@ -28,9 +28,11 @@ class _Kept:
     made: float
     took: float
     asked: float
+    #: Found ready, not made here, and so older than *made*.
+    is_found: bool = False
 
     def is_due(self, now: float, kept_seconds: float) -> bool:
-        return now - self.made >= self._interval(kept_seconds)
+        return self.is_found or now - self.made >= self._interval(kept_seconds)
 
     def is_good(self, now: float, kept_seconds: float) -> bool:
         """Return whether it is no older than the background lets it become."""
@@ -55,8 +57,17 @@ class KeptAnswers:
         self._thread: Thread | None = None
         self._end = Event()
 
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what *make* returned not long ago, or returns now."""
+    def get(
+        self,
+        key: Hashable,
+        make: Callable[[], T],
+        find: Callable[[], tuple[T, float] | None] = lambda: None,
+    ) -> T:
+        """Return what *make* returned not long ago, or returns now.
+
+        Who asks first gets what *find* returns, if anything: an answer that was ready, with the
+        seconds that it takes to make. It is made anew in the background at once.
+        """
         if not self._kept_seconds:
             return make()
         with self._lock:
@@ -65,7 +76,7 @@ class KeptAnswers:
             now = monotonic()
             kept = self._kept.get(key)
             if kept is None or not kept.is_good(now, self._kept_seconds):
-                kept = self._make(key, make, now)
+                kept = self._first(key, make, find, now)
             kept.asked = monotonic()
         answer: T = kept.answer
         return answer
@@ -80,10 +91,19 @@ class KeptAnswers:
         if thread is not None:
             thread.join()
 
-    def _make(self, key: Hashable, make: Callable[[], Any], asked: float) -> _Kept:
+    def _first(
+        self,
+        key: Hashable,
+        make: Callable[[], Any],
+        find: Callable[[], tuple[Any, float] | None],
+        asked: float,
+    ) -> _Kept:
         begun = monotonic()
-        answer = make()
-        kept = _Kept(make, answer, begun, monotonic() - begun, asked)
+        if (found := find()) is not None:
+            kept = _Kept(make, found[0], begun, found[1], asked, is_found=True)
+        else:
+            answer = make()
+            kept = _Kept(make, answer, begun, monotonic() - begun, asked)
         with self._lock:
             self._kept[key] = kept
             while len(self._kept) > _MOST:
@@ -122,3 +142,4 @@ class KeptAnswers:
         with self._lock:
             if self._kept.get(key) is kept:  # else it was forgotten meanwhile, or made anew
                 kept.answer, kept.made, kept.took = answer, begun, monotonic() - begun
+                kept.is_found = False

@@ -8,6 +8,7 @@ many readers cost one reading, and made anew in the background while somebody lo
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import Event
 from typing import Any, NamedTuple
 
 from ..contract import STATUS_OF_KIND, CounterError
@@ -48,6 +49,7 @@ from .entries import read_tally
 from .file_list import FileList, read_list
 from .kept_answers import KEPT_SECONDS, KeptAnswers
 from .kept_file import KeptFile, ReadBlocks
+from .ready_lists import ReadyLists
 from .records import Records
 from .server import Server
 
@@ -101,9 +103,11 @@ class RedisReader:
         self._clock = clock
         self._keep_days = keep_days
         self._kept = KeptAnswers(kept_seconds)
+        self._ready = ReadyLists(server)
 
     def forget(self) -> None:
         """Forget the lists that are kept."""
+        self._ready.forget()
         self._kept.forget()
 
     def close(self) -> None:
@@ -187,7 +191,7 @@ class RedisReader:
     def directory(self, path: str) -> DirectoryAnswer:
         if not path.endswith("/"):
             raise ValueError("a directory's path ends with a slash")
-        records = self._records()
+        records = self._kept.get("directories", self._records, self._ready.records)
         files, tally, first, last = records.below(path)
         return DirectoryAnswer(
             **_standing(self.read().site, records.as_of),
@@ -212,7 +216,9 @@ class RedisReader:
         site, (days,), _ = self.read(_SITE_DAYS)
         clipped = query._replace(period=self._clipped(query.period, site))
         wanted = clipped._replace(match="", limit=0, after=None)
-        found = self._kept.get(wanted, lambda: self._read_list(wanted))
+        found = self._kept.get(
+            wanted, lambda: self._read_list(wanted), lambda: self._ready.list_of(wanted)
+        )
         values = found.matching(query)
         chosen = page(found.paths, values, query)
         paths = [found.paths[place].decode("utf-8", "surrogatepass") for place in chosen.places]
@@ -249,6 +255,10 @@ class RedisReader:
                 return found
             records = self._read_records()
         raise CounterError("counts: days are being packed, and lists wait for it; ask again")
+
+    def make_lists(self, end: Event) -> None:
+        """Make ready what others look at first, if it is time to. Returns early at *end*."""
+        self._ready.go_on(self._now(), self.oldest_day(), end)
 
     def _top(self, query: Query) -> Ranking:
         """Return a page of the files by all their accesses, without a look at the others."""

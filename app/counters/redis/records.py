@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
 from operator import add, itemgetter, sub
 
@@ -31,11 +31,12 @@ class Records:
         self._totals: list[array[int]] = []
         self._todays: list[array[int]] = []
 
-    def read(self, server: Server) -> "Records":
-        """Read what *server* keeps. Raises CounterError."""
+    def read(self, server: Server, go_on: Callable[[], None] = lambda: None) -> "Records":
+        """Read what *server* keeps, with a call of *go_on* for each part. Raises CounterError."""
         place_of: dict[bytes, int] = {}
         read = 0
         for paths, records in server.scan_joined(scripts.RECORDS):
+            go_on()
             if records:
                 # What a scan comes upon twice counts as it was the second time.
                 place_of.update(zip(paths, range(read, read + len(paths)), strict=True))
@@ -44,6 +45,19 @@ class Records:
         self.paths = sorted(place_of)
         self.places = list(map(place_of.__getitem__, self.paths))
         return self
+
+    def take(
+        self,
+        paths: list[bytes],
+        firsts: "array[int]",
+        lasts: "array[int]",
+        totals: "Mapping[int, array[int]]",
+    ) -> None:
+        """Take what was read before, in the order of the *paths*: *totals* by number of a tally."""
+        self.paths, self.places = paths, list(range(len(paths)))
+        self.firsts, self.lasts = firsts, lasts
+        none = array("q", bytes(8 * len(paths)))
+        self._totals = [totals.get(place, none) for place in range(len(NAMES))]
 
     def _append(self, records: list[list[int]], read: int) -> None:
         for place, column in enumerate((self.firsts, self.lasts, self.days)):

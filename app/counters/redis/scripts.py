@@ -22,6 +22,8 @@ its end.
  - missed: by name that is not there, how often it was asked for
  - clients:ERA:DAY:PATH: by client hash, "last access, hours seen, bytes"; salt:DAY. Both expire.
  - writers, seen, replies: what was applied; packing: expires when it is time to go on with it
+ - lists: columns of all files, made of the others (`ready_lists.py`); making: who makes them. Both
+   expire, and programs that do not know them need not
 
 Days are packed by the processes that count (`packing.py`), some at a time. A script moves files'
 days from their texts to the block, if all are what the process read before, so that nothing is lost
@@ -72,6 +74,7 @@ KEYS = (
 MONTH, PACKED = PREFIX + "month:", PREFIX + "packed:"
 CLIENTS, SALT = PREFIX + "clients:", PREFIX + "salt:"
 PACKING = PREFIX + "packing"
+LISTS, MAKING = PREFIX + "lists", PREFIX + "making"
 
 FORMAT = "3"
 #: Formats that this program makes its own of.
@@ -105,4 +108,4 @@ FINISH, FORGET, FORGET_DAYS, TOP_PAGE, ACCESSES, SALT_OF, ADD_MISSED = map(
     _load, ("finish", "forget", "forget_days", "top", "accesses", "salt", "missed")
 )
 READ, READ_BLOCKS = (_load("blocks", name) for name in ("read", "read_blocks"))
-SCAN, PACKABLE, PACK = map(_load, ("scan", "packable", "pack"))
+SCAN, PACKABLE, PACK, KEEP_LISTS = map(_load, ("scan", "packable", "pack", "keep_lists"))

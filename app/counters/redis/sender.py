@@ -277,6 +277,7 @@ class Sender:
                 self._delivery.deliver_all(self._end)
                 with suppress(CounterError):
                     self._remote.pack()
+                    self._remote.make_lists(self._end)
                 adopt_at = monotonic() + _ADOPT_SECONDS
             self.submit_held()
             if self._away:

@@ -7,6 +7,7 @@ server does not take.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from secrets import token_hex
+from threading import Event
 from time import monotonic, time
 from typing import cast
 
@@ -164,6 +165,13 @@ class RedisStore:
         Raises RemoteAwayError or RemoteRefusedError.
         """
         self._packing.go_on()
+
+    def make_lists(self, end: Event) -> None:
+        """Make lists of many files ready for whoever looks first. To be called now and then.
+
+        Returns early at *end*. Raises RemoteAwayError or RemoteRefusedError.
+        """
+        self._reader.make_lists(end)
 
     def apply(
         self, writer: str, first: int, entries: Sequence[Entry], *, patient: bool = False
