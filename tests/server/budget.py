@@ -1,189 +1,126 @@
-"""Where the time of one request goes: `python -m tests.server.budget`.
+"""Where the time of one request goes: `python -m tests.server.budget [--html]`.
 
-Microseconds of CPU, in one thread, the median of several runs. First each stage alone, with the
-request that Chrome sends and a file of 8 KiB. Then each kind of answer as a whole, from the bytes of
-the request to those of the answer: with the kernel's part, but over a socket pair and without the
-loop that waits for clients. Everything is in the processor's caches here; with a thousand files and
-clients it is not, and a request takes about twice as long.
+Microseconds for each stage of each kind of answer, in one thread: a request with the fields that
+Chrome sends and a cookie of its own goes through a socket pair, the connection, the application,
+the counter in memory, and back. The kernel's part is in `receive` and `send`; the loop that waits
+for clients is not in it, nor is the client's part. Each stage's time is without that of the
+stages that it calls, and what it costs to look at the clock is taken off. Everything is in the
+processor's caches here; with a thousand files and clients it is not, and a request takes about
+twice as long. `--html` prints the table of the guide.
 """
 
-import io
+import argparse
 import itertools
-import os
-import select
-import socket
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from time import thread_time
+from collections import defaultdict
+from collections.abc import Callable
+from time import perf_counter_ns
 from typing import Any
 
-from app.clock import date_header
-from app.counters import CountLog, open_counter
-from app.counters.contract import Kind
-from app.files import FileApplication
-from app.http11 import Receiver, Request
-from app.http11.response import Framing, ResponseHead, encode_head
-from app.server.call import Call
-from app.server.gateway import Gateway, make_environ
+from app.counters.memory import MemoryCounter
+from app.http11 import Receiver
+from app.server import call
+from app.server.connection import Connection
+from app.server.stream import Stream
+from app.wsgi import Application
 
-from .instructions import COUNTED, browser_request, write_site
-from .instructions import stages as answer_stages
+from .instructions import COUNTED, stages, write_site
 
-_ROUNDS = 7
-_CALLS = 20_000
-REQUESTS = [
-    browser_request(n, "Accept-Encoding: gzip, deflate, br, zstd", path="/page.html")
-    for n in range(1000)
-]
-
-
-class _NoChannel:
-    sends_files = True
-
-    def may_persist(self) -> bool:
-        return True
-
-    def transmit(self, data: bytes) -> None:
-        raise AssertionError
-
-    def receive_body(self) -> bytes:
-        raise AssertionError
+_ROUNDS = 9
+_PASSES = 20
+#: Where each stage begins and ends: an object, and the name of its function.
+_STAGES: dict[str, list[tuple[Any, str]]] = {
+    "receive": [(Stream, "receive")],
+    "parse": [(Receiver, "next_event")],
+    "application": [(Application, "__call__")],
+    "count": [(MemoryCounter, "count")],
+    "head": [(call, "usual_head"), (call, "encode_head")],
+    "send": [(Stream, "begin"), (Stream, "flush")],
+    "connection": [(Connection, "ready")],
+}
 
 
-def microseconds(stage: Callable[[int], object]) -> float:
-    """Return the CPU time of one call of *stage*."""
-    results = []
-    for _ in range(_ROUNDS):
-        begin = thread_time()
-        for number in range(_CALLS):
-            stage(number)
-        results.append((thread_time() - begin) / _CALLS * 1e6)
-    return statistics.median(results)
+class Clock:
+    """Adds up the nanoseconds of calls by stage, each without those of the calls in it."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, int] = defaultdict(int)
+        self._inner = [0]
+
+    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            inner = self._inner
+            inner.append(0)
+            begin = perf_counter_ns()
+            try:
+                return function(*arguments)
+            finally:
+                taken = perf_counter_ns() - begin
+                self.spent[stage] += taken - inner.pop()
+                inner[-1] += taken + self.cost
+
+        return call
+
+    #: Nanoseconds that a timed call costs beyond what it counts.
+    cost = 0
+
+    def calibrate(self) -> None:
+        nothing = self.timed("", lambda: None)
+        begin = perf_counter_ns()
+        for _ in range(100_000):
+            nothing()
+        self.cost = (perf_counter_ns() - begin - self.spent.pop("")) // 100_000
 
 
-def kinds() -> list[tuple[str, float]]:
-    """Return what each kind of answer costs, of files that have been there for a while."""
+def budget() -> dict[str, dict[str, float]]:
+    """Return the microseconds of each kind of answer by stage, and of all together."""
     with tempfile.TemporaryDirectory() as directory:
         write_site(directory)
+        # Far from the time of the files, so that they are held.
         time.time = itertools.repeat(time.time() + 1000.0).__next__
-        return [
-            (name, microseconds(lambda number, act=act: act(number % COUNTED)))  # type: ignore[misc]
-            for name, act in answer_stages(directory)
+        clock = Clock()
+        clock.calibrate()
+        for stage, places in _STAGES.items():
+            for owner, name in places:
+                setattr(owner, name, clock.timed(stage, getattr(owner, name)))
+        answers = [
+            (name, act) for name, act in stages(directory) if name[0].isdigit() or name == "HEAD"
         ]
+        return {name: _of(clock, act) for name, act in answers}
+
+
+def _of(clock: Clock, act: Callable[[int], object]) -> dict[str, float]:
+    rounds: dict[str, list[float]] = defaultdict(list)
+    for _ in range(_ROUNDS):
+        clock.spent.clear()
+        for _ in range(_PASSES):
+            for number in range(COUNTED):
+                act(number)
+        for stage, spent in clock.spent.items():
+            rounds[stage].append(spent / 1000 / _PASSES / COUNTED)
+    found = {stage: statistics.median(each) for stage, each in rounds.items()}
+    return {**found, "all": sum(found.values())}
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        root = Path(directory, "www")
-        root.mkdir()
-        (root / "page.html").write_bytes(b"x" * 8192)
-        os.utime(root / "page.html", (1_700_000_000, 1_700_000_000))
-        for name, cost in stages(str(root), f"{directory}/count.log"):
-            sys.stdout.write(f"{name:<34}{cost:7.2f} us\n")
-    sys.stdout.write("\n")
-    for name, cost in kinds():
-        sys.stdout.write(f"{name:<34}{cost:7.2f} us\n")
-
-
-def stages(root: str, log_path: str) -> list[tuple[str, float]]:
-    receiver = Receiver()
-
-    def parse(number: int) -> Request:
-        receiver.feed(REQUESTS[number % 1000])
-        request = receiver.next_event()
-        assert isinstance(request, Request)
-        return request
-
-    silent = FileApplication(root, counter=_NoCounter(), count_line=None)
-    gateway = Gateway(silent, multithread=True, multiprocess=False)
-    base = gateway.base_environ("127.0.0.1", "8080", tls=False)
-    request = parse(0)
-    environ = make_environ(base, request, "127.0.0.1", "50000")
-    environ["wsgi.input"] = io.BytesIO()
-    fields: list[Any] = []
-
-    def keep(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
-        fields[:] = headers
-
-    silent(environ, keep)
-    channel = _NoChannel()
-
-    def encode(_: int) -> bytes:
-        head = ResponseHead("200 OK", fields)
-        return encode_head(head, Framing.LENGTH, 8192, date_header(), "HTTP/1.1", True, "Tally")
-
-    def answer(_: int) -> object:
-        return Call(gateway, request, dict(environ), channel).next_output()
-
-    application = microseconds(lambda _: silent(environ, keep))
-    memory = open_counter("memory:")
-    log = CountLog(log_path)
-    counted = microseconds(lambda _: memory.count("/page.html", "full", lambda n: None))
-    logged = microseconds(lambda _: log.write("/page.html", "127.0.0.1", "50000", 1))
-    log.close()
-    encoded = microseconds(encode)
-    whole_call = microseconds(answer)
-    return [
-        ("parse", microseconds(parse)),
-        ("environ", microseconds(lambda _: make_environ(base, request, "127.0.0.1", "50000"))),
-        ("application", application),
-        ("count (memory:)", counted),
-        ("log", logged),
-        ("encode", encoded),
-        ("gateway, the rest of a call", whole_call - application - encoded),
-        *_kernel(),
+    parser = argparse.ArgumentParser(prog="python -m tests.server.budget", allow_abbrev=False)
+    parser.add_argument("--html", action="store_true", help="print the table of the guide")
+    is_html = parser.parse_args().html
+    columns = [*_STAGES, "all"]
+    table = [
+        (kind, [f"{spent.get(column, 0.0):.1f}" for column in columns])
+        for kind, spent in budget().items()
     ]
-
-
-def _kernel() -> list[tuple[str, float]]:
-    """Return what the system calls of one exchange cost, over loopback, with the client's part not
-    counted.
-    """
-    listener = socket.create_server(("127.0.0.1", 0))
-    client = socket.create_connection(listener.getsockname())
-    server, _ = listener.accept()
-    with listener, client, server:
-        server.setblocking(False)
-        epoll = select.epoll()
-        epoll.register(server.fileno(), select.EPOLLIN | select.EPOLLET)
-        answer = b"x" * 8600
-        spent = {"poll": 0.0, "receive": 0.0, "send": 0.0}
-        for number in range(_CALLS):
-            client.sendall(REQUESTS[number % 1000])
-            begin = thread_time()
-            epoll.poll(1)
-            polled = thread_time()
-            server.recv(65536)
-            received = thread_time()
-            server.send(answer)
-            sent = thread_time()
-            spent["poll"] += polled - begin
-            spent["receive"] += received - polled
-            spent["send"] += sent - received
-            client.recv(65536)
-        epoll.close()
-    return [(name, seconds / _CALLS * 1e6) for name, seconds in spent.items()]
-
-
-class _NoCounter:
-    def count(self, path: str, kind: Kind, *details: object) -> int:
-        return 1
-
-    def sent(self, path: str, kind: Kind, *details: object) -> None:
-        pass
-
-    def answered(self, status: int) -> None:
-        pass
-
-    def accesses(self, paths: Sequence[str]) -> dict[str, int]:
-        return {}
-
-    def close(self) -> None:
-        pass
+    if is_html:
+        print("<tr><th></th>", *(f"<th>{column}</th>" for column in columns), "</tr>", sep="")
+        for kind, cells in table:
+            cells = [f"<td>{cell}</td>" for cell in cells]
+            print(f"<tr><th>{kind}</th>", *cells, "</tr>", sep="")
+        return
+    for kind, cells in [("us", columns), *table]:
+        print(f"{kind:18}", *(f"{cell:>12}" for cell in cells), sep="")
 
 
 if __name__ == "__main__":
