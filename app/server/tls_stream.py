@@ -52,15 +52,17 @@ class TLSStream(Stream):
         self.readable = False
         try:
             data = self._tls.recv(_RECORD)
-            # The TLS layer holds whole records: only its own word tells that nothing is left.
-            self.readable = True
-            return data
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             return None
         except ssl.SSLEOFError:
             return b""
         except ssl.SSLError as error:
             raise ConnectionResetError(errno.ECONNRESET, "the TLS stream is broken") from error
+        # A read takes one record at the most. More may be in the TLS layer or in the socket, and
+        # epoll tells of neither again; a read that found nothing would cost more than the question.
+        if self._tls.pending() or self.hung_up or self.has_input():
+            self.readable = True
+        return data
 
     def send(self, data: bytes | memoryview, flags: int = 0) -> int:  # noqa: ARG002 - records are sent as they are
         try:
