@@ -1,10 +1,11 @@
 """What a large store in Redis costs to read: `python -m tests.counters.large_redis [--files 100000]`.
 
 Starts a redis-server with 100,000 files, each with 365 days: the last of them in its record, two in
-its text of the month, the others in month blocks. The blocks of a few files are made from random days
-and stand for all (`large_store.py`). Prints what Redis takes, and for each reading call the time of the first one of a
-process, of the next one, and how long Redis served nobody else at the first: its longest command. Lists come from those that a process that counts made ahead; what
-that takes is printed before. Of three of each the best is printed, as other work on the machine
+its text of the month, the others in month blocks. The blocks of a few files are made from random
+days and stand for all (`large_store.py`). Prints what Redis takes, and for each reading call the
+time of the first one of a process, of the next one, and how long Redis served nobody else at the
+first: its longest command. Lists come from those that a process that counts made ahead; what that
+takes is printed before. Of three of each the best is printed, as other work on the machine
 disturbs. `--days-as-texts` fills a store as format 2 kept it, all days in texts, and prints what it
 takes.
 """

@@ -1,12 +1,15 @@
--- Keeps lists for those who look, unless counts were reset since the making of them began.
+-- Keeps a part of the lists for those who look, unless counts were reset since the making of them
+-- began. They are seen with the last part.
 --
--- ARGV: the token of who makes them; after how many milliseconds they may be made anew, and are
--- forgotten; then fields and values.
+-- ARGV: the token of who makes them; after how many milliseconds they are forgotten, and may be
+-- made anew ('' while parts follow); then fields and values.
 
-local lists, making = '{tally}:lists', '{tally}:making'
+local lists, making, parts = '{tally}:lists', '{tally}:making', '{tally}:lists-parts'
 if redis.call('GET', making) ~= ARGV[1] then return 0 end
-redis.call('UNLINK', lists)
-for i = 4, #ARGV, 2 do redis.call('HSET', lists, ARGV[i], ARGV[i + 1]) end
-redis.call('PEXPIRE', lists, ARGV[3])
-redis.call('PEXPIRE', making, ARGV[2])
+for i = 4, #ARGV, 2 do redis.call('HSET', parts, ARGV[i], ARGV[i + 1]) end
+redis.call('PEXPIRE', parts, ARGV[2])
+if ARGV[3] ~= '' then
+  redis.call('RENAME', parts, lists)
+  redis.call('PEXPIRE', making, ARGV[3])
+end
 return 1

@@ -4,7 +4,7 @@ To read 100,000 records takes half a second, and a year of month blocks another 
 processes that count does that now and then, for the periods that the statistics offer, and keeps
 the sums: for each period and each number of a tally a column of all files, in the order of their
 paths. Orders and classes of clients follow from these. All columns come from one reading, and are
-written by one script. A list says as of when it is; who goes on looking gets one that was just read
+seen all at once. A list says as of when it is; who goes on looking gets one that was just read
 (`kept_answers.py`).
 
 Nothing that is counted is in here alone. What nobody makes anew is forgotten.
@@ -39,6 +39,7 @@ _SPARED = 50
 _SOONEST_SECONDS = 60.0
 #: Who makes them says so again and again; when it has not for so long, it has died.
 _ALIVE_SECONDS = 30.0
+_FIELDS_AT_ONCE = 4
 _ABOUT, _PATHS, _FIRSTS, _LASTS = "about", "paths", "first", "last"
 #: By number of a tally.
 Columns = dict[int, "array[int]"]
@@ -119,10 +120,18 @@ class ReadyLists:
         # Not beyond the day: another one begins with other periods.
         rest_of_day = SECONDS_PER_DAY - now % SECONDS_PER_DAY
         again = min(max(_SOONEST_SECONDS, _SPARED * took), rest_of_day)
-        kept = 2 * (again + took)
-        words = [word for field in fields.items() for word in field]
-        times = [_milliseconds(again), _milliseconds(kept)]
-        self._server.run(patient, scripts.KEEP_LISTS, [token, *times, *words])
+        self._keep(token, fields, again, 2 * (again + took))
+
+    def _keep(self, token: str, fields: dict[str, bytes], again: float, forgotten: float) -> None:
+        """Write all fields, a millisecond of the server's time at once."""
+        ask, patient = self._server.ask, self._server.patient
+        ask(patient, "UNLINK", scripts.LISTS_PARTS)
+        waiting = list(fields.items())
+        while waiting:
+            part, waiting = waiting[:_FIELDS_AT_ONCE], waiting[_FIELDS_AT_ONCE:]
+            times = [_milliseconds(forgotten), "" if waiting else _milliseconds(again)]
+            words = [word for field in part for word in field]
+            self._server.run(patient, scripts.KEEP_LISTS, [token, *times, *words])
 
     def forget(self) -> None:
         self._server.ask(self._server.patient, "DEL", scripts.LISTS, scripts.MAKING)

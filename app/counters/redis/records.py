@@ -57,7 +57,7 @@ class Records:
         self.paths, self.places = paths, list(range(len(paths)))
         self.firsts, self.lasts = firsts, lasts
         none = array("q", bytes(8 * len(paths)))
-        self._totals = [totals.get(place, none) for place in range(len(NAMES))]
+        self._totals = [totals.get(place, none) for place in range(max(totals, default=-1) + 1)]
 
     def _append(self, records: list[list[int]], read: int) -> None:
         for place, column in enumerate((self.firsts, self.lasts, self.days)):

@@ -5,7 +5,8 @@
 -- imports go: what they bring again after a reset of everything is to be counted.
 
 local import = ARGV[1]
-redis.call('UNLINK', '{tally}:lists', '{tally}:making')  -- they can be made anew
+-- These can be made anew.
+redis.call('UNLINK', '{tally}:lists', '{tally}:lists-parts', '{tally}:making')
 local kept_months = redis.call('HKEYS', months)
 if #ARGV == 1 then
   local next_era = tonumber(redis.call('HGET', site, 'era') or '0') + 1

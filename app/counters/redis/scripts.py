@@ -22,8 +22,8 @@ its end.
  - missed: by name that is not there, how often it was asked for
  - clients:ERA:DAY:PATH: by client hash, "last access, hours seen, bytes"; salt:DAY. Both expire.
  - writers, seen, replies: what was applied; packing: expires when it is time to go on with it
- - lists: columns of all files, made of the others (`ready_lists.py`); making: who makes them. Both
-   expire, and programs that do not know them need not
+ - lists: columns of all files, made of the others (`ready_lists.py`), and parts of the next;
+   making: who makes them. These expire, and programs that do not know them need not
 
 Days are packed by the processes that count (`packing.py`), some at a time. A script moves files'
 days from their texts to the block, if all are what the process read before, so that nothing is lost
@@ -74,7 +74,7 @@ KEYS = (
 MONTH, PACKED = PREFIX + "month:", PREFIX + "packed:"
 CLIENTS, SALT = PREFIX + "clients:", PREFIX + "salt:"
 PACKING = PREFIX + "packing"
-LISTS, MAKING = PREFIX + "lists", PREFIX + "making"
+LISTS, LISTS_PARTS, MAKING = PREFIX + "lists", PREFIX + "lists-parts", PREFIX + "making"
 
 FORMAT = "3"
 #: Formats that this program makes its own of.
