@@ -142,6 +142,8 @@ def _import_for_workers(url: str, config: Any) -> None:
     """Import what counting needs while root may read it: the workers' user may not."""
     if config.uid != os.geteuid():
         load("clients.agents").load()
+        if url.startswith("lmdb"):
+            load("counters.lmdb.counter")
     if url.startswith(("redis", "unix:")):
         with suppress(Exception):  # the start check says what is wrong
             # The client imports more when it connects.
