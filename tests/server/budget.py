@@ -12,10 +12,11 @@ twice as long. `--html` prints the table of the guide.
 import argparse
 import itertools
 import statistics
+import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Any
 
@@ -104,6 +105,18 @@ def _of(clock: Clock, act: Callable[[int], object]) -> dict[str, float]:
     return {**found, "all": sum(found.values())}
 
 
+def _as_html(columns: Sequence[str], table: Sequence[tuple[str, Sequence[str]]]) -> str:
+    heads = "".join(f'<th scope="col">{column.capitalize()}</th>' for column in columns)
+    rows = "".join(
+        f'            <tr><th scope="row">{kind}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
+        for kind, cells in table
+    )
+    return (
+        f'        <table>\n          <thead>\n            <tr><th scope="col">Answer</th>{heads}</tr>\n'
+        f"          </thead>\n          <tbody>\n{rows}          </tbody>\n        </table>\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.server.budget", allow_abbrev=False)
     parser.add_argument("--html", action="store_true", help="print the table of the guide")
@@ -114,10 +127,7 @@ def main() -> None:
         for kind, spent in budget().items()
     ]
     if is_html:
-        print("<tr><th></th>", *(f"<th>{column}</th>" for column in columns), "</tr>", sep="")
-        for kind, cells in table:
-            cells = [f"<td>{cell}</td>" for cell in cells]
-            print(f"<tr><th>{kind}</th>", *cells, "</tr>", sep="")
+        sys.stdout.write(_as_html(columns, table))
         return
     for kind, cells in [("us", columns), *table]:
         print(f"{kind:18}", *(f"{cell:>12}" for cell in cells), sep="")

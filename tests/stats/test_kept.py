@@ -44,17 +44,19 @@ def test_a_cheap_answer_is_always_new() -> None:
 
 def test_a_dear_answer_is_given_again_for_a_hundred_times_as_long_as_it_took() -> None:
     kept = Kept()
-    assert kept.ask(seconds=0.02) == (1, "")
+    assert kept.ask(seconds=5) == (1, "")  # not the first one: modules are imported in it
+    assert kept.ask(seconds=0.02) == (2, "")
     kept.now += 1.99
-    assert kept.ask() == (1, "")
-    assert kept.ask(key="cheap") == (2, "")
+    assert kept.ask() == (2, "")
+    assert kept.ask(key="cheap") == (3, "")
     kept.now += 100
-    assert kept.ask() == (3, "")
     assert kept.ask() == (4, "")
+    assert kept.ask() == (5, "")
 
 
 def test_what_is_asked_rather_than_shared_is_always_new() -> None:
     kept = Kept()
+    kept.ask()
     kept.ask(seconds=0.02)
     assert kept.kept.ask("key", lambda _: 7) == (7, "")
 
@@ -72,14 +74,16 @@ def test_many_dear_answers_together_are_no_dearer() -> None:
 def test_after_many_first_questions_it_is_a_minute_at_most() -> None:
     kept = Kept()
     for key in range(70):
+        kept.ask(key=key)
         kept.ask(key=key, seconds=0.02)
     kept.now += 60.1
-    assert kept.ask(key=69) == (71, "")
+    assert kept.ask(key=69) == (141, "")
 
 
 def test_nobody_waits_for_an_answer_that_somebody_else_works_out() -> None:
     kept = Kept()
-    assert kept.ask(seconds=0.02) == (1, "")
+    kept.ask()
+    assert kept.ask(seconds=0.02) == (2, "")
     kept.now += 100
     begun, go_on = Event(), Event()
 
@@ -91,10 +95,10 @@ def test_nobody_waits_for_an_answer_that_somebody_else_works_out() -> None:
     other = Thread(target=kept.kept.share, args=("key", slow))
     other.start()
     assert begun.wait(30)
-    assert kept.ask() == (1, "")
+    assert kept.ask() == (2, "")
     go_on.set()
     other.join()
-    assert kept.ask() == (2, "")
+    assert kept.ask() == (3, "")
 
 
 def test_a_store_that_is_away_is_asked_once_a_second() -> None:
