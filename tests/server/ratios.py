@@ -142,7 +142,9 @@ def begin(stack: ExitStack, side: Side, scratch: Path) -> Callable[[], float]:
     # Several workers get all cores, and share them with wrk.
     pinned = [] if "-w" in side.options else ["taskset", "-c", "0"]
     server = stack.enter_context(started([*pinned, *command]))
-    if not port:
+    if port:
+        wait_until(lambda: _listens(port), message="nginx")
+    else:
         wait_until(server.port_named, message="the port")
     script = scratch / f"{len(list(scratch.iterdir()))}.lua"
     address = f"{side.scheme}://127.0.0.1:{port or server.port_named()}/"
@@ -150,6 +152,11 @@ def begin(stack: ExitStack, side: Side, scratch: Path) -> Callable[[], float]:
     run.cost()  # the pages are read, compressed, and at hand
     run.cost()
     return run.cost
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Run:
