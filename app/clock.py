@@ -12,6 +12,7 @@ _date = ""
 
 def http_date(timestamp: float) -> str:
     """Return *timestamp* (seconds since the epoch) as an IMF-fixdate (RFC 9110 section 5.6.7)."""
+    # Not email.utils.formatdate: importing that takes a twentieth of a start.
     year, month, day, hour, minute, second, weekday, *_ = gmtime(timestamp)
     return (
         f"{_WEEKDAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04}"

@@ -21,6 +21,7 @@ from time import gmtime, monotonic, sleep, strftime, time
 from typing import NamedTuple
 
 from ..client_address import Shown, shown_address
+from ..clock import MONTHS
 from ..line_log import RenameWatch, append_whole_lines, tell
 from ..request_note import NO_NOTE, RequestNote
 
@@ -300,11 +301,8 @@ def combined_with_count(exchange: Exchange) -> str:
 @lru_cache(maxsize=2)
 def _combined_time(second: int) -> str:
     now = gmtime(second)
-    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[
-        now.tm_mon - 1
-    ]
     # strftime's %b speaks the machine's language.
-    return strftime(f"%d/{month}/%Y:%H:%M:%S +0000", now)
+    return strftime(f"%d/{MONTHS[now.tm_mon - 1]}/%Y:%H:%M:%S +0000", now)
 
 
 _TO_ESCAPE = re.compile(r"[^ !#-\[\]-~]")

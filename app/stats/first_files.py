@@ -4,10 +4,10 @@ Which they are hardly ever changes, and to find out takes a look at every file. 
 once, and then the numbers of its files alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import monotonic
 
-from ..counters.reading import MOST_LISTED, CountReader, Totals
+from ..counters.reading import MOST_LISTED, CountReader, RankedFile, Totals
 from ..counters.tally import Tally
 
 Row = tuple[str, Tally]
@@ -39,7 +39,7 @@ class FirstFiles:
         files = self._known(reader)
         totals = reader.totals()
         if files is None or self._is_outdated(totals):
-            files = list(self._listed(reader))
+            files = self._listed(reader)
             totals = reader.totals()
         return totals, files
 
@@ -61,17 +61,18 @@ class FirstFiles:
         is_full = len(self._paths) >= self._most
         return not (is_full and self._firsts[-1] < totals.as_of - _SETTLED_SECONDS)
 
-    def _listed(self, reader: CountReader) -> Iterator[Row]:
-        self._read_at = self._clock()
-        self._files = reader.totals().files
-        self._paths, self._firsts = [], []
+    def _listed(self, reader: CountReader) -> list[Row]:
+        read_at, files = self._clock(), reader.totals().files
+        rows: list[RankedFile] = []
         after = ""
-        while (wanted := self._most - len(self._paths)) > 0:
+        while (wanted := self._most - len(rows)) > 0:
             part = reader.ranked("first", None, self._match, after, min(wanted, MOST_LISTED))
-            for row in part.rows:
-                self._paths.append(row.path)
-                self._firsts.append(row.first)
-                yield row.path, row.tally
+            rows += part.rows
             after = part.next
             if not after:
-                return
+                break
+        # All at once: a store that fails on the way leaves the list as it was.
+        self._read_at, self._files = read_at, files
+        self._paths = [row.path for row in rows]
+        self._firsts = [row.first for row in rows]
+        return [(row.path, row.tally) for row in rows]

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_form
 from app import __version__
 from app.counters.contract import KINDS, CounterError
 from app.counters.memory import MemoryCounter
-from app.counters.reading import CountReader, FileRecord, Ranking
+from app.counters.reading import CountReader, FileRecord, Ranking, Totals
 from app.counters.tally import Tally
 from app.host_figures import Board, Known
 from app.stats.first_files import FirstFiles
@@ -252,6 +252,30 @@ def test_the_dashboard_and_the_alerts_ask_for_metrics_that_exist(site: Site) -> 
     assert asked <= known
     panels = json.loads(dashboard)["panels"]
     assert all(panel["targets"] for panel in panels if panel["type"] != "row")
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_a_store_that_fails_while_the_list_is_read_leaves_no_half_list(fails_at: int) -> None:
+    site = Site()
+    for name in ("/a", "/b"):
+        site.count(name)
+    asked = []
+
+    class Failing(MemoryCounter):
+        def totals(self) -> Totals:
+            return site.counter.totals()
+
+        def ranked(self, *arguments: Any, **more: Any) -> Ranking:
+            asked.append(arguments)
+            if len(asked) == fails_at:
+                raise CounterError("away")
+            order, period, match, after, _ = arguments
+            return site.counter.ranked(order, period, match, after, 1)
+
+    first, failing = FirstFiles(10, ""), Failing()
+    with pytest.raises(CounterError):
+        first.read(failing)
+    assert [path for path, _ in first.read(failing)[1]] == ["/a", "/b"]
 
 
 def test_the_list_of_first_files_is_read_once() -> None:
