@@ -153,7 +153,7 @@ class FileApplication:
             return None
         try:
             if file.is_compressible and (accepted := environ.get("HTTP_ACCEPT_ENCODING")):
-                file = self._forms.preferred(file, accepted)
+                file = self._forms.preferred(file, accepted, environ.get("HTTP_IF_NONE_MATCH", ""))
             return None if file is None else self._answer_with(file, environ, method)
         except (FileReplacedError, OSError):
             return None
@@ -193,7 +193,11 @@ class FileApplication:
         assert file is not None
         vary = file.vary
         if file.is_compressible:
-            file = self._forms.preferred(file, environ.get("HTTP_ACCEPT_ENCODING", ""))
+            file = self._forms.preferred(
+                file,
+                environ.get("HTTP_ACCEPT_ENCODING", ""),
+                environ.get("HTTP_IF_NONE_MATCH", ""),
+            )
         return error(406, *vary) if file is None else self._answer_with(file, environ, method)
 
     def _redirect(self, environ: "WSGIEnvironment", url_path: str) -> Answer:

@@ -241,11 +241,20 @@ class Catalog:
             return False
         return fresh
 
-    def add_forms(self, file: StaticFile, forms: list[StaticFile]) -> StaticFile:
-        """Return *file* with more forms, and hold it so, unless another version is held by now."""
+    def is_held(self, file: StaticFile) -> bool:
+        """Tell whether this very *file* is held under its path."""
+        return self._held.get(file.held_as) is file
+
+    def add_forms(
+        self, file: StaticFile, forms: list[StaticFile], *, are_all: bool = True
+    ) -> StaticFile:
+        """Return *file* with more forms, and hold it so, unless another version is held by now.
+
+        With *are_all*, no form is missing that is worth having.
+        """
         other = file.with_forms([*file.forms.values(), *forms])
-        other.has_all_forms = True
-        if self._held.get(file.held_as) is file:
+        other.wanted = other.has_all_forms = are_all
+        if self.is_held(file):
             self._held.put(file.held_as, other)
         return other
 

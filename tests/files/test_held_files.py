@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from app.files import FileApplication
+from app.files import FileApplication, compression
 from app.files.policy import Policy
 from app.files.static_file import StaticFile
 from tests.programs import is_thorough
@@ -247,3 +247,93 @@ def test_a_shared_cache_does_not_keep_what_will_soon_be_sent_in_a_coding(site: S
     first = site.get("/page.html", app=fresh, HTTP_ACCEPT_ENCODING="gzip")
     assert first.fields["Cache-Control"] == interim
     assert site.get("/page.html", HTTP_ACCEPT_ENCODING="gzip").fields["Cache-Control"] == "no-cache"
+
+
+TAGS_AFTER_A_RESTART = [
+    # accepted, tag's coding, settled, changed, status, coding
+    ("gzip", "gzip", True, False, 304, "gzip"),
+    ("br", "br", True, False, 304, "br"),
+    ("zstd", "zstd", True, False, 304, "zstd"),
+    ("gzip, deflate, br, zstd", "gzip", True, False, 304, "gzip"),
+    ("gzip, deflate, br, zstd", "br", True, False, 304, "br"),
+    ("*", "zstd", True, False, 304, "zstd"),
+    ("br, gzip;q=0.5", "gzip", True, False, 200, ""),  # it wants another
+    ("br", "gzip", True, False, 200, ""),
+    ("br;q=0, *", "br", True, False, 200, ""),
+    ("identity", "gzip", True, False, 200, ""),
+    ("gzip", "gzip", True, True, 200, "gzip"),
+    ("gzip", "gzip", False, False, 200, ""),  # it would be made for each request
+]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "had", "is_settled", "is_changed", "status", "coding"), TAGS_AFTER_A_RESTART
+)
+def test_a_client_that_kept_a_coded_form_need_not_fetch_it_again_after_a_restart(
+    site: Site,
+    accepted: str,
+    had: str,
+    is_settled: bool,
+    is_changed: bool,
+    status: int,
+    coding: str,
+) -> None:
+    site.put("page.html", b"some text " * 200)
+    only = f"{had}, identity;q=0"
+    kept = site.get("/page.html", HTTP_ACCEPT_ENCODING=only).fields["ETag"]
+    if is_changed:
+        site.put("page.html", b"other text " * 200)
+    if is_settled:
+        site.settle()
+    tags = ('"some"', kept, 'W/"other-gzip"')
+    for tag in (kept, f"W/{kept}", ", ".join(tags)):
+        app = site.application()
+        reply = site.get(
+            "/page.html", app=app, HTTP_ACCEPT_ENCODING=accepted, HTTP_IF_NONE_MATCH=tag
+        )
+        assert reply.status == status
+        if status == 304:
+            assert reply.fields["ETag"] == kept
+        else:
+            assert reply.fields.get("Content-Encoding", "") == coding
+        assert reply.fields["Vary"] == "Accept-Encoding"
+
+
+def test_all_forms_are_made_soon_after_one_was_kept(site: Site) -> None:
+    site.put("page.html", b"some text " * 200)
+    kept = site.get("/page.html", HTTP_ACCEPT_ENCODING="gzip, identity;q=0").fields["ETag"]
+    site.settle()
+    app = site.application()
+
+    def coding() -> str:
+        reply = site.get(
+            "/page.html", app=app, HTTP_ACCEPT_ENCODING="br, gzip", HTTP_IF_NONE_MATCH=kept
+        )
+        return reply.fields.get("Content-Encoding", "")
+
+    assert coding() == ""  # 304
+    wait_until(lambda: coding() == "br")
+
+
+def test_a_file_that_does_not_shrink_is_compressed_for_no_tag_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put("noise.txt", os.urandom(1000))
+    site.settle()
+    made: list[bytes] = []
+    forms = compression.forms
+
+    def noted(content: bytes, levels: dict[str, int]) -> dict[str, bytes]:
+        made.append(content)
+        return forms(content, levels)
+
+    monkeypatch.setattr(compression, "forms", noted)
+
+    def is_left_alone() -> bool:
+        before = len(made)
+        reply = site.get("/noise.txt", HTTP_ACCEPT_ENCODING="br", HTTP_IF_NONE_MATCH='"any-br"')
+        assert (reply.status, len(reply.body)) == (200, 1000)
+        return len(made) == before
+
+    wait_until(is_left_alone)
+    assert is_left_alone()
