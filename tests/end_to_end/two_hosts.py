@@ -28,6 +28,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Literal
 
 from app.files.version import YOUNG
 from tests.end_to_end.servers import BUILTIN, GUNICORN, command_of
@@ -54,7 +55,6 @@ http {{
 }}
 """
 PROGRAMS = ("nginx", "rsync", "curl", "wget")
-AT_ONCE = "304 by tag, at once"
 #: Share of right answers by question: (right, asked).
 Shares = dict[str, tuple[int, int]]
 
@@ -143,40 +143,25 @@ class Client:
         found = {field.lower(): value for field, value in response.getheaders()}
         return response.status, found, response.read()
 
-    def warm_up(self) -> None:
-        """Wait until all that is compressed comes compressed, by whoever answers."""
-        for name in self.names:
-            if name.endswith(".html"):
-                for coding in filter(None, CODINGS):
-                    wait_until(
-                        lambda name=name, coding=coding: self._is_warm(name, coding),  # type: ignore[misc]
-                        timeout=60,
-                        message=f"{name} in {coding}",
-                    )
-
-    def _is_warm(self, name: str, coding: str) -> bool:
-        return all("content-encoding" in self.ask(name, coding)[1] for _ in range(3))
-
     def fetch(self) -> dict[str, Kept]:
-        """Fetch every file; return what the client has then."""
+        """Fetch every file, text in each coding; return what the client has then."""
         found = {}
         for name in self.names:
             for coding in CODINGS if name.endswith(".html") else CODINGS[:1]:
-                status, fields, _ = self.ask(name, coding)
-                assert status == 200, (name, status)
+                fields = wait_until(
+                    lambda name=name, coding=coding: self._whole(name, coding),  # type: ignore[misc]
+                    message=f"{name} in {coding}",
+                )
                 found[f"{name} {coding}"] = Kept(
                     coding, fields["etag"], fields["last-modified"], fields["answered-by"]
                 )
         return found
 
-    def at_once(self, had: dict[str, Kept]) -> tuple[int, int]:
-        """Ask once for each small file by its tag, before the compressed forms are made."""
-        statuses = [
-            self.ask(key.partition(" ")[0], kept.coding, If_None_Match=kept.tag)[0]
-            for key, kept in had.items()
-            if key.partition(" ")[0].endswith(".html")
-        ]
-        return statuses.count(304), len(statuses)
+    def _whole(self, name: str, coding: str) -> dict[str, str] | Literal[False]:
+        """Return the fields of the answer, if it came in *coding*."""
+        status, fields, _ = self.ask(name, coding)
+        assert status == 200, (name, status)
+        return fields if fields.get("content-encoding", "") == coding else False
 
     def again(self, had: dict[str, Kept], rounds: int) -> Shares:
         """Ask again for what the client had."""
@@ -231,14 +216,10 @@ def measure(address: str, port: int, home: Path, rounds: int, *, anew: bool) -> 
     Prints JSON: the shares, and how many answers came from another host than the tag.
     """
     client, known = Client(address, port, home / "tree"), home / f"had-{port}"
-    shares: Shares = {}
-    if not anew:
-        shares[AT_ONCE] = client.at_once(_read(known))
-    client.warm_up()
     if anew:
         known.write_text(json.dumps({name: vars(kept) for name, kept in client.fetch().items()}))
     had = _read(known)
-    shares |= client.again(had, rounds)
+    shares = client.again(had, rounds)
     if anew:
         shares |= client.resume(had, rounds, home)
     print(json.dumps({"shares": shares, "elsewhere": client.elsewhere}), flush=True)
