@@ -31,12 +31,10 @@ class Blocks(Protocol):
     def of_month(self, month: int) -> Iterable[tuple[int, Packed]]:
         """Return the numbers and blocks of a month, in any order."""
 
-    @property
-    def has_sums(self) -> bool:
-        """Whether `sums_of_month` may be asked."""
-
-    def sums_of_month(self, month: int) -> Iterable[tuple[int, Packed]]:
-        """Return the groups of a month, in any order, with their sums (`month_sums.py`)."""
+    def sums_of(self, span: "Span") -> Iterable[tuple[int, Packed]] | None:
+        """Return the groups of a month, in any order, with their sums (`month_sums.py`); None where
+        these are not kept.
+        """
 
 
 class Span(NamedTuple):
@@ -48,7 +46,11 @@ class Span(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        return (self.first, self.last) == (0, DAYS - 1)
+        return self.first == 0 and self.ends_month
+
+    @property
+    def ends_month(self) -> bool:
+        return self.last == DAYS - 1
 
 
 def spans(first: int, last: int) -> Iterator[Span]:
@@ -78,8 +80,9 @@ def sums(
     """
     found = [_Sums(terms, files) for terms in wanted]
     for span in spans(first, last):
-        if span.is_whole and blocks.has_sums:
-            for group, packed in blocks.sums_of_month(span.month):
+        groups = blocks.sums_of(span)
+        if groups is not None:
+            for group, packed in groups:
                 month = MonthSums(packed)
                 for its in found:
                     its.add_group(group, month)

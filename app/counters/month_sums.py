@@ -1,4 +1,4 @@
-"""The sums of a month of many files in one row, for lists that need every file's.
+"""The sums of a month, or of its rest, of many files in one row, for lists that need every file's.
 
 The month blocks hold these sums too, of 128 files each; but 100,000 files and a year are 10,000
 blocks. Here `BLOCKS` of them lie side by side. A row follows from its blocks and is written with
@@ -21,12 +21,14 @@ _ENTRY: Final = struct.Struct("<BBH")
 _FASTEST: Final = 1
 
 
-def packed_sums(blocks: Sequence[MonthBlock]) -> bytes:
-    """Return the row of up to BLOCKS blocks; b"" when nothing was counted in them."""
+def packed_sums(blocks: Sequence[MonthBlock], first: int = 0) -> bytes:
+    """Return the row of up to BLOCKS blocks, from day *first* (0 to 30) on; b"" when nothing was
+    counted in them.
+    """
     entries: list[bytes] = []
     bodies: list[bytes] = []
     for place in range(len(NAMES)):
-        lanes = [block.sums(place) for block in blocks]
+        lanes = [block.sums(place, first) for block in blocks]
         numbers = b"".join([lane.to_bytes(8 * FILES, "little") for lane in lanes])
         for plane in range(8):
             body = numbers[plane::8]

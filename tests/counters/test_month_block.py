@@ -27,22 +27,17 @@ class Blocks(dict[tuple[int, int], bytes]):
     def of_month(self, month: int) -> list[tuple[int, bytes]]:
         return [(number, packed) for (its, number), packed in self.items() if its == month]
 
-    def sums_of_month(self, month: int) -> list[tuple[int, bytes]]:
-        assert self.has_sums
-        numbers = [number for number, _ in self.of_month(month)]
-        return [
-            (
-                group,
-                packed_sums(
-                    [
-                        MonthBlock(self.get((month, number), b""))
-                        for number in range(group * BLOCKS, (group + 1) * BLOCKS)
-                        if number <= max(numbers)
-                    ]
-                ),
-            )
-            for group in {number // BLOCKS for number in numbers}
-        ]
+    def sums_of(self, span: Span) -> list[tuple[int, bytes]] | None:
+        if not (self.has_sums and span.ends_month):
+            return None
+        numbers = [number for number, _ in self.of_month(span.month)]
+        found = [(group, self._packed(span, group)) for group in {n // BLOCKS for n in numbers}]
+        return [(group, packed) for group, packed in found if packed]
+
+    def _packed(self, span: Span, group: int) -> bytes:
+        numbers = range(group * BLOCKS, (group + 1) * BLOCKS)
+        blocks = [MonthBlock(self.get((span.month, number), b"")) for number in numbers]
+        return packed_sums(blocks, span.first)
 
 
 SPANS = [(0, 30), (0, 0), (30, 30), (3, 17), (5, 30), (0, 29)]

@@ -411,3 +411,10 @@ def test_the_footer_says_who_counts_where() -> None:
     footer = site.ask().body.decode().partition("<footer>")[2]
     for text in ("Kept in <code>redis</code>", "1 process on", "Classes by counter-robots 2025.11"):
         assert text in footer
+
+
+@pytest.mark.parametrize("name", [name for name, _ in page._PERIODS if name != "all"])
+def test_stores_have_the_sums_of_each_period_ready(name: str) -> None:
+    period = Parameters(f"period={name}", ["period"]).period()
+    assert period is not None
+    assert period.days in OFFERED_DAYS
