@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from .contract import CLASSES, Class
-from .month_block import DAYS, FILES, MonthBlock
-from .month_sums import BLOCKS, MonthSums
+from .month_block import DAYS, FILES, MonthBlock, Packed
+from .month_sums import BLOCKS, MonthSums, PlaneSums
 from .periods import first_day_of, month_of
 from .tally import PLACE
 
-Packed: TypeAlias = bytes | memoryview
 #: Numbers of a tally, each added or taken off: what files are ranked by.
 Terms: TypeAlias = Sequence[tuple[int, int]]
 
@@ -95,19 +94,21 @@ def sums(
 
 
 class _Sums:
-    """What terms come to, of each file, as integers with a lane for each: of groups of blocks, and
-    of single blocks.
+    """What terms come to, of each file: of groups of blocks, by what is added and what is taken
+    off, and of single blocks, as integers with a lane for each.
     """
 
     def __init__(self, terms: Terms, files: int) -> None:
         self._terms = terms
         self._files = files
-        self._groups: list[int] = [0] * -(-files // (BLOCKS * FILES))
+        count = -(-files // (BLOCKS * FILES))
+        self._groups = [{1: PlaneSums(), -1: PlaneSums()} for _ in range(count)]
         self._blocks: list[int] = [0] * (BLOCKS * len(self._groups))
 
     def add_group(self, group: int, month: MonthSums) -> None:
         if group < len(self._groups):  # else its files were reset
-            self._groups[group] += sum(sign * month.sums(place) for place, sign in self._terms)
+            for place, sign in self._terms:
+                self._groups[group][sign].add(month.planes(place))
 
     def add_block(self, number: int, block: MonthBlock, span: Span) -> None:
         if number < len(self._blocks):
@@ -118,11 +119,13 @@ class _Sums:
     def numbers(self) -> "array[int]":
         """Return the number of each file, by its id."""
         numbers = array("Q")
-        for group, lanes in enumerate(self._groups):
+        for group, sums in enumerate(self._groups):
+            lanes = sums[1].total() - sums[-1].total()
             blocks = self._blocks[group * BLOCKS : (group + 1) * BLOCKS]
-            beside = b"".join(block.to_bytes(8 * FILES, "little") for block in blocks)
-            both = lanes + int.from_bytes(beside, "little")
-            numbers.frombytes(both.to_bytes(8 * FILES * BLOCKS, "little"))
+            if any(blocks):
+                beside = b"".join(block.to_bytes(8 * FILES, "little") for block in blocks)
+                lanes += int.from_bytes(beside, "little")
+            numbers.frombytes(lanes.to_bytes(8 * FILES * BLOCKS, "little"))
         return numbers[: self._files]
 
 

@@ -42,6 +42,8 @@ _FASTEST: Final = 1
 _LANE: Final = (1, 2, 4, 4, 8, 8, 8, 8, 8)
 _TYPE: Final[dict[int, Literal["B", "H", "I", "Q"]]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
+#: As a store has it.
+Packed: TypeAlias = bytes | memoryview
 #: Numbers of 64 bits: of the files on one day after the other, or of the files alone.
 Table: TypeAlias = "array[int]"
 
@@ -49,7 +51,7 @@ Table: TypeAlias = "array[int]"
 class MonthBlock:
     """The days of 128 files in one month. For one thread at a time."""
 
-    def __init__(self, packed: bytes | memoryview = b"") -> None:
+    def __init__(self, packed: Packed = b"") -> None:
         """Read what `pack` returned. Tables are unpacked when they are asked for."""
         #: By place: byte planes and bytes of the sums, and of the days.
         self._packed: dict[int, tuple[int, memoryview, int, memoryview]] = {}

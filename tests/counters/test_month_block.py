@@ -204,6 +204,22 @@ def test_sums_of_several_groups() -> None:
     assert (len(few), sum(few)) == (8192, 3)
 
 
+def test_sums_of_many_months() -> None:
+    """More than the lanes have room for, in which they are added up."""
+    begin = day_number("2000-01-01")
+    packed = {}
+    for month in range(300):
+        block = MonthBlock()
+        block.add(month % 28, 5, lanes_of(accesses=255, robots=254, sent_bytes=2**48 - 1))
+        packed[month_of(begin) + month, 64] = block.pack()
+    last = first_day_of(month_of(begin) + 300) - 1
+    people = terms_of("accesses", frozenset({"people"}))
+    wanted = [terms_of("accesses"), terms_of("sent_bytes"), people]
+    found = sums(Blocks(packed), wanted, begin, last, 8192 + 128)
+    assert [column[8192 + 5] for column in found] == [300 * 255, 300 * (2**48 - 1), 300]
+    assert [sum(column) for column in found] == [300 * 255, 300 * (2**48 - 1), 300]
+
+
 def test_terms_of_classes() -> None:
     places = {name: PLACE[name] for name in ("accesses", "tools", "robots", "own", "unknown")}
     assert set(terms_of("accesses", frozenset({"tools", "own"}))) == {

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from ..history import Packed, Span
+from ..history import Span
+from ..month_block import Packed
 from . import rests
 from .environment import Transaction
 from .rows import (

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from tempfile import TemporaryFile
 from typing import TypeVar
 
-from ..history import Packed, Span
+from ..history import Span
+from ..month_block import Packed
 from ..reading import Contents
 from .adapters import TransactionBlocks, TransactionRows
 from .environment import Environment, Transaction
