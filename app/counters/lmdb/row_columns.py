@@ -6,9 +6,9 @@ added to another as one long integer.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice, repeat, takewhile
-from operator import add, itemgetter
+from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeAlias, overload
 
 from ..history import Blocks, Terms, sums
@@ -79,11 +79,13 @@ class Keys(Sequence[bytes]):
 
 
 class Columns(NamedTuple):
-    """Of all files: path, id, the day of the row, first and last access."""
+    """Of all files: path, id, the word of id and day, first and last access. What was not asked for
+    is empty.
+    """
 
     paths: Sequence[bytes]
     ids: Column
-    days: Column
+    ids_and_days: Column
     firsts: Column
     lasts: Column
     #: What each of the terms comes to: in all, and on the row's day if that was asked for.
@@ -91,71 +93,73 @@ class Columns(NamedTuple):
     todays: list[Column]
 
 
-def columns(table: Table, wanted: Sequence[Terms], *, with_days: bool = False) -> Columns:
+def columns(
+    table: Table, wanted: Sequence[Terms], *, with_days: bool = False, with_times: bool = False
+) -> Columns:
     """Return the columns of all files, with the numbers that the terms of *wanted* come to.
 
-    Without *with_days* there are no `todays`.
+    `todays` and ids are there *with_days*, the first and last accesses *with_times*.
     """
-    places = {place for terms in wanted for place, _ in terms}
-    firsts, ids_and_days, lasts = array("Q"), array("Q"), array("Q")
-    totals, todays = ({place: array("Q") for place in places} for _ in range(2))
+    places = {place: _PAIRS + 2 * place for terms in wanted for place, _ in terms}
+    words = set(places.values())
+    if with_days:
+        words |= {_ID_AND_DAY, *(word + 1 for word in places.values())}
+    if with_times:
+        words |= {_FIRST, _LAST}
     keys = Keys(table)
-    for words, cells in _cells(table, keys, _FIRST, _PAIRS + 2 * (max(places, default=-1) + 1)):
-        firsts += cells[_FIRST::words]
-        ids_and_days += cells[_ID_AND_DAY::words]
-        lasts += cells[_LAST::words]
-        for place in places:
-            at = _PAIRS + 2 * place
-            if at < words:
-                totals[place] += cells[at::words]
-                if with_days:
-                    todays[place] += cells[at + 1 :: words]
-            else:
-                missing = bytes(8 * (len(cells) // words))
-                totals[place].frombytes(missing)
-                todays[place].frombytes(missing)
-    halves = array("I", ids_and_days.tobytes())
-    found = Columns(
-        keys,
-        halves[0::2],
-        halves[1::2],
-        firsts,
-        lasts,
-        [_added(terms, totals) for terms in wanted],
-        [_added(terms, todays) for terms in wanted if with_days],
+    found = _words(table, keys, words)
+    empty = array("Q")
+    return _with_long_paths(
+        table,
+        Columns(
+            keys,
+            _ids(found.get(_ID_AND_DAY, empty)),
+            found.get(_ID_AND_DAY, empty),
+            found.get(_FIRST, empty),
+            found.get(_LAST, empty),
+            [
+                _added(terms, {place: found[word] for place, word in places.items()})
+                for terms in wanted
+            ],
+            [
+                _added(terms, {place: found[word + 1] for place, word in places.items()})
+                for terms in wanted
+                if with_days
+            ],
+        ),
     )
-    return _with_long_paths(table, found)
 
 
 def ids_and_numbers(table: Table, place: int) -> tuple[Column, Column]:
     """Return the ids of all files and the number at *place* of each, in the order of their keys."""
-    ids_and_days, numbers = array("Q"), array("Q")
-    at = _PAIRS + 2 * place - _ID_AND_DAY
-    for words, cells in _cells(table, Keys(table), _ID_AND_DAY, _PAIRS + 2 * place + 1):
-        ids_and_days += cells[0::words]
-        numbers += cells[at::words] if at < words else array("Q", bytes(8 * (len(cells) // words)))
-    return array("I", ids_and_days.tobytes())[0::2], numbers
+    word = _PAIRS + 2 * place
+    found = _words(table, Keys(table), {_ID_AND_DAY, word})
+    return _ids(found[_ID_AND_DAY]), found[word]
 
 
-def _cells(table: Table, keys: Keys, begin: int, end: int) -> Iterator[tuple[int, Column]]:
-    """Yield the words from *begin* to *end* of the files' rows, one row after the other, and how
-    many there are of each.
+def _ids(ids_and_days: Column) -> Column:
+    return array("I", ids_and_days.tobytes())[0::2]
 
-    They are fewer where all rows are shorter, as pairs of zeros at the end are left out. Each part
-    is noted in *keys*.
-    """
+
+def _words(table: Table, keys: Keys, words: Collection[int]) -> dict[int, Column]:
+    """Return *words* of the files' rows, a column of each. What is read is noted in *keys*."""
+    begin, end = min(words), max(words) + 1
+    columns = {word: array("Q") for word in words}
+    cut = itemgetter(slice(8 * begin, 8 * end))
     for last, rows in table.values(DIGESTS, _ROWS_AT_ONCE):
         keys.add(last, len(rows))
-        longest = max(map(len, rows)) // 8
-        words = min(end, longest) - begin
-        size = 8 * words
-        cut: Iterable[bytes] = rows
-        if begin or longest > end:
-            cut = list(map(itemgetter(slice(8 * begin, 8 * begin + size)), rows))
-        joined = b"".join(cut)
-        if len(joined) != size * len(rows):
-            joined = b"".join(map(bytes.ljust, cut, repeat(size), repeat(b"\0")))
-        yield words, array("Q", joined)
+        parts = list(map(cut, rows))
+        joined, width = b"".join(parts), end - begin
+        if len(joined) != 8 * width * len(rows):  # pairs of zeros at the end of a row are left out
+            width = max(map(len, parts)) // 8
+            joined = b"".join(map(bytes.ljust, parts, repeat(8 * width), repeat(b"\0")))
+        cells = array("Q", joined)
+        for word, column in columns.items():
+            if word - begin < width:
+                column += cells[word - begin :: width]
+            else:
+                column.frombytes(bytes(8 * len(rows)))
+    return columns
 
 
 class Past(NamedTuple):
@@ -170,25 +174,40 @@ class Past(NamedTuple):
 
 def over(
     period: Period, wanted: Sequence[Terms], files: Columns, table: Table, past: Past
-) -> list[list[int]]:
+) -> list[Column]:
     """Return what each of *wanted*, the terms of *files*, comes to over a period, for each file."""
     last = period.last
     if last >= past.newest_day:  # nothing was counted after it, so the whole month's sums will do
         last = first_day_of(month_of(last) + 1) - 1
     found = sums(past.blocks, wanted, period.first, last, max(files.ids, default=-1) + 1)
     _add_spilled(found, wanted, period, table, past.folded)
-    todays: list[Iterable[int]] = list(files.todays)
-    meant = range(period.first, period.last + 1)
-    if not all(map(meant.__contains__, set(files.days))):
-        todays = [
-            (today if day in meant else 0 for today, day in zip(column, files.days, strict=True))
-            for column in files.todays
-        ]
-    by_path = itemgetter(*files.ids, 0)  # never of one alone, which would be no tuple
+    if not files.ids:
+        return found
+    in_order = itemgetter(*files.ids, 0)  # never of one alone, which would be no tuple
+    within = _lanes_within(period, files.ids_and_days)
     return [
-        list(map(add, by_path(by_id or (0,)), today))
-        for by_id, today in zip(found, todays, strict=True)
+        _column(_lanes(array("Q", in_order(by_id)[:-1])) + (_lanes(today) & within), len(today))
+        for by_id, today in zip(found, files.todays, strict=True)
     ]
+
+
+def _lanes_within(period: Period, ids_and_days: Column) -> int:
+    """Return ones in the lanes of the files whose rows are of a day of the period."""
+    ones = _lanes(array("Q", [1]) * len(ids_and_days))
+    days = _lanes(ids_and_days) >> 32 & ones * 0xFFFF_FFFF
+    # The sum's bit 32 is set where a day is at least as late.
+    begun = days + ones * (2**32 - period.first)
+    ended = days + ones * (2**32 - period.last - 1)
+    within = (begun & (begun ^ ended)) >> 32 & ones
+    return (within << WIDTH) - within
+
+
+def _lanes(column: Column) -> int:
+    return int.from_bytes(column.tobytes(), "little")
+
+
+def _column(lanes: int, files: int) -> Column:
+    return array("Q", lanes.to_bytes(8 * files, "little"))
 
 
 def _add_spilled(
@@ -212,10 +231,8 @@ def _added(terms: Terms, numbers: "dict[int, Column]") -> Column:
     """Return what terms come to of each file. No lane of the sum is less than nothing."""
     if len(terms) == 1:
         return numbers[terms[0][0]]
-    columns = {place: int.from_bytes(numbers[place].tobytes(), "little") for place, _ in terms}
-    size = 8 * len(numbers[terms[0][0]])
-    added = sum(sign * columns[place] for place, sign in terms)
-    return array("Q", added.to_bytes(size, "little"))
+    added = sum(sign * _lanes(numbers[place]) for place, sign in terms)
+    return _column(added, len(numbers[terms[0][0]]))
 
 
 def _with_long_paths(table: Table, files: Columns) -> Columns:
@@ -228,12 +245,12 @@ def _with_long_paths(table: Table, files: Columns) -> Columns:
     order = sorted(range(len(paths)), key=paths.__getitem__)
 
     def ordered(column: Column) -> Column:
-        return array(column.typecode, map(column.__getitem__, order))
+        return array(column.typecode, map(column.__getitem__, order)) if column else column
 
     return Columns(
         [paths[place] for place in order],
         ordered(files.ids),
-        ordered(files.days),
+        ordered(files.ids_and_days),
         ordered(files.firsts),
         ordered(files.lasts),
         list(map(ordered, files.totals)),

@@ -42,7 +42,7 @@ from ..reading import (
     client_days,
 )
 from ..tally import PLACE, Tally, number
-from .row_columns import Columns, Past, Table, columns, ids_and_numbers, over
+from .row_columns import Column, Columns, Past, Table, columns, ids_and_numbers, over
 from .rows import (
     ANSWERS,
     DAYS,
@@ -300,8 +300,13 @@ class RowReader:
         terms = [terms_of("accesses", query.classes)]
         if query.order in NUMBER_OF_ORDER and query.order != "accesses":
             terms.append(terms_of(NUMBER_OF_ORDER[query.order]))
-        files = columns(self._table, terms, with_days=query.period is not None)
-        numbers: Sequence[Sequence[int]] = files.totals
+        files = columns(
+            self._table,
+            terms,
+            with_days=query.period is not None,
+            with_times=query.order in ("first", "last"),
+        )
+        numbers = files.totals
         if query.period is not None:
             past = Past(self._blocks, self._folded, self._site.hour // 24)
             numbers = over(self._kept(query.period), terms, files, self._table, past)
@@ -398,7 +403,7 @@ class RowReader:
         return found
 
 
-def _values(query: Query, files: Columns, numbers: Sequence[Sequence[int]]) -> list[int]:
+def _values(query: Query, files: Columns, numbers: Sequence[Column]) -> list[int]:
     """Return what each file is ranked by, -1 for a file that is not in the list."""
     accesses = numbers[0]
     if query.order == "last":
