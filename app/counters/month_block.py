@@ -95,13 +95,24 @@ class MonthBlock:
             scale = 1 << WIDTH * place
             if place == _COMPLETED:
                 scale += unit << WIDTH * _SENT
-            body = self._body(place, of_days=True)
-            for plane in range(len(body) // _CELLS):
-                begin, end = (plane * _CELLS + day * FILES for day in (first, last + 1))
-                for index, value in enumerate(body[begin + file : end : FILES]):
-                    if value:
-                        tallies[index] += (value << 8 * plane) * scale
+            for index, value in enumerate(self._file_numbers(place, file, first, last)):
+                if value:
+                    tallies[index] += value * scale
         return tallies
+
+    def file_accesses(self, file: int) -> list[int]:
+        """Return a file's accesses on each day."""
+        return self._file_numbers(PLACE["accesses"], file, 0, DAYS - 1)
+
+    def _file_numbers(self, place: int, file: int, first: int, last: int) -> list[int]:
+        """Return what is written at *place* of a file, from day *first* to *last*."""
+        body = self._body(place, of_days=True)
+        begin, end = first * FILES + file, (last + 1) * FILES
+        planes = [body[at + begin : at + end : FILES] for at in range(0, len(body), _CELLS)]
+        if len(planes) == 1:
+            return planes[0].tolist()
+        columns = zip(*planes, strict=True) if planes else repeat((), last + 1 - first)
+        return [int.from_bytes(column, "little") for column in columns]
 
     def file_sum(self, file: int) -> int:
         """Return a file's tally of the whole month, as an integer."""

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from app.counters.history import Span, days_of, months_of, spans, sums, terms_of
+from app.counters.history import Span, curves_of, days_of, months_of, spans, sums, terms_of
 from app.counters.month_block import DAYS, FILES, MonthBlock
 from app.counters.month_sums import BLOCKS, packed_sums
 from app.counters.periods import day_number, first_day_of, month_of
@@ -167,6 +167,11 @@ def test_history_of_many_files(has_sums: bool) -> None:
         for file in (0, 127, 128, 299):
             its = {day: lanes for (of, day), lanes in within.items() if of == file}
             assert days_of(blocks, [file], first, last) == {file: its}
+            [curve] = curves_of(blocks, [file], first, last).values()
+            assert sum(curve.values()) == sum(its.values())
+            assert {day: lanes & MASK for day, lanes in curve.items() if lanes & MASK} == {
+                day: lanes & MASK for day, lanes in its.items()
+            }
             by_month: dict[int, int] = {}
             for day, lanes in its.items():
                 by_month[month_of(day)] = by_month.get(month_of(day), 0) + lanes

@@ -164,12 +164,13 @@ def _words(table: Table, keys: Keys, words: Collection[int]) -> dict[int, Column
 
 class Past(NamedTuple):
     """What is over, beside the files' rows: the month blocks with the days up to the batch
-    *folded*, and the last day that anything was counted on.
+    *folded*, the last day that anything was counted on, and the end of the files' ids.
     """
 
     blocks: Blocks
     folded: int
     newest_day: int
+    next_id: int
 
 
 def over(
@@ -179,7 +180,7 @@ def over(
     last = period.last
     if last >= past.newest_day:  # nothing was counted after it, so the whole month's sums will do
         last = first_day_of(month_of(last) + 1) - 1
-    found = sums(past.blocks, wanted, period.first, last, max(files.ids, default=-1) + 1)
+    found = sums(past.blocks, wanted, period.first, last, past.next_id)
     _add_spilled(found, wanted, period, table, past.folded)
     if not files.ids:
         return found

@@ -5,12 +5,12 @@ moment.
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..contract import STATUS_OF_KIND
-from ..history import Blocks, days_of, months_of, terms_of
+from ..history import Blocks, curves_of, days_of, months_of, terms_of
 from ..missed import most_missed
 from ..month_block import FILES
 from ..periods import (
@@ -70,6 +70,10 @@ from .rows import (
 _KEYS_IN_A_ROW = 100
 #: How many files' rows are in memory at once while all are read, in the order of their ids.
 _IDS_AT_ONCE = 1 << 14
+
+
+#: Reads tallies of files, by their ids and then by day or month, between two days.
+Read: TypeAlias = Callable[[Blocks, list[int], int, int], dict[int, dict[int, int]]]
 
 
 class RowReader:
@@ -243,10 +247,13 @@ class RowReader:
         return client_days(tallies, min(period.last, self._today))
 
     def _units_of(
-        self, files: list[FileRow], unit: Unit, period: Period
+        self, files: list[FileRow], unit: Unit, period: Period, read: Read | None = None
     ) -> dict[int, dict[int, int]]:
-        """Return files' tallies in a period that is kept, by their ids and then by day or month."""
-        read = days_of if unit == "day" else months_of
+        """Return files' tallies in a period that is kept, by their ids and then by day or month.
+
+        *read* reads the blocks.
+        """
+        read = read or (days_of if unit == "day" else months_of)
         found = read(self._blocks, [file.id for file in files], period.first, period.last)
         for file in files:
             its = found[file.id]
@@ -308,7 +315,7 @@ class RowReader:
         )
         numbers = files.totals
         if query.period is not None:
-            past = Past(self._blocks, self._folded, self._site.hour // 24)
+            past = Past(self._blocks, self._folded, self._site.hour // 24, self._site.next_id)
             numbers = over(self._kept(query.period), terms, files, self._table, past)
         values = _values(query, files, numbers)
         chosen = page(files.paths, values, query)
@@ -338,7 +345,9 @@ class RowReader:
                 )
                 for place, (text, file) in enumerate(zip(texts, files, strict=True), rank)
             ]
-        found = self._units_of(files, query.unit, self._kept(period))
+        found = self._units_of(
+            files, query.unit, self._kept(period), curves_of if query.unit == "day" else months_of
+        )
         rows = []
         for place, (text, file) in enumerate(zip(texts, files, strict=True), rank):
             tally = Tally(sum(found[file.id].values()))
