@@ -61,7 +61,7 @@ class MonthSums:
             at += length
 
     def planes(self, place: int) -> Iterator[tuple[int, Packed]]:
-        """Yield what there is of the number at *place*: a byte plane, and that byte of each file."""
+        """Yield what there is of the number at *place*: a plane, and that byte of each file."""
         for plane, body in self._planes.get(place, ()):
             yield plane, body if len(body) == self._files else zlib.decompress(body)
 

@@ -11,6 +11,7 @@ import pytest
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.row_columns import Keys
 from app.counters.lmdb.rows import DIGESTS
+from app.counters.path_search import matches
 from app.counters.ranking import Query
 from app.counters.reading import FileRecord
 from app.counters.tally import Tally
@@ -104,9 +105,25 @@ def test_keys_are_found_by_their_places(counted: tuple[LmdbCounter, dict[str, in
 def test_patterns_mean_what_they_do_in_a_shell(path: str) -> None:
     parts = ("", "*", "**", "?", "/", "a", "iso", "7", "[ab]", "[!a]", "[", "[*]", ".")
     for text in {one + two + three for one in parts for two in parts for three in parts}:
-        pattern = Query.of("path", None, text, "", 1, None).pattern()
+        query = Query.of("path", None, text, "", 1, None)
+        pattern = query.pattern()
         if any(mark in text for mark in "*?["):
             assert pattern is not None
             assert bool(pattern.search(path)) == fnmatchcase(path, text), text
             of_bytes = re.compile(pattern.pattern.encode())
             assert bool(of_bytes.search(path.encode())) == fnmatchcase(path, text), text
+            assert matches(query, [path.encode()]) == [fnmatchcase(path, text)], text
+        elif text:
+            assert matches(query, [path.encode()]) == [text in path], text
+
+
+@pytest.mark.parametrize(
+    "match", ["", "7", "*7*", "/1*", "*.ISO", ".ISO", "*[1-3]7*", "%0a", "nowhere"]
+)
+def test_paths_are_looked_through_many_at_a_time(match: str) -> None:
+    paths = [f"/{number}.iso".encode() for number in range(1300)] + [b"/a\n7", b"/B.iso", b"/%0Ax"]
+    query = Query.of("path", None, match or "*", "", 1, None)
+    pattern = query.pattern()
+    assert pattern is not None
+    expected = [bool(pattern.search(path.decode())) for path in paths]
+    assert matches(query, paths) == expected

@@ -5,9 +5,9 @@ unpacked: with 100,000 files that takes as long, for each number, as to read all
 makes these sums when it has moved days, and on a new day: a rest for each day on which a period
 begins.
 
-They follow from the blocks, and are there for speed alone. Whoever changes blocks drops the rests of
-their months. A program that knows none of this does not; so with the names of the rests stands how
-much history there is, and where it is another amount, no rest is used.
+They follow from the blocks, and are there for speed alone. Whoever changes blocks drops the rests
+of their months. A program that knows none of this does not; so with the names of the rests stands
+how much history there is, and where it is another amount, no rest is used.
 """
 
 import struct

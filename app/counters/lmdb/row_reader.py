@@ -3,7 +3,6 @@ moment.
 """
 
 import json
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
@@ -13,6 +12,7 @@ from ..contract import STATUS_OF_KIND
 from ..history import Blocks, curves_of, days_of, months_of, terms_of
 from ..missed import most_missed
 from ..month_block import FILES
+from ..path_search import matches
 from ..periods import (
     HOURS_KEPT_DAYS,
     LAST_SECOND,
@@ -425,9 +425,8 @@ def _values(query: Query, files: Columns, numbers: Sequence[Column]) -> list[int
         values = list(numbers[-1])
     if (query.period is not None or query.classes is not None) and 0 in accesses:
         values = [value if times else -1 for value, times in zip(values, accesses, strict=True)]
-    if (wanted := query.pattern()) is not None:
-        search = re.compile(wanted.pattern.encode(), wanted.flags & re.IGNORECASE).search
-        found = map(search, files.paths)
+    if query.match:
+        found = matches(query, files.paths)
         values = [value if match else -1 for value, match in zip(values, found, strict=True)]
     return values
 
