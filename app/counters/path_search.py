@@ -34,6 +34,12 @@ class Part(NamedTuple):
         return cls(longest.encode(), is_enough, has_case=True)
 
 
+def prefix(match: str) -> bytes:
+    """Return what each path that matches begins with."""
+    beginning, *others = re.split(r"[*?[]", quote(match, safe=punctuation), maxsplit=1)
+    return beginning.encode() if others else b""
+
+
 def matches(query: Query, paths: Iterable[bytes]) -> list[bool]:
     """Return of each path whether it matches, as `Query.pattern` says."""
     pattern = query.pattern()

@@ -40,7 +40,7 @@ def counted(
 
 
 @pytest.mark.parametrize("order", ["accesses", "path"])
-@pytest.mark.parametrize("match", ["", "*7*", "3.ISO", "/1*"])
+@pytest.mark.parametrize("match", ["", "*7*", "3.ISO", "/1*", "/12?[0-5].*", "/none*"])
 def test_pages_hold_every_file_once(
     counted: tuple[LmdbCounter, dict[str, int]], order: str, match: str
 ) -> None:
@@ -88,9 +88,9 @@ def test_keys_are_found_by_their_places(counted: tuple[LmdbCounter, dict[str, in
     def read(reader: object) -> tuple[list[bytes], Keys]:
         table = reader._table  # type: ignore[attr-defined]
         keys = Keys(table)
-        for last, rows in table.values(DIGESTS, 512):
-            keys.add(last, len(rows))
+        assert sum(map(len, keys.rows())) == len(keys)
         everything = list(table.keys(DIGESTS))
+        assert list(keys) == everything
         assert [keys[place] for place in range(len(keys))] == everything
         assert keys[3:700:50] == everything[3:700:50]
         with pytest.raises(IndexError):
@@ -99,6 +99,24 @@ def test_keys_are_found_by_their_places(counted: tuple[LmdbCounter, dict[str, in
 
     everything, keys = counter._read(read)
     assert len(everything) == len(keys) == len(files)
+
+
+@pytest.mark.parametrize("prefix", ["/", "/1", "/1299.iso", "/5", "/9", "/999.iso", "/x"])
+def test_keys_with_a_prefix(counted: tuple[LmdbCounter, dict[str, int]], prefix: str) -> None:
+    counter, files = counted
+    meant = sorted(path.encode() for path in files if path.startswith(prefix) and len(path) < 480)
+
+    def read(reader: object) -> None:
+        keys = Keys(reader._table, prefix.encode())  # type: ignore[attr-defined]
+        assert sum(map(len, keys.rows())) == len(keys) == len(meant)
+        assert list(keys) == meant
+        assert [keys[place] for place in range(len(keys))] == meant
+
+    counter._read(read)
+    found = counter.ranked("path", match=prefix + "*", limit=2000)
+    assert [row.path for row in found.rows] == sorted(
+        path for path in files if path.startswith(prefix)
+    )
 
 
 @pytest.mark.parametrize("path", ["/a.iso", "/iso", "/a/b.iso7", "/7", "/[a", "/a*b", "/", "/axb"])

@@ -43,18 +43,28 @@ class Table(Protocol):
 
 
 class Keys(Sequence[bytes]):
-    """The files' keys in their order, each read when it is asked for: a list shows few of them."""
+    """The files' keys in their order, each read when it is asked for: a list shows few of them.
 
-    def __init__(self, table: Table) -> None:
+    With a *prefix*, those that begin with it, which then no path has that is too long for a key.
+    """
+
+    def __init__(self, table: Table, prefix: bytes = b"") -> None:
         self._table = table
+        self._prefix = prefix
         #: Where each part of _ROWS_AT_ONCE rows begins: after this key.
         self._before = [b""]
         self._files = 0
 
-    def add(self, last: bytes, rows: int) -> None:
-        """Note a part, of which all but the last have _ROWS_AT_ONCE rows."""
-        self._before.append(last)
-        self._files += rows
+    def rows(self) -> Iterator[list[bytes]]:
+        """Yield the files' rows, _ROWS_AT_ONCE at a time. To be read to the end before all else."""
+        for last, rows in self._table.values(self._prefix or DIGESTS, _ROWS_AT_ONCE):
+            if not last.startswith(self._prefix):
+                rows = rows[: sum(1 for _ in self._keys_of_part(-1))]
+            self._before.append(last)
+            self._files += len(rows)
+            yield rows
+            if not last.startswith(self._prefix):
+                return
 
     def __len__(self) -> int:
         return self._files
@@ -69,13 +79,22 @@ class Keys(Sequence[bytes]):
         if not 0 <= place < self._files:
             raise IndexError(place)
         part, behind = divmod(place, _ROWS_AT_ONCE)
-        before = self._before[part]
-        keys = self._table.keys(before or DIGESTS)
-        return next(islice(keys, behind + bool(before), None))
+        return next(islice(self._keys_of_part(part), behind, None))
 
     def __iter__(self) -> Iterator[bytes]:
+        return self._keys_of_part(0)
+
+    def _keys_of_part(self, part: int) -> Iterator[bytes]:
+        """Return an iterator over the keys of a part, and of those that follow."""
         # The digests of long paths come before the paths, and nothing comes after these.
-        return self._table.keys(DIGESTS)
+        before = self._before[part]
+        keys = self._table.keys(before or self._prefix or DIGESTS)
+        if before:
+            next(keys)
+        return takewhile(self._has_prefix, keys) if self._prefix else keys
+
+    def _has_prefix(self, key: bytes) -> bool:
+        return key.startswith(self._prefix)
 
 
 class Columns(NamedTuple):
@@ -94,9 +113,10 @@ class Columns(NamedTuple):
 
 
 def columns(
-    table: Table, wanted: Sequence[Terms], *, with_days: bool = False, with_times: bool = False
+    keys: Keys, wanted: Sequence[Terms], *, with_days: bool = False, with_times: bool = False
 ) -> Columns:
-    """Return the columns of all files, with the numbers that the terms of *wanted* come to.
+    """Return the columns of the files with *keys*, and the numbers that the terms of *wanted* come
+    to.
 
     `todays` and ids are there *with_days*, the first and last accesses *with_times*.
     """
@@ -106,34 +126,25 @@ def columns(
         words |= {_ID_AND_DAY, *(word + 1 for word in places.values())}
     if with_times:
         words |= {_FIRST, _LAST}
-    keys = Keys(table)
-    found = _words(table, keys, words)
+    found = _words(keys, words)
     empty = array("Q")
-    return _with_long_paths(
-        table,
-        Columns(
-            keys,
-            _ids(found.get(_ID_AND_DAY, empty)),
-            found.get(_ID_AND_DAY, empty),
-            found.get(_FIRST, empty),
-            found.get(_LAST, empty),
-            [
-                _added(terms, {place: found[word] for place, word in places.items()})
-                for terms in wanted
-            ],
-            [
-                _added(terms, {place: found[word + 1] for place, word in places.items()})
-                for terms in wanted
-                if with_days
-            ],
-        ),
+    its_totals = {place: found[word] for place, word in places.items()}
+    its_todays = {place: found[word + 1] for place, word in places.items() if with_days}
+    return Columns(
+        keys,
+        _ids(found.get(_ID_AND_DAY, empty)),
+        found.get(_ID_AND_DAY, empty),
+        found.get(_FIRST, empty),
+        found.get(_LAST, empty),
+        [_added(terms, its_totals) for terms in wanted],
+        [_added(terms, its_todays) for terms in wanted if with_days],
     )
 
 
 def ids_and_numbers(table: Table, place: int) -> tuple[Column, Column]:
     """Return the ids of all files and the number at *place* of each, in the order of their keys."""
     word = _PAIRS + 2 * place
-    found = _words(table, Keys(table), {_ID_AND_DAY, word})
+    found = _words(Keys(table), {_ID_AND_DAY, word})
     return _ids(found[_ID_AND_DAY]), found[word]
 
 
@@ -141,16 +152,17 @@ def _ids(ids_and_days: Column) -> Column:
     return array("I", ids_and_days.tobytes())[0::2]
 
 
-def _words(table: Table, keys: Keys, words: Collection[int]) -> dict[int, Column]:
-    """Return *words* of the files' rows, a column of each. What is read is noted in *keys*."""
+def _words(keys: Keys, words: Collection[int]) -> dict[int, Column]:
+    """Return *words* of the files' rows, a column of each."""
     begin, end = min(words), max(words) + 1
     columns = {word: array("Q") for word in words}
     cut = itemgetter(slice(8 * begin, 8 * end))
-    for last, rows in table.values(DIGESTS, _ROWS_AT_ONCE):
-        keys.add(last, len(rows))
+    for rows in keys.rows():
         parts = list(map(cut, rows))
         joined, width = b"".join(parts), end - begin
-        if len(joined) != 8 * width * len(rows):  # pairs of zeros at the end of a row are left out
+        if (
+            len(joined) != 8 * width * len(rows) and rows
+        ):  # pairs of zeros at the end of a row are left out
             width = max(map(len, parts)) // 8
             joined = b"".join(map(bytes.ljust, parts, repeat(8 * width), repeat(b"\0")))
         cells = array("Q", joined)
@@ -236,8 +248,10 @@ def _added(terms: Terms, numbers: "dict[int, Column]") -> Column:
     return _column(added, len(numbers[terms[0][0]]))
 
 
-def _with_long_paths(table: Table, files: Columns) -> Columns:
-    """Return the columns with the paths that are too long for a key, and in their order."""
+def with_long_paths(table: Table, files: Columns) -> Columns:
+    """Return the columns of all files with the paths that are too long for a key, and in their
+    order.
+    """
     long = list(takewhile(lambda key: key[:1] == DIGESTS, files.paths))
     if not long:
         return files

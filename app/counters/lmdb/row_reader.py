@@ -12,7 +12,7 @@ from ..contract import STATUS_OF_KIND
 from ..history import Blocks, curves_of, days_of, months_of, terms_of
 from ..missed import most_missed
 from ..month_block import FILES
-from ..path_search import matches
+from ..path_search import matches, prefix
 from ..periods import (
     HOURS_KEPT_DAYS,
     LAST_SECOND,
@@ -42,7 +42,17 @@ from ..reading import (
     client_days,
 )
 from ..tally import PLACE, Tally, number
-from .row_columns import Column, Columns, Past, Table, columns, ids_and_numbers, over
+from .row_columns import (
+    Column,
+    Columns,
+    Keys,
+    Past,
+    Table,
+    columns,
+    ids_and_numbers,
+    over,
+    with_long_paths,
+)
 from .rows import (
     ANSWERS,
     DAYS,
@@ -219,7 +229,8 @@ class RowReader:
         own = Tally(file.total).accesses
         ahead = sum(map(own.__lt__, accesses))
         if self._has_long_paths():  # whose keys are not in the order of the paths
-            files = columns(self._table, [terms_of("accesses")])
+            files = columns(Keys(self._table), [terms_of("accesses")])
+            files = with_long_paths(self._table, files)
             return ahead + files.totals[0][: bisect_left(files.paths, path)].count(own) + 1
         return ahead + accesses[: ids.index(file.id)].count(own) + 1
 
@@ -307,12 +318,15 @@ class RowReader:
         terms = [terms_of("accesses", query.classes)]
         if query.order in NUMBER_OF_ORDER and query.order != "accesses":
             terms.append(terms_of(NUMBER_OF_ORDER[query.order]))
+        has_long_paths = self._has_long_paths()
         files = columns(
-            self._table,
+            Keys(self._table, b"" if has_long_paths else prefix(query.match)),
             terms,
             with_days=query.period is not None,
             with_times=query.order in ("first", "last"),
         )
+        if has_long_paths:
+            files = with_long_paths(self._table, files)
         numbers = files.totals
         if query.period is not None:
             past = Past(self._blocks, self._folded, self._site.hour // 24, self._site.next_id)
