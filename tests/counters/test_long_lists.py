@@ -21,6 +21,10 @@ def record(accesses: int, own: int) -> FileRecord:
     return FileRecord(Tally.of(accesses=accesses, own=own), 86_400, 86_400 + accesses)
 
 
+def own_of(accesses: int) -> int:
+    return accesses // 3 if accesses % 4 else 0
+
+
 @pytest.fixture(params=[0, 3], ids=["short paths", "some long paths"])
 def counted(
     tmp_path: Path, request: pytest.FixtureRequest
@@ -31,10 +35,7 @@ def counted(
     files |= {f"/{number}/" + "x" * 600: dice.randrange(40) for number in range(request.param)}
     counter = LmdbCounter(str(tmp_path / "counts"))
     # Some rows are shorter than others, some hold a number that stands far behind.
-    counter.add(
-        (path, record(accesses, accesses // 3 if accesses % 4 else 0))
-        for path, accesses in files.items()
-    )
+    counter.add((path, record(accesses, own_of(accesses))) for path, accesses in files.items())
     yield counter, files
     counter.close()
 
@@ -63,6 +64,17 @@ def test_pages_hold_every_file_once(
     assert found == expected
 
 
+@pytest.mark.parametrize("path", ["/", "/1/", "/none/"])
+def test_sums_of_directories(counted: tuple[LmdbCounter, dict[str, int]], path: str) -> None:
+    counter, files = counted
+    below = [accesses for name, accesses in files.items() if name.startswith(path)]
+    found = counter.directory(path)
+    assert (found.files, found.tally.accesses) == (len(below), sum(below))
+    assert found.tally["own"] == sum(own_of(accesses) for accesses in below)
+    assert found.first == (86_400 if below else 0)
+    assert found.last == max((86_400 + accesses for accesses in below), default=0)
+
+
 def test_ranks_of_files(counted: tuple[LmdbCounter, dict[str, int]]) -> None:
     counter, files = counted
     in_order = sorted(files, key=lambda path: (-files[path], path))
@@ -74,7 +86,7 @@ def test_ranks_of_files(counted: tuple[LmdbCounter, dict[str, int]]) -> None:
 
 def test_classes_of_files(counted: tuple[LmdbCounter, dict[str, int]]) -> None:
     counter, files = counted
-    people = {path: n - (n // 3 if n % 4 else 0) for path, n in files.items()}
+    people = {path: n - own_of(n) for path, n in files.items()}
     in_order = sorted((path for path in people if people[path]),
                       key=lambda path: (-people[path], path))  # fmt: skip
     found = counter.ranked(classes=frozenset({"people"}), limit=1000)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias, overload
 
 from ..history import Blocks, Terms, sums
 from ..periods import Period, first_day_of, month_of
-from ..tally import MASK, WIDTH
+from ..tally import MASK, NAMES, WIDTH
 from .rows import DIGESTS, LONG_PATHS, SPILLED, SPILLED_KEY, unpack_tally
 
 #: Few enough that what is made of them stays in the processor's cache.
@@ -146,6 +146,20 @@ def ids_and_numbers(table: Table, place: int) -> tuple[Column, Column]:
     word = _PAIRS + 2 * place
     found = _words(Keys(table), {_ID_AND_DAY, word})
     return _ids(found[_ID_AND_DAY]), found[word]
+
+
+def total_of(keys: Keys) -> tuple[int, int, int, int]:
+    """Return what `total_of_rows` returns of the files with *keys*."""
+    words = [_PAIRS + 2 * place for place in range(len(NAMES))]
+    found = _words(keys, [_FIRST, _LAST, *words])
+    total = sum(
+        sum(found[word]) << WIDTH * place
+        for place, word in enumerate(words)
+        if _lanes(found[word])  # which is found out at once, unlike a sum
+    )
+    firsts = found[_FIRST]
+    first = min(firsts, default=0) or min(filter(None, firsts), default=0)
+    return len(keys), total, first, max(found[_LAST], default=0)
 
 
 def _ids(ids_and_days: Column) -> Column:

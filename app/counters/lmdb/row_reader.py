@@ -51,6 +51,7 @@ from .row_columns import (
     columns,
     ids_and_numbers,
     over,
+    total_of,
     with_long_paths,
 )
 from .rows import (
@@ -288,8 +289,11 @@ class RowReader:
         """See `CountReader.directory`."""
         if not path.endswith("/"):
             raise ValueError("a directory's path ends with a slash")
-        files, total, first, last = total_of_rows(
-            self._rows_below(path.encode("utf-8", "surrogatepass"))
+        below = path.encode("utf-8", "surrogatepass")
+        files, total, first, last = (
+            total_of_rows(self._rows_below(below))
+            if self._has_long_paths()
+            else total_of(Keys(self._table, below))
         )
         return DirectoryAnswer(
             **self._standing(None),
