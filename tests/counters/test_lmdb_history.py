@@ -256,6 +256,28 @@ def test_rests_are_made_on_a_new_day_where_there_are_many_files(
     assert ready(counter) == set()
 
 
+def test_rests_that_cannot_be_made_hold_up_nothing(
+    opened: Callable[..., LmdbCounter],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise CounterError("counts: no room")
+
+    monkeypatch.setattr(past_days, "_has_many", lambda _: True)
+    monkeypatch.setattr(past_days, "_rest_sums", fail)
+    counter = opened()
+    for _ in range(3):
+        clock.now += DAY
+        counter.count("/a", "full")
+    assert spilled(counter) == 2
+    counter._past.fold_if_due(counter._today())
+    assert spilled(counter) == 0
+    assert days_of(files_of(counter)["/a"]) == {TODAY + day: 1 for day in (1, 2, 3)}
+    assert capfd.readouterr().err == ""
+
+
 def test_a_store_that_was_reset_has_no_history(
     opened: Callable[..., LmdbCounter], clock: Clock
 ) -> None:

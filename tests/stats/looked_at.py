@@ -5,12 +5,12 @@ turns of a second with and without people who have the page open, each with a vi
 the page's script does, each asks for the numbers every two seconds, and reads curve and list anew
 every ten.
 
-Prints, for both, requests a second and the CPU time of the server for a request, by how much they
-differ and how certain that is; the share of a processor that looking takes by itself; and what the
-page itself takes. Fails when that share is 5 % or more, since a server that is busy through and
-through has so much less for its files, when requests certainly cost so much more, or when a page or
-an answer is not within its bounds. With wrk the server is busy through and through; the bundled
-generator leaves it time to sleep, and each time it wakes costs as well.
+Prints, for both, requests a second and the CPU time of the server for a request, and by how much
+they differ; the share of a processor that looking takes; and what the page itself takes. What
+looking costs is the same however many requests there are, so on a machine that does other things
+too, where there are few, each of them seems much dearer. So it is the share that counts: a server
+that is busy through and through has so much less for its files. Fails when it is 5 % or more, by
+itself or certainly so beside requests, or when a page or an answer is not within its bounds.
 """
 
 import argparse
@@ -226,43 +226,59 @@ def compare(server: LiveServer, chosen: argparse.Namespace) -> bool:
         each_costs = statistics.median(one.cost for one in each)
         who = chosen.lookers if looked_at else 0
         print(f"  {who:2} look: {a_second:8,.0f} requests a second, {each_costs:6.1f} us CPU each")
-    more = Change.of(turns[False], turns[True], lambda one: one.cpu, lambda one: one.requests)
-    fewer = Change.of(turns[False], turns[True], lambda one: one.requests, lambda one: one.seconds)
-    print(f"  while they look, a request costs {more}, and there are {fewer} a second")
-    print(f"  looking takes {100 * share:.1f} % of a processor by itself")
-    return share < MOST_SHARE and more.low < MOST_SHARE
+    pairs = list(zip(turns[False], turns[True], strict=True))
+    taken = Figure.of(pairs, share_of_looking)
+    print(f"  a request costs {Figure.of(pairs, dearer)} while they look")
+    print(f"  requests a second: {Figure.of(pairs, fewer)}")
+    print(f"  looking takes {taken} of a processor beside requests, {share:.1%} by itself")
+    return share < MOST_SHARE and taken.low < MOST_SHARE
 
 
-class Change(NamedTuple):
-    """How much more there is of something, and between what that lies with a certainty of 95 %."""
+#: Two turns, without and with people who look.
+Pair = tuple[Turn, Turn]
 
-    more: float
+
+def sums(pairs: Sequence[Pair]) -> Pair:
+    alone, looked = (
+        Turn(*map(sum, zip(*turns, strict=True))) for turns in zip(*pairs, strict=True)
+    )
+    return alone, looked
+
+
+def dearer(pairs: Sequence[Pair]) -> float:
+    alone, looked = sums(pairs)
+    return looked.cost / alone.cost - 1
+
+
+def fewer(pairs: Sequence[Pair]) -> float:
+    alone, looked = sums(pairs)
+    return looked.rate / alone.rate - 1
+
+
+def share_of_looking(pairs: Sequence[Pair]) -> float:
+    """Return the seconds of CPU that looking takes in a second, with what it costs the requests.
+
+    Unlike what is more for each request, this does not grow when there are fewer requests.
+    """
+    alone, looked = sums(pairs)
+    return (looked.cost - alone.cost) / 1e6 * looked.rate
+
+
+class Figure(NamedTuple):
+    """What comes out of pairs of turns, and between what it lies with a certainty of 95 %."""
+
+    found: float
     low: float
     high: float
 
     @classmethod
-    def of(
-        cls,
-        before: list[Turn],
-        after: list[Turn],
-        part: Callable[[Turn], float],
-        whole: Callable[[Turn], float],
-    ) -> Self:
-        """Compare what *part* comes to for each of *whole*, in pairs of turns."""
-
-        def found(pairs: Sequence[tuple[Turn, Turn]]) -> float:
-            (old, new), (old_whole, new_whole) = (
-                [sum(of(pair[at]) for pair in pairs) for at in (0, 1)] for of in (part, whole)
-            )
-            return (new / new_whole) / (old / old_whole) - 1
-
-        pairs = list(zip(before, after, strict=True))
+    def of(cls, pairs: Sequence[Pair], figure: Callable[[Sequence[Pair]], float]) -> Self:
         dice = random.Random(1)
-        tries = sorted(found(dice.choices(pairs, k=len(pairs))) for _ in range(1000))
-        return cls(found(pairs), tries[25], tries[975])
+        tries = sorted(figure(dice.choices(pairs, k=len(pairs))) for _ in range(1000))
+        return cls(figure(pairs), tries[25], tries[975])
 
     def __str__(self) -> str:
-        return f"{self.more:+.1%} ({self.low:+.1%} to {self.high:+.1%})"
+        return f"{self.found:+.1%} ({self.low:+.1%} to {self.high:+.1%})"
 
 
 def sizes(server: LiveServer) -> bool:

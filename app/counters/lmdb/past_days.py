@@ -8,6 +8,7 @@ import fcntl
 import os
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import monotonic, sleep, time
 from typing import NamedTuple, Self, TypeVar
 
@@ -135,7 +136,9 @@ class PastDays:
                 due_again = time() - INTERVAL_SECONDS + _RETRY_SECONDS
                 os.utime(descriptor, (due_again, due_again))  # should this fail
                 if not self._data.read(_has_spilled) or self.fold(today):
-                    self.make_rests(today)
+                    with suppress(CounterError):  # without them lists take a little longer
+                        if self._lacks_rests(today):
+                            self.make_rests(today)
                     os.utime(descriptor)
             finally:
                 os.close(descriptor)

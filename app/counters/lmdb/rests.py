@@ -19,9 +19,9 @@ from ..month_block import MonthBlock
 from ..month_sums import BLOCKS, packed_sums
 from ..periods import OFFERED_DAYS, first_day_of, month_of
 from .environment import Transaction
-from .rows import FOLDED, REST_KEY, RESTS, RESTS_READY, number_at
+from .rows import FOLDED, REST_KEY, RESTS, RESTS_READY, STORE_ID, number_at
 
-#: The last batch that is in the blocks, and the rows of history; then the rests.
+#: After the store's id: the last batch that is in the blocks, and the rows of history.
 _AMOUNT: Final = struct.Struct(">IQ")
 _NAME: Final = struct.Struct(">HB")
 
@@ -49,10 +49,10 @@ def wanted(today: int) -> set[Rest]:
 
 def ready(transaction: Transaction) -> set[Rest]:
     """Return the rests that may be read."""
-    value = bytes(transaction.get(RESTS_READY) or b"")
-    if value[: _AMOUNT.size] != _amount(transaction):
+    value, amount = transaction.get(RESTS_READY) or b"", _amount(transaction)
+    if not value.startswith(amount):
         return set()
-    return {Rest(*name) for name in _NAME.iter_unpack(value[_AMOUNT.size :])}
+    return {Rest(*name) for name in _NAME.iter_unpack(value[len(amount) :])}
 
 
 def replace(transaction: Transaction, names: Collection[Rest], made: Sums) -> None:
@@ -85,4 +85,5 @@ def _rest_of(key: bytes) -> Rest:
 
 def _amount(transaction: Transaction) -> bytes:
     rows = transaction.stat(None)["entries"]
-    return _AMOUNT.pack(number_at(transaction.get(FOLDED)), rows)
+    folded = number_at(transaction.get(FOLDED))
+    return (transaction.get(STORE_ID) or b"") + _AMOUNT.pack(folded, rows)
