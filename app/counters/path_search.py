@@ -8,30 +8,11 @@ import re
 from collections.abc import Iterable
 from itertools import islice, repeat
 from string import punctuation
-from typing import NamedTuple
 from urllib.parse import quote
 
 from .ranking import Query
 
 _PATHS_AT_ONCE = 512
-
-
-class Part(NamedTuple):
-    """What each path that matches has, in lower case if case does not matter."""
-
-    text: bytes
-    #: Nothing else is asked of a path.
-    is_enough: bool
-    has_case: bool
-
-    @classmethod
-    def of(cls, match: str) -> "Part":
-        text = quote(match, safe=punctuation)
-        if not any(mark in text for mark in "*?["):
-            return cls(text.lower().encode(), is_enough=True, has_case=False)
-        longest = max(re.split(r"[*?]", text.partition("[")[0]), key=len)
-        is_enough = text[0] == text[-1] == "*" and text.strip("*") == longest
-        return cls(longest.encode(), is_enough, has_case=True)
 
 
 def prefix(match: str) -> bytes:
@@ -44,17 +25,29 @@ def matches(query: Query, paths: Iterable[bytes]) -> list[bool]:
     """Return of each path whether it matches, as `Query.pattern` says."""
     pattern = query.pattern()
     assert pattern is not None
-    part = Part.of(query.match)
     search = re.compile(pattern.pattern.encode(), pattern.flags & re.IGNORECASE).search
+    part, is_all = _needed(query.match)
     found: list[bool] = []
     rest = iter(paths)
     while some := list(islice(rest, _PATHS_AT_ONCE)):
-        joined = b"\n".join(some)
-        text = joined if part.has_case else joined.lower()
-        if part.text not in text:
+        text = b"\n".join(some)
+        if is_all:
+            text = text.lower()
+        if part not in text:
             found += repeat(False, len(some))
-        elif part.is_enough and len(lines := text.split(b"\n")) == len(some):
-            found += [part.text in line for line in lines]
+        elif is_all and len(lines := text.split(b"\n")) == len(some):
+            # Quicker than to search without regard to case.
+            found += [line.find(part) >= 0 for line in lines]
         else:
             found += map(bool, map(search, some))
     return found
+
+
+def _needed(match: str) -> tuple[bytes, bool]:
+    """Return what each path that matches has in it, and whether that is all that is asked for: then
+    it is in lower case, and the path may be in any.
+    """
+    text = quote(match, safe=punctuation)
+    if not any(mark in text for mark in "*?["):
+        return text.lower().encode(), True
+    return max(re.split(r"[*?]", text.partition("[")[0]), key=len).encode(), False

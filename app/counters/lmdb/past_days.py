@@ -179,6 +179,8 @@ class PastDays:
         for rest in wanted - ready:
             made |= _rest_sums(history, store_id, rest)
         if ready != wanted:
+            # The room of those that are dropped is used again, by the next transaction.
+            history.transact(rests.replace, ready & wanted, {})
             history.transact(rests.replace, wanted, made)
 
     def _lacks_rests(self, today: int) -> bool:
