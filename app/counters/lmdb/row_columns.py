@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeAlias, overload
 
 from ..history import Blocks, Terms, sums
-from ..periods import Period, first_day_of, month_of
+from ..periods import Period
 from ..tally import MASK, NAMES, WIDTH
 from .rows import DIGESTS, LONG_PATHS, SPILLED, SPILLED_KEY, unpack_tally
 
@@ -190,12 +190,11 @@ def _words(keys: Keys, words: Collection[int]) -> dict[int, Column]:
 
 class Past(NamedTuple):
     """What is over, beside the files' rows: the month blocks with the days up to the batch
-    *folded*, the last day that anything was counted on, and the end of the files' ids.
+    *folded*, and the end of the files' ids.
     """
 
     blocks: Blocks
     folded: int
-    newest_day: int
     next_id: int
 
 
@@ -203,10 +202,7 @@ def over(
     period: Period, wanted: Sequence[Terms], files: Columns, table: Table, past: Past
 ) -> list[Column]:
     """Return what each of *wanted*, the terms of *files*, comes to over a period, for each file."""
-    last = period.last
-    if last >= past.newest_day:  # nothing was counted after it, so the whole month's sums will do
-        last = first_day_of(month_of(last) + 1) - 1
-    found = sums(past.blocks, wanted, period.first, last, past.next_id)
+    found = sums(past.blocks, wanted, period.first, period.last, past.next_id)
     _add_spilled(found, wanted, period, table, past.folded)
     if not files.ids:
         return found

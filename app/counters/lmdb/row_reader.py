@@ -22,6 +22,7 @@ from ..periods import (
     Unit,
     by_unit,
     first_day_of,
+    month_of,
     unit_of,
     units_of,
 )
@@ -204,6 +205,15 @@ class RowReader:
         """Return the part of a period that is kept, which may be nothing."""
         return Period(max(period.first, self._oldest_day), period.last)
 
+    def _in_months(self, period: Period) -> Period:
+        """Return the part of a period that is kept, up to the end of a month if nothing was counted
+        after it: then the whole month's sums will do.
+        """
+        kept, newest = self._kept(period), self._site.hour // 24
+        if kept.last < newest:
+            return kept
+        return Period(kept.first, first_day_of(month_of(kept.last) + 1) - 1)
+
     # Files
 
     def file(self, path: str, period: Period | None) -> FileAnswer | None:
@@ -333,8 +343,8 @@ class RowReader:
             files = with_long_paths(self._table, files)
         numbers = files.totals
         if query.period is not None:
-            past = Past(self._blocks, self._folded, self._site.hour // 24, self._site.next_id)
-            numbers = over(self._kept(query.period), terms, files, self._table, past)
+            past = Past(self._blocks, self._folded, self._site.next_id)
+            numbers = over(self._in_months(query.period), terms, files, self._table, past)
         values = _values(query, files, numbers)
         chosen = page(files.paths, values, query)
         paths = files.paths
@@ -364,7 +374,10 @@ class RowReader:
                 for place, (text, file) in enumerate(zip(texts, files, strict=True), rank)
             ]
         found = self._units_of(
-            files, query.unit, self._kept(period), curves_of if query.unit == "day" else months_of
+            files,
+            query.unit,
+            self._in_months(period),
+            curves_of if query.unit == "day" else months_of,
         )
         rows = []
         for place, (text, file) in enumerate(zip(texts, files, strict=True), rank):
