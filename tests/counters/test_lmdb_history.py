@@ -176,6 +176,11 @@ def test_rests_of_months_follow_their_blocks(
         assert [row.path for row in found.rows] == sorted(
             (row.path for row in found.rows), key=lambda path: (-sent[path], path)
         )
+        beginning = counter.ranked("bytes", period, "/1*")
+        assert [row.path for row in beginning.rows] == [
+            row.path for row in found.rows if row.path == "/1"
+        ]
+        assert counter.ranked("bytes", period, "/none*").matched == 0
         assert counter.ranked(period=period, classes=frozenset({"robots"})).matched == sum(
             map(bool, robots.values())
         )

@@ -343,7 +343,7 @@ class RowReader:
             files = with_long_paths(self._table, files)
         numbers = files.totals
         if query.period is not None:
-            past = Past(self._blocks, self._folded, self._site.next_id)
+            past = Past(self._blocks, self._folded)
             numbers = over(self._in_months(query.period), terms, files, self._table, past)
         values = _values(query, files, numbers)
         chosen = page(files.paths, values, query)
