@@ -12,10 +12,9 @@ from ..contract import STATUS_OF_KIND
 from ..history import Blocks, curves_of, days_of, months_of, terms_of
 from ..missed import most_missed
 from ..month_block import FILES
-from ..path_search import matches, prefix
+from ..path_search import prefix
 from ..periods import (
     HOURS_KEPT_DAYS,
-    LAST_SECOND,
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
     Period,
@@ -44,8 +43,6 @@ from ..reading import (
 )
 from ..tally import PLACE, Tally, number
 from .row_columns import (
-    Column,
-    Columns,
     Keys,
     Past,
     Table,
@@ -53,6 +50,7 @@ from .row_columns import (
     ids_and_numbers,
     over,
     total_of,
+    values_of,
     with_long_paths,
 )
 from .rows import (
@@ -345,7 +343,7 @@ class RowReader:
         if query.period is not None:
             past = Past(self._blocks, self._folded)
             numbers = over(self._in_months(query.period), terms, files, self._table, past)
-        values = _values(query, files, numbers)
+        values = values_of(query, files, numbers)
         chosen = page(files.paths, values, query)
         paths = files.paths
         if _KEYS_IN_A_ROW * len(chosen.places) > len(paths):
@@ -441,25 +439,6 @@ class RowReader:
                 text = (path or b"").decode("utf-8", "surrogatepass")
                 found[file_id] = text, FileRow.unpack(value)
         return found
-
-
-def _values(query: Query, files: Columns, numbers: Sequence[Column]) -> list[int]:
-    """Return what each file is ranked by, -1 for a file that is not in the list."""
-    accesses = numbers[0]
-    if query.order == "last":
-        values = files.lasts.tolist()
-    elif query.order == "first":
-        values = [LAST_SECOND - first for first in files.firsts]
-    elif query.order == "path":
-        values = [0] * len(accesses)
-    else:
-        values = list(numbers[-1])
-    if (query.period is not None or query.classes is not None) and 0 in accesses:
-        values = [value if times else -1 for value, times in zip(values, accesses, strict=True)]
-    if query.match:
-        found = matches(query, files.paths)
-        values = [value if match else -1 for value, match in zip(values, found, strict=True)]
-    return values
 
 
 def _tallies(kept: Mapping[int, int]) -> dict[int, Tally]:
