@@ -1,5 +1,5 @@
-"""Numbers of all files of a store of format 2, as columns in the order of the paths: what lists rank
-by.
+"""Numbers of all files of a store of format 2, as columns in the order of the paths, and what lists
+rank by.
 
 The files' rows are cut and joined some hundred at a time, so that numbers come out of them as
 slices of an array and no row is unpacked: 100,000 files take a fiftieth of a second. A column is
