@@ -22,6 +22,7 @@ _SHARED_BY_STORES = {
         "tally",
         "periods",
         "ranking",
+        "path_search",
         "client_rows",
         "missed",
         "salts",

@@ -6,15 +6,16 @@ A store gives a `Blocks`: the packed blocks by month and number. Block *n* holds
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from .contract import CLASSES, Class
-from .month_block import DAYS, FILES, MonthBlock
-from .month_sums import BLOCKS, MonthSums
+from .month_block import DAYS, FILES, MonthBlock, Packed
+from .month_sums import BLOCKS, MonthSums, PlaneSums
 from .periods import first_day_of, month_of
-from .tally import PLACE
+from .tally import PLACE, WIDTH
 
-Packed: TypeAlias = bytes | memoryview
+#: In bits.
+_ACCESSES: Final = WIDTH * PLACE["accesses"]
 #: Numbers of a tally, each added or taken off: what files are ranked by.
 Terms: TypeAlias = Sequence[tuple[int, int]]
 
@@ -31,12 +32,10 @@ class Blocks(Protocol):
     def of_month(self, month: int) -> Iterable[tuple[int, Packed]]:
         """Return the numbers and blocks of a month, in any order."""
 
-    @property
-    def has_sums(self) -> bool:
-        """Whether `sums_of_month` may be asked."""
-
-    def sums_of_month(self, month: int) -> Iterable[tuple[int, Packed]]:
-        """Return the groups of a month, in any order, with their sums (`month_sums.py`)."""
+    def sums_of(self, span: "Span") -> Iterable[tuple[int, Packed]] | None:
+        """Return the groups of a month, in any order, with their sums (`month_sums.py`); None where
+        these are not kept.
+        """
 
 
 class Span(NamedTuple):
@@ -48,7 +47,11 @@ class Span(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        return (self.first, self.last) == (0, DAYS - 1)
+        return self.first == 0 and self.ends_month
+
+    @property
+    def ends_month(self) -> bool:
+        return self.last == DAYS - 1
 
 
 def spans(first: int, last: int) -> Iterator[Span]:
@@ -78,8 +81,9 @@ def sums(
     """
     found = [_Sums(terms, files) for terms in wanted]
     for span in spans(first, last):
-        if span.is_whole and blocks.has_sums:
-            for group, packed in blocks.sums_of_month(span.month):
+        groups = blocks.sums_of(span)
+        if groups is not None:
+            for group, packed in groups:
                 month = MonthSums(packed)
                 for its in found:
                     its.add_group(group, month)
@@ -92,19 +96,21 @@ def sums(
 
 
 class _Sums:
-    """What terms come to, of each file, as integers with a lane for each: of groups of blocks, and
-    of single blocks.
+    """What terms come to, of each file: of groups of blocks, by what is added and what is taken
+    off, and of single blocks, as integers with a lane for each.
     """
 
     def __init__(self, terms: Terms, files: int) -> None:
         self._terms = terms
         self._files = files
-        self._groups: list[int] = [0] * -(-files // (BLOCKS * FILES))
+        count = -(-files // (BLOCKS * FILES))
+        self._groups = [{1: PlaneSums(), -1: PlaneSums()} for _ in range(count)]
         self._blocks: list[int] = [0] * (BLOCKS * len(self._groups))
 
     def add_group(self, group: int, month: MonthSums) -> None:
         if group < len(self._groups):  # else its files were reset
-            self._groups[group] += sum(sign * month.sums(place) for place, sign in self._terms)
+            for place, sign in self._terms:
+                self._groups[group][sign].add(month.planes(place))
 
     def add_block(self, number: int, block: MonthBlock, span: Span) -> None:
         if number < len(self._blocks):
@@ -115,17 +121,28 @@ class _Sums:
     def numbers(self) -> "array[int]":
         """Return the number of each file, by its id."""
         numbers = array("Q")
-        for group, lanes in enumerate(self._groups):
+        for group, sums in enumerate(self._groups):
+            lanes = sums[1].total() - sums[-1].total()
             blocks = self._blocks[group * BLOCKS : (group + 1) * BLOCKS]
-            beside = b"".join(block.to_bytes(8 * FILES, "little") for block in blocks)
-            both = lanes + int.from_bytes(beside, "little")
-            numbers.frombytes(both.to_bytes(8 * FILES * BLOCKS, "little"))
+            if any(blocks):
+                beside = b"".join(block.to_bytes(8 * FILES, "little") for block in blocks)
+                lanes += int.from_bytes(beside, "little")
+            numbers.frombytes(lanes.to_bytes(8 * FILES * BLOCKS, "little"))
         return numbers[: self._files]
 
 
 def days_of(blocks: Blocks, ids: Iterable[int], first: int, last: int) -> dict[int, dict[int, int]]:
     """Return for each of *ids* its tallies, as integers, by day; days without any are left out."""
     return _tallies(blocks, ids, first, last, _each_day)
+
+
+def curves_of(
+    blocks: Blocks, ids: Iterable[int], first: int, last: int
+) -> dict[int, dict[int, int]]:
+    """Do as `days_of` does, but by day with the accesses alone: what else was counted in a month
+    that is whole is all on its first day. A list needs no more, and it unpacks much less.
+    """
+    return _tallies(blocks, ids, first, last, _each_day_of_curve)
 
 
 def months_of(
@@ -140,6 +157,17 @@ def months_of(
 def _each_day(block: MonthBlock, file: int, span: Span) -> Iterator[tuple[int, int]]:
     begin = first_day_of(span.month) + span.first
     return enumerate(block.file_days(file, span.first, span.last), begin)
+
+
+def _each_day_of_curve(block: MonthBlock, file: int, span: Span) -> Iterator[tuple[int, int]]:
+    if not span.is_whole:
+        yield from _each_day(block, file, span)
+        return
+    begin, accesses = first_day_of(span.month), block.file_accesses(file)
+    others = block.file_sum(file) - (sum(accesses) << _ACCESSES)
+    yield from enumerate((day << _ACCESSES for day in accesses), begin)
+    if others:
+        yield begin, (accesses[0] << _ACCESSES) + others
 
 
 def _whole_month(block: MonthBlock, file: int, span: Span) -> Iterator[tuple[int, int]]:

@@ -42,6 +42,8 @@ _FASTEST: Final = 1
 _LANE: Final = (1, 2, 4, 4, 8, 8, 8, 8, 8)
 _TYPE: Final[dict[int, Literal["B", "H", "I", "Q"]]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
+#: As a store has it.
+Packed: TypeAlias = bytes | memoryview
 #: Numbers of 64 bits: of the files on one day after the other, or of the files alone.
 Table: TypeAlias = "array[int]"
 
@@ -49,7 +51,7 @@ Table: TypeAlias = "array[int]"
 class MonthBlock:
     """The days of 128 files in one month. For one thread at a time."""
 
-    def __init__(self, packed: bytes | memoryview = b"") -> None:
+    def __init__(self, packed: Packed = b"") -> None:
         """Read what `pack` returned. Tables are unpacked when they are asked for."""
         #: By place: byte planes and bytes of the sums, and of the days.
         self._packed: dict[int, tuple[int, memoryview, int, memoryview]] = {}
@@ -93,13 +95,24 @@ class MonthBlock:
             scale = 1 << WIDTH * place
             if place == _COMPLETED:
                 scale += unit << WIDTH * _SENT
-            body = self._body(place, of_days=True)
-            for plane in range(len(body) // _CELLS):
-                begin, end = (plane * _CELLS + day * FILES for day in (first, last + 1))
-                for index, value in enumerate(body[begin + file : end : FILES]):
-                    if value:
-                        tallies[index] += (value << 8 * plane) * scale
+            for index, value in enumerate(self._file_numbers(place, file, first, last)):
+                if value:
+                    tallies[index] += value * scale
         return tallies
+
+    def file_accesses(self, file: int) -> list[int]:
+        """Return a file's accesses on each day."""
+        return self._file_numbers(PLACE["accesses"], file, 0, DAYS - 1)
+
+    def _file_numbers(self, place: int, file: int, first: int, last: int) -> list[int]:
+        """Return what is written at *place* of a file, from day *first* to *last*."""
+        body = self._body(place, of_days=True)
+        begin, end = first * FILES + file, (last + 1) * FILES
+        planes = [body[at + begin : at + end : FILES] for at in range(0, len(body), _CELLS)]
+        if len(planes) == 1:
+            return planes[0].tolist()
+        columns = zip(*planes, strict=True) if planes else repeat((), last + 1 - first)
+        return [int.from_bytes(column, "little") for column in columns]
 
     def file_sum(self, file: int) -> int:
         """Return a file's tally of the whole month, as an integer."""

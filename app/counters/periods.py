@@ -12,6 +12,8 @@ SECONDS_PER_HOUR: Final = 3600
 SECONDS_PER_DAY: Final = 86400
 #: For how many days hours are kept.
 HOURS_KEPT_DAYS: Final = 90
+#: The periods that the statistics offer, in days up to today: stores have their sums ready.
+OFFERED_DAYS: Final = (1, 2, 7, 30, 90, 365)
 #: The end of the year 9999, after which no time can be written.
 LAST_SECOND: Final = 253_402_300_799
 

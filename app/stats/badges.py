@@ -4,12 +4,14 @@ Everybody sees them, for the paths that the operator named with `--badge` and no
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from html import escape
 from typing import NamedTuple
 
 from ..counters.contract import CounterError
+from ..counters.periods import Period
+from ..counters.reading import CountReader
 from ..counters.tally import Tally
 from . import wording
 from .answers import Answer, Environ, RefusedError
@@ -90,19 +92,32 @@ class Badges:
     def _tally(self, path: str, parameters: Parameters) -> Tally | None:
         period = parameters.period()
         if not path.endswith("/"):
-            # The rank that comes with it takes a look at every file.
-            key = ("file", path, period) if period else ("file", path)
-            found, away = self._kept.share(key, lambda reader: reader.file(path, period))
-            tally = found.file.tally if found else None
-        elif period is not None:
+            return self._shared(
+                ("file", path, period), lambda reader: _of_file(reader, path, period)
+            )
+        if period is not None:
             raise RefusedError(400, "period: a directory has only the sum of all days")
-        else:
-            key = ("directory", path)
-            below, away = self._kept.share(key, lambda reader: reader.directory(path))
-            tally = below.tally if below.files else None
+        return self._shared(("directory", path), lambda reader: _below(reader, path))
+
+    def _shared(self, key: object, question: Callable[[CountReader], Tally | None]) -> Tally | None:
+        tally, away = self._kept.share(key, question)
         if away:
             raise CounterError(away)
         return tally
+
+
+def _of_file(reader: CountReader, path: str, period: Period | None) -> Tally | None:
+    """Return what was counted of a file, without its rank, for which all files are looked at."""
+    if period is None:
+        [found] = reader.tallies([path])
+        return None if found is None else found[2]
+    series = reader.series("day", period, path)
+    return None if series is None else sum((tally for _, tally in series.points), Tally())
+
+
+def _below(reader: CountReader, path: str) -> Tally | None:
+    found = reader.directory(path)
+    return found.tally if found.files else None
 
 
 def short(value: int) -> str:

@@ -4,9 +4,9 @@ A page that shows nothing, or zeros, while Redis is away would say something tha
 numbers from before are true, as of their moment.
 
 An answer that was dear to work out, and not only the first time, is given again for a while: after
-each of them, none is worked out anew for a hundred times as long as it took. So however many people
-look at lists of a hundred thousand files, a process spends at most a hundredth of a processor on
-keeping them up to date. No list of a small site is ever old.
+each of them, none is worked out anew for two hundred times as long as it took. So however many
+people look at lists of a hundred thousand files, a process spends at most half a percent of a
+processor on keeping them up to date. No list of a small site is ever old.
 """
 
 from collections import OrderedDict
@@ -22,7 +22,7 @@ _A = TypeVar("_A")
 _MOST = 64
 #: An answer that takes less is worked out anew for each request.
 _CHEAP_SECONDS = 0.01
-_TIMES_AS_LONG = 100
+_TIMES_AS_LONG = 200
 #: Not even after many first questions.
 _LONGEST = 60.0
 #: A store that did not answer is left alone for this long.

@@ -84,6 +84,7 @@ def make(directory: str) -> None:
     store_id, batch = counter._environment.read(lambda rows: (rows.get(STORE_ID), rows.get(BATCH)))
     history.transact(begin_history, store_id or b"", number_at(batch, 1))
     counter._environment.transact(end_batch, number_at(batch, 1))
+    counter._past.make_rests(today)
     counter.close()
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from app.counters.contract import CounterError
-from app.counters.lmdb import past_days
+from app.counters.lmdb import past_days, rests
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import Environment, Transaction
-from app.counters.lmdb.rows import NUMBER, SPILLED, SUMMED, SUMS
-from app.counters.periods import Period
+from app.counters.lmdb.rows import BLOCK_KEY, FOLDED, NUMBER, RESTS, SPILLED, SUMMED, SUMS
+from app.counters.periods import Period, month_of
 from app.counters.tally import Tally
 from tests.counters.kept import accesses_of, days_of, files_of
 from tests.counters.traffic import BEGIN, DAY, Answered, Clock, answers, expected, run
@@ -150,6 +150,137 @@ def spoil(history: Environment) -> None:
             rows.delete(key)
 
     history.transact(overwrite)
+
+
+@pytest.mark.parametrize("days", [2, 7, 11, 30, 90])
+def test_rests_of_months_follow_their_blocks(
+    opened: Callable[..., LmdbCounter], clock: Clock, days: int
+) -> None:
+    counter = opened()
+    for day in range(100):
+        clock.now = BEGIN + day * DAY
+        counter.count(f"/{day % 3}", "full", None, "robots" if day % 2 else "people", day, True)
+        if day > 90:
+            fold(counter)
+            if day % 2:
+                counter._past.make_rests(TODAY + day)
+                assert ready(counter) == rests.wanted(TODAY + day)
+        period = Period(TODAY + day - days + 1, TODAY + day)
+        meant = [at for at in range(day + 1) if day - days < at]
+        sent = {f"/{of}": sum(at for at in meant if at % 3 == of) for of in range(3)}
+        robots = {f"/{of}": sum(at % 3 == of and at % 2 for at in meant) for of in range(3)}
+        found = counter.ranked("bytes", period)
+        assert {row.path: row.tally.sent_bytes for row in found.rows} == {
+            path: sent[path] for path in sent if any(f"/{at % 3}" == path for at in meant)
+        }
+        assert [row.path for row in found.rows] == sorted(
+            (row.path for row in found.rows), key=lambda path: (-sent[path], path)
+        )
+        beginning = counter.ranked("bytes", period, "/1*")
+        assert [row.path for row in beginning.rows] == [
+            row.path for row in found.rows if row.path == "/1"
+        ]
+        assert counter.ranked("bytes", period, "/none*").matched == 0
+        assert counter.ranked(period=period, classes=frozenset({"robots"})).matched == sum(
+            map(bool, robots.values())
+        )
+
+
+def ready(counter: LmdbCounter) -> set[rests.Rest]:
+    return counter._past._created().read(rests.ready)
+
+
+def with_rests(counter: LmdbCounter, clock: Clock) -> None:
+    """Count on many days, and make what is there to be read ahead."""
+    for day in range(40):
+        clock.now = BEGIN + day * DAY
+        counter.count("/a" if day == 38 else "/b", "full")
+    clock.now += DAY
+    counter.count("/a", "full")
+    counter.count("/b", "full")
+    fold(counter)
+    counter._past.make_rests(TODAY + 40)
+    assert len(ready(counter)) > 1
+
+
+def test_rests_are_what_is_read(opened: Callable[..., LmdbCounter], clock: Clock) -> None:
+    counter = opened()
+    with_rests(counter, clock)
+    week, other = Period(TODAY + 34, TODAY + 40), Period(TODAY + 35, TODAY + 40)
+
+    def order(period: Period) -> list[str]:
+        return [row.path for row in counter.ranked(period=period).rows]
+
+    assert order(week) == order(other) == ["/b", "/a"]
+
+    def leave_rests_alone(rows: Transaction) -> None:
+        names = rests.ready(rows)
+        for key in [key for key, _ in rows.cursor() if key[:1] not in (b"\0", RESTS)]:
+            rows.delete(key)
+        rests.replace(rows, names, {})
+
+    counter._past._created().transact(leave_rests_alone)
+    assert order(week) == ["/b", "/a"]
+    assert order(other) == ["/a", "/b"]
+
+
+@pytest.mark.parametrize("change", ["moved", "added"])
+def test_no_rest_is_read_after_a_program_that_knows_none(
+    opened: Callable[..., LmdbCounter], clock: Clock, change: str
+) -> None:
+    counter = opened()
+    with_rests(counter, clock)
+
+    def changed(rows: Transaction) -> None:
+        if change == "moved":
+            rows.put(FOLDED, NUMBER.pack(9))
+        else:
+            rows.put(BLOCK_KEY.pack(month_of(TODAY), 77), b"a block")
+
+    counter._past._created().transact(changed)
+    assert ready(counter) == set()
+
+
+def test_rests_are_made_on_a_new_day_where_there_are_many_files(
+    opened: Callable[..., LmdbCounter], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past_days, "INTERVAL_SECONDS", 0.0)
+    counter = opened()
+    with_rests(counter, clock)
+    counter._past.fold_if_due(TODAY + 41)
+    assert ready(counter) == rests.wanted(TODAY + 40)
+    monkeypatch.setattr(past_days, "_has_many", lambda _: True)
+    counter._past.fold_if_due(TODAY + 41)
+    assert ready(counter) == rests.wanted(TODAY + 41)
+    counter.reset()
+    clock.now += DAY
+    counter.count("/a", "full")
+    clock.now += DAY
+    counter.count("/a", "full")
+    fold(counter)
+    assert ready(counter) == set()
+
+
+def test_rests_that_cannot_be_made_hold_up_nothing(
+    opened: Callable[..., LmdbCounter],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise CounterError("counts: no room")
+
+    monkeypatch.setattr(past_days, "_has_many", lambda _: True)
+    monkeypatch.setattr(past_days, "_rest_sums", fail)
+    counter = opened()
+    for _ in range(3):
+        clock.now += DAY
+        counter.count("/a", "full")
+    assert spilled(counter) == 2
+    counter._past.fold_if_due(counter._today())
+    assert spilled(counter) == 0
+    assert days_of(files_of(counter)["/a"]) == {TODAY + day: 1 for day in (1, 2, 3)}
+    assert capfd.readouterr().err == ""
 
 
 def test_a_store_that_was_reset_has_no_history(

@@ -11,6 +11,7 @@ import pytest
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.row_columns import Keys
 from app.counters.lmdb.rows import DIGESTS
+from app.counters.path_search import matches
 from app.counters.ranking import Query
 from app.counters.reading import FileRecord
 from app.counters.tally import Tally
@@ -18,6 +19,10 @@ from app.counters.tally import Tally
 
 def record(accesses: int, own: int) -> FileRecord:
     return FileRecord(Tally.of(accesses=accesses, own=own), 86_400, 86_400 + accesses)
+
+
+def own_of(accesses: int) -> int:
+    return accesses // 3 if accesses % 4 else 0
 
 
 @pytest.fixture(params=[0, 3], ids=["short paths", "some long paths"])
@@ -30,16 +35,13 @@ def counted(
     files |= {f"/{number}/" + "x" * 600: dice.randrange(40) for number in range(request.param)}
     counter = LmdbCounter(str(tmp_path / "counts"))
     # Some rows are shorter than others, some hold a number that stands far behind.
-    counter.add(
-        (path, record(accesses, accesses // 3 if accesses % 4 else 0))
-        for path, accesses in files.items()
-    )
+    counter.add((path, record(accesses, own_of(accesses))) for path, accesses in files.items())
     yield counter, files
     counter.close()
 
 
 @pytest.mark.parametrize("order", ["accesses", "path"])
-@pytest.mark.parametrize("match", ["", "*7*", "3.ISO", "/1*"])
+@pytest.mark.parametrize("match", ["", "*7*", "3.ISO", "/1*", "/12?[0-5].*", "/none*"])
 def test_pages_hold_every_file_once(
     counted: tuple[LmdbCounter, dict[str, int]], order: str, match: str
 ) -> None:
@@ -62,6 +64,17 @@ def test_pages_hold_every_file_once(
     assert found == expected
 
 
+@pytest.mark.parametrize("path", ["/", "/1/", "/none/"])
+def test_sums_of_directories(counted: tuple[LmdbCounter, dict[str, int]], path: str) -> None:
+    counter, files = counted
+    below = [accesses for name, accesses in files.items() if name.startswith(path)]
+    found = counter.directory(path)
+    assert (found.files, found.tally.accesses) == (len(below), sum(below))
+    assert found.tally["own"] == sum(own_of(accesses) for accesses in below)
+    assert found.first == (86_400 if below else 0)
+    assert found.last == max((86_400 + accesses for accesses in below), default=0)
+
+
 def test_ranks_of_files(counted: tuple[LmdbCounter, dict[str, int]]) -> None:
     counter, files = counted
     in_order = sorted(files, key=lambda path: (-files[path], path))
@@ -73,7 +86,7 @@ def test_ranks_of_files(counted: tuple[LmdbCounter, dict[str, int]]) -> None:
 
 def test_classes_of_files(counted: tuple[LmdbCounter, dict[str, int]]) -> None:
     counter, files = counted
-    people = {path: n - (n // 3 if n % 4 else 0) for path, n in files.items()}
+    people = {path: n - own_of(n) for path, n in files.items()}
     in_order = sorted((path for path in people if people[path]),
                       key=lambda path: (-people[path], path))  # fmt: skip
     found = counter.ranked(classes=frozenset({"people"}), limit=1000)
@@ -87,9 +100,9 @@ def test_keys_are_found_by_their_places(counted: tuple[LmdbCounter, dict[str, in
     def read(reader: object) -> tuple[list[bytes], Keys]:
         table = reader._table  # type: ignore[attr-defined]
         keys = Keys(table)
-        for last, rows in table.values(DIGESTS, 512):
-            keys.add(last, len(rows))
+        assert sum(map(len, keys.rows())) == len(keys)
         everything = list(table.keys(DIGESTS))
+        assert list(keys) == everything
         assert [keys[place] for place in range(len(keys))] == everything
         assert keys[3:700:50] == everything[3:700:50]
         with pytest.raises(IndexError):
@@ -100,13 +113,47 @@ def test_keys_are_found_by_their_places(counted: tuple[LmdbCounter, dict[str, in
     assert len(everything) == len(keys) == len(files)
 
 
+@pytest.mark.parametrize("prefix", ["/", "/1", "/1299.iso", "/5", "/9", "/999.iso", "/x"])
+def test_keys_with_a_prefix(counted: tuple[LmdbCounter, dict[str, int]], prefix: str) -> None:
+    counter, files = counted
+    meant = sorted(path.encode() for path in files if path.startswith(prefix) and len(path) < 480)
+
+    def read(reader: object) -> None:
+        keys = Keys(reader._table, prefix.encode())  # type: ignore[attr-defined]
+        assert sum(map(len, keys.rows())) == len(keys) == len(meant)
+        assert list(keys) == meant
+        assert [keys[place] for place in range(len(keys))] == meant
+
+    counter._read(read)
+    found = counter.ranked("path", match=prefix + "*", limit=2000)
+    assert [row.path for row in found.rows] == sorted(
+        path for path in files if path.startswith(prefix)
+    )
+
+
 @pytest.mark.parametrize("path", ["/a.iso", "/iso", "/a/b.iso7", "/7", "/[a", "/a*b", "/", "/axb"])
 def test_patterns_mean_what_they_do_in_a_shell(path: str) -> None:
     parts = ("", "*", "**", "?", "/", "a", "iso", "7", "[ab]", "[!a]", "[", "[*]", ".")
     for text in {one + two + three for one in parts for two in parts for three in parts}:
-        pattern = Query.of("path", None, text, "", 1, None).pattern()
+        query = Query.of("path", None, text, "", 1, None)
+        pattern = query.pattern()
         if any(mark in text for mark in "*?["):
             assert pattern is not None
             assert bool(pattern.search(path)) == fnmatchcase(path, text), text
             of_bytes = re.compile(pattern.pattern.encode())
             assert bool(of_bytes.search(path.encode())) == fnmatchcase(path, text), text
+            assert matches(query, [path.encode()]) == [fnmatchcase(path, text)], text
+        elif text:
+            assert matches(query, [path.encode()]) == [text in path], text
+
+
+@pytest.mark.parametrize(
+    "match", ["", "7", "*7*", "/1*", "*.ISO", ".ISO", "*[1-3]7*", "%0a", "nowhere"]
+)
+def test_paths_are_looked_through_many_at_a_time(match: str) -> None:
+    paths = [f"/{number}.iso".encode() for number in range(1300)] + [b"/a\n7", b"/B.iso", b"/%0Ax"]
+    query = Query.of("path", None, match or "*", "", 1, None)
+    pattern = query.pattern()
+    assert pattern is not None
+    expected = [bool(pattern.search(path.decode())) for path in paths]
+    assert matches(query, paths) == expected

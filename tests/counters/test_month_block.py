@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from app.counters.history import Span, days_of, months_of, spans, sums, terms_of
+from app.counters.history import Span, curves_of, days_of, months_of, spans, sums, terms_of
 from app.counters.month_block import DAYS, FILES, MonthBlock
 from app.counters.month_sums import BLOCKS, packed_sums
 from app.counters.periods import day_number, first_day_of, month_of
@@ -27,22 +27,17 @@ class Blocks(dict[tuple[int, int], bytes]):
     def of_month(self, month: int) -> list[tuple[int, bytes]]:
         return [(number, packed) for (its, number), packed in self.items() if its == month]
 
-    def sums_of_month(self, month: int) -> list[tuple[int, bytes]]:
-        assert self.has_sums
-        numbers = [number for number, _ in self.of_month(month)]
-        return [
-            (
-                group,
-                packed_sums(
-                    [
-                        MonthBlock(self.get((month, number), b""))
-                        for number in range(group * BLOCKS, (group + 1) * BLOCKS)
-                        if number <= max(numbers)
-                    ]
-                ),
-            )
-            for group in {number // BLOCKS for number in numbers}
-        ]
+    def sums_of(self, span: Span) -> list[tuple[int, bytes]] | None:
+        if not (self.has_sums and span.ends_month):
+            return None
+        numbers = [number for number, _ in self.of_month(span.month)]
+        found = [(group, self._packed(span, group)) for group in {n // BLOCKS for n in numbers}]
+        return [(group, packed) for group, packed in found if packed]
+
+    def _packed(self, span: Span, group: int) -> bytes:
+        numbers = range(group * BLOCKS, (group + 1) * BLOCKS)
+        blocks = [MonthBlock(self.get((span.month, number), b"")) for number in numbers]
+        return packed_sums(blocks, span.first)
 
 
 SPANS = [(0, 30), (0, 0), (30, 30), (3, 17), (5, 30), (0, 29)]
@@ -172,6 +167,11 @@ def test_history_of_many_files(has_sums: bool) -> None:
         for file in (0, 127, 128, 299):
             its = {day: lanes for (of, day), lanes in within.items() if of == file}
             assert days_of(blocks, [file], first, last) == {file: its}
+            [curve] = curves_of(blocks, [file], first, last).values()
+            assert sum(curve.values()) == sum(its.values())
+            assert {day: lanes & MASK for day, lanes in curve.items() if lanes & MASK} == {
+                day: lanes & MASK for day, lanes in its.items()
+            }
             by_month: dict[int, int] = {}
             for day, lanes in its.items():
                 by_month[month_of(day)] = by_month.get(month_of(day), 0) + lanes
@@ -207,6 +207,22 @@ def test_sums_of_several_groups() -> None:
     assert (sum(accesses), sum(sent)) == (10, 10 * 2**40)
     few = sums(Blocks(packed), [terms_of("accesses")], begin, begin + 30, 8192)[0]
     assert (len(few), sum(few)) == (8192, 3)
+
+
+def test_sums_of_many_months() -> None:
+    """More than the lanes have room for, in which they are added up."""
+    begin = day_number("2000-01-01")
+    packed = {}
+    for month in range(300):
+        block = MonthBlock()
+        block.add(month % 28, 5, lanes_of(accesses=255, robots=254, sent_bytes=2**48 - 1))
+        packed[month_of(begin) + month, 64] = block.pack()
+    last = first_day_of(month_of(begin) + 300) - 1
+    people = terms_of("accesses", frozenset({"people"}))
+    wanted = [terms_of("accesses"), terms_of("sent_bytes"), people]
+    found = sums(Blocks(packed), wanted, begin, last, 8192 + 128)
+    assert [column[8192 + 5] for column in found] == [300 * 255, 300 * (2**48 - 1), 300]
+    assert [sum(column) for column in found] == [300 * 255, 300 * (2**48 - 1), 300]
 
 
 def test_terms_of_classes() -> None:

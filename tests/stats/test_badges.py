@@ -11,7 +11,7 @@ import pytest
 from app.counters.contract import CounterError
 from app.counters.memory import MemoryCounter
 from app.counters.periods import Period
-from app.counters.reading import CountReader, FileAnswer
+from app.counters.reading import CountReader, DirectoryAnswer, FileAnswer
 from app.stats.badges import short
 from tests.stats.conftest import Site
 
@@ -148,15 +148,30 @@ def test_a_dear_number_is_not_worked_out_for_every_reader() -> None:
     asked = []
 
     class Slow(MemoryCounter):
-        def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
+        def directory(self, path: str) -> DirectoryAnswer:
             asked.append(path)
             end = thread_time() + 0.02
             while thread_time() < end:
                 pass
-            return site.counter.file(path, period)
+            return site.counter.directory(path)
 
     slow = Slow()
     site.reader = lambda: slow
-    bodies = {site.ask("badge.svg", "path=/a.iso", token=None).body for _ in range(5)}
+    bodies = {site.ask("badge.svg", "path=/", token=None).body for _ in range(5)}
     assert len(bodies) == 1
-    assert asked == ["/a.iso", "/a.iso"]
+    assert asked == ["/", "/"]
+
+
+@pytest.mark.parametrize("query", ["path=/releases/a.iso", "path=/releases/a.iso&period=7d"])
+def test_a_file_takes_no_look_at_others(site: Site, query: str) -> None:
+    counted = site.counter
+
+    class OneFile(MemoryCounter):
+        tallies, series = counted.tallies, counted.series
+
+        def file(self, path: str, period: Period | None = None) -> FileAnswer | None:
+            raise AssertionError("a rank takes a look at all files")
+
+    only = OneFile()
+    site.reader = lambda: only
+    assert badge(site, query)["message"] == "1,234"

@@ -10,10 +10,12 @@ from urllib.parse import quote
 import pytest
 
 from app.counters.contract import CounterError
-from app.counters.periods import SECONDS_PER_DAY
+from app.counters.periods import OFFERED_DAYS, SECONDS_PER_DAY
 from app.counters.reading import CountReader
 from app.stats import wording
 from app.stats.charts import HEIGHT, WIDTH, ceiling, chart
+from app.stats.page import _PERIODS
+from app.stats.parameters import Parameters
 from app.stats_tokens import Tokens
 from tests.stats.conftest import ODD_PATHS, READ, Answer, Site
 
@@ -411,3 +413,10 @@ def test_the_footer_says_who_counts_where() -> None:
     footer = site.ask().body.decode().partition("<footer>")[2]
     for text in ("Kept in <code>redis</code>", "1 process on", "Classes by counter-robots 2025.11"):
         assert text in footer
+
+
+@pytest.mark.parametrize("name", [name for name, _ in _PERIODS if name != "all"])
+def test_stores_have_the_sums_of_each_period_ready(name: str) -> None:
+    period = Parameters(f"period={name}", ["period"]).period()
+    assert period is not None
+    assert period.days in OFFERED_DAYS

@@ -3,9 +3,22 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from ..history import Packed
+from ..history import Span
+from ..month_block import Packed
+from . import rests
 from .environment import Transaction
-from .rows import BLOCK_KEY, FIRST_MONTH, FOLDED, STORE_ID, SUMMED, SUMS, number_at
+from .rows import (
+    BLOCK_KEY,
+    FIRST_MONTH,
+    FOLDED,
+    MONTH,
+    REST_KEY,
+    RESTS,
+    STORE_ID,
+    SUMMED,
+    SUMS,
+    number_at,
+)
 
 
 class TransactionRows:
@@ -52,6 +65,7 @@ class TransactionBlocks:
         #: Whether the sums are those of the blocks: a program that knew no sums may have written
         #: blocks since.
         self.has_sums = self._number(SUMMED) == self.folded
+        self._rests = rests.ready(transaction) if transaction is not None and is_ours else set()
 
     def _number(self, key: bytes) -> int:
         return 0 if self._transaction is None else number_at(self._transaction.get(key))
@@ -70,19 +84,23 @@ class TransactionBlocks:
         return found
 
     def of_month(self, month: int) -> Iterator[tuple[int, Packed]]:
-        return self._numbered(b"", month)
+        return self._numbered(MONTH.pack(month))
 
-    def sums_of_month(self, month: int) -> Iterator[tuple[int, Packed]]:
-        return self._numbered(SUMS, month)
+    def sums_of(self, span: Span) -> Iterator[tuple[int, Packed]] | None:
+        if span.is_whole:
+            return self._numbered(SUMS + MONTH.pack(span.month)) if self.has_sums else None
+        if span.ends_month and (span.month, span.first) in self._rests:
+            return self._numbered(RESTS + REST_KEY.pack(span.month, span.first, 0)[:-4])
+        return None
 
-    def _numbered(self, mark: bytes, month: int) -> Iterator[tuple[int, Packed]]:
+    def _numbered(self, begin: bytes) -> Iterator[tuple[int, Packed]]:
+        """Yield the rows whose keys are *begin* and a number."""
         if self._transaction is None:
             return
         with self._transaction.cursor() as cursor:
-            if not cursor.set_range(mark + BLOCK_KEY.pack(month, 0)):
+            if not cursor.set_range(begin):
                 return
-            end = mark + BLOCK_KEY.pack(month + 1, 0)
             for key, packed in cursor.iternext():
-                if key >= end:
+                if not key.startswith(begin):
                     return
-                yield BLOCK_KEY.unpack_from(key, len(mark))[1], packed
+                yield number_at(key[len(begin) :]), packed

@@ -36,7 +36,6 @@ from .breaks import Breaks
 from .file_system import reserves_space
 from .opening import (
     FIRST_SIZE,
-    LARGEST_STEP,
     FileMissingError,
     Opening,
     Prepare,
@@ -190,7 +189,7 @@ class Environment:
         Raises CounterError for any other *error*.
         """
         if isinstance(error, lmdb.MapFullError):
-            self._resize(opened, grow_by=LARGEST_STEP << attempts)
+            self._resize(opened, grow_by=self._opening.largest_step << attempts)
         elif isinstance(error, lmdb.MapResizedError):
             self._resize(opened)
         else:

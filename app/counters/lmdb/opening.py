@@ -21,8 +21,8 @@ from .store_files import DATA, LOCK, StoreFiles
 
 FIRST_SIZE = 1 << 20
 #: A store grows by its own size, up to this; for a transaction that is larger, by twice as much
-#: each time.
-LARGEST_STEP = 16 << 20
+#: each time. A durable one changes a few times a day: to grow more often costs it nothing.
+_LARGEST_STEP, _LARGEST_STEP_OF_DURABLE = 16 << 20, 4 << 20
 #: LMDB's lock file, room for 254 readers.
 LOCK_SIZE = 16384
 FORMAT_KEY = b"\0format"
@@ -54,6 +54,10 @@ class Opening:
     #: Known when the directory is there.
     reserves_space: bool = True
 
+    @property
+    def largest_step(self) -> int:
+        return _LARGEST_STEP_OF_DURABLE if self.durable else _LARGEST_STEP
+
     def open_alone(self) -> tuple[lmdb.Environment, bool]:
         """Open it for the only process that has it. The second: `Environment.may_be_stale`."""
         files = self.files
@@ -71,7 +75,7 @@ class Opening:
                 with opened.begin(write=True) as transaction:
                     return opened, self._begin_store(transaction)
             except lmdb.MapFullError:
-                grow(self.files, opened, LARGEST_STEP << attempts)
+                grow(self.files, opened, self.largest_step << attempts)
                 attempts += 1
 
     def _begin_store(self, transaction: Transaction) -> bool:

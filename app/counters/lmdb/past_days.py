@@ -8,6 +8,7 @@ import fcntl
 import os
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import monotonic, sleep, time
 from typing import NamedTuple, Self, TypeVar
 
@@ -17,7 +18,7 @@ from ..month_block import MonthBlock
 from ..month_sums import BLOCKS, packed_sums
 from ..outage import tell
 from ..periods import first_day_of, month_of
-from . import row_moving
+from . import rests, row_moving
 from .adapters import TransactionBlocks, TransactionRows
 from .environment import Environment, Transaction
 from .rows import (
@@ -127,14 +128,17 @@ class PastDays:
         try:
             if self._is_used:
                 self._history.in_place()  # else what is there now is opened at the next use
-            if not _is_due(path) or not self._data.read(_has_spilled):
+            if not _is_due(path) or not (self._data.read(_has_spilled) or self._lacks_rests(today)):
                 return
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 due_again = time() - INTERVAL_SECONDS + _RETRY_SECONDS
                 os.utime(descriptor, (due_again, due_again))  # should this fail
-                if self.fold(today):
+                if not self._data.read(_has_spilled) or self.fold(today):
+                    with suppress(CounterError):  # without them lists take a little longer
+                        if self._lacks_rests(today):
+                            self.make_rests(today)
                     os.utime(descriptor)
             finally:
                 os.close(descriptor)
@@ -163,6 +167,30 @@ class PastDays:
         while self._data.transact(_delete_folded, batch):
             pass
         return True
+
+    def make_rests(self, today: int) -> None:
+        """Make the sums of the rests of months that are asked for from *today* on (`rests.py`).
+
+        For one process at a time. Raises CounterError.
+        """
+        history, store_id = self._created(), self._data.read(_store_id)
+        ready, wanted = history.read(rests.ready), rests.wanted(today)
+        made: dict[tuple[rests.Rest, int], bytes] = {}
+        for rest in wanted - ready:
+            made |= _rest_sums(history, store_id, rest)
+        if ready != wanted:
+            # The room of those that are dropped is used again, by the next transaction.
+            history.transact(rests.replace, ready & wanted, {})
+            history.transact(rests.replace, wanted, made)
+
+    def _lacks_rests(self, today: int) -> bool:
+        """Tell whether there are so many files that rests are worth it, and some are not made."""
+        history = self._existing()
+        return (
+            history is not None
+            and history.read(rests.ready) != rests.wanted(today)
+            and self.read(self._data.read(_store_id), _has_many)
+        )
 
     def _blocks_with(
         self, history: Environment, store_id: bytes, batch: int
@@ -273,6 +301,7 @@ def _write(
 ) -> None:
     """Write *changes*, and drop what is of another store and of months before *oldest*."""
     is_ours = transaction.get(STORE_ID) == store_id
+    kept = rests.ready(transaction) if is_ours else set()
     for mark, rows in ((b"", changes.blocks), (SUMS, changes.sums)):
         end = mark + BLOCK_KEY.pack(oldest if is_ours else LAST_MONTH, 0)
         with transaction.cursor() as cursor:
@@ -285,6 +314,9 @@ def _write(
     transaction.put(STORE_ID, store_id)
     transaction.put(FOLDED, NUMBER.pack(batch))
     transaction.put(SUMMED, NUMBER.pack(batch))
+    changed = {month for month, _ in changes.blocks}
+    kept = {rest for rest in kept if rest.month >= oldest and rest.month not in changed}
+    rests.replace(transaction, kept, {})
 
 
 def _sums_with(
@@ -311,6 +343,35 @@ def _sums_with(
 
     keys = {(month, number // BLOCKS) for month, number in history.read(begin) | changed.keys()}
     return {key: history.read(lambda rows, key=key: row(rows, *key)) for key in sorted(keys)}  # type: ignore[misc]
+
+
+def _store_id(transaction: Transaction) -> bytes:
+    return transaction.get(STORE_ID) or b""
+
+
+def _has_many(blocks: TransactionBlocks) -> bool:
+    """Tell whether there are so many files that it takes time to unpack a month of them."""
+    months = blocks.months()
+    return any(number >= BLOCKS for month in months[-1:] for number, _ in blocks.of_month(month))
+
+
+def _rest_sums(
+    history: Environment, store_id: bytes, rest: rests.Rest
+) -> dict[tuple[rests.Rest, int], bytes]:
+    """Return the sums of a rest by group of blocks, without groups in which nothing was counted."""
+
+    def groups(transaction: Transaction) -> set[int]:
+        blocks = TransactionBlocks(transaction, store_id).of_month(rest.month)
+        return {number // BLOCKS for number, _ in blocks}
+
+    def packed(transaction: Transaction, group: int) -> bytes:
+        return rests.packed(TransactionBlocks(transaction, store_id), rest, group)
+
+    rows = {
+        (rest, group): history.read(lambda rows, group=group: packed(rows, group))  # type: ignore[misc]
+        for group in sorted(history.read(groups))
+    }
+    return {key: sums for key, sums in rows.items() if sums}
 
 
 def _delete_folded(transaction: Transaction, batch: int) -> bool:

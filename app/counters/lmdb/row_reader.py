@@ -3,25 +3,25 @@ moment.
 """
 
 import json
-import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..contract import STATUS_OF_KIND
-from ..history import Blocks, days_of, months_of, terms_of
+from ..history import Blocks, curves_of, days_of, months_of, terms_of
 from ..missed import most_missed
 from ..month_block import FILES
+from ..path_search import prefix
 from ..periods import (
     HOURS_KEPT_DAYS,
-    LAST_SECOND,
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
     Period,
     Unit,
     by_unit,
     first_day_of,
+    month_of,
     unit_of,
     units_of,
 )
@@ -42,7 +42,17 @@ from ..reading import (
     client_days,
 )
 from ..tally import PLACE, Tally, number
-from .row_columns import Columns, Past, Table, columns, ids_and_numbers, over
+from .row_columns import (
+    Keys,
+    Past,
+    Table,
+    columns,
+    ids_and_numbers,
+    over,
+    total_of,
+    values_of,
+    with_long_paths,
+)
 from .rows import (
     ANSWERS,
     DAYS,
@@ -70,6 +80,10 @@ from .rows import (
 _KEYS_IN_A_ROW = 100
 #: How many files' rows are in memory at once while all are read, in the order of their ids.
 _IDS_AT_ONCE = 1 << 14
+
+
+#: Reads tallies of files, by their ids and then by day or month, between two days.
+Read: TypeAlias = Callable[[Blocks, list[int], int, int], dict[int, dict[int, int]]]
 
 
 class RowReader:
@@ -189,6 +203,15 @@ class RowReader:
         """Return the part of a period that is kept, which may be nothing."""
         return Period(max(period.first, self._oldest_day), period.last)
 
+    def _in_months(self, period: Period) -> Period:
+        """Return the part of a period that is kept, up to the end of a month if nothing was counted
+        after it: then the whole month's sums will do.
+        """
+        kept, newest = self._kept(period), self._site.hour // 24
+        if kept.last < newest:
+            return kept
+        return Period(kept.first, first_day_of(month_of(kept.last) + 1) - 1)
+
     # Files
 
     def file(self, path: str, period: Period | None) -> FileAnswer | None:
@@ -215,7 +238,8 @@ class RowReader:
         own = Tally(file.total).accesses
         ahead = sum(map(own.__lt__, accesses))
         if self._has_long_paths():  # whose keys are not in the order of the paths
-            files = columns(self._table, [terms_of("accesses")])
+            files = columns(Keys(self._table), [terms_of("accesses")])
+            files = with_long_paths(self._table, files)
             return ahead + files.totals[0][: bisect_left(files.paths, path)].count(own) + 1
         return ahead + accesses[: ids.index(file.id)].count(own) + 1
 
@@ -243,10 +267,13 @@ class RowReader:
         return client_days(tallies, min(period.last, self._today))
 
     def _units_of(
-        self, files: list[FileRow], unit: Unit, period: Period
+        self, files: list[FileRow], unit: Unit, period: Period, read: Read | None = None
     ) -> dict[int, dict[int, int]]:
-        """Return files' tallies in a period that is kept, by their ids and then by day or month."""
-        read = days_of if unit == "day" else months_of
+        """Return files' tallies in a period that is kept, by their ids and then by day or month.
+
+        *read* reads the blocks.
+        """
+        read = read or (days_of if unit == "day" else months_of)
         found = read(self._blocks, [file.id for file in files], period.first, period.last)
         for file in files:
             its = found[file.id]
@@ -270,8 +297,11 @@ class RowReader:
         """See `CountReader.directory`."""
         if not path.endswith("/"):
             raise ValueError("a directory's path ends with a slash")
-        files, total, first, last = total_of_rows(
-            self._rows_below(path.encode("utf-8", "surrogatepass"))
+        below = path.encode("utf-8", "surrogatepass")
+        files, total, first, last = (
+            total_of_rows(self._rows_below(below))
+            if self._has_long_paths()
+            else total_of(Keys(self._table, below))
         )
         return DirectoryAnswer(
             **self._standing(None),
@@ -300,12 +330,20 @@ class RowReader:
         terms = [terms_of("accesses", query.classes)]
         if query.order in NUMBER_OF_ORDER and query.order != "accesses":
             terms.append(terms_of(NUMBER_OF_ORDER[query.order]))
-        files = columns(self._table, terms, with_days=query.period is not None)
-        numbers: Sequence[Sequence[int]] = files.totals
+        has_long_paths = self._has_long_paths()
+        files = columns(
+            Keys(self._table, b"" if has_long_paths else prefix(query.match)),
+            terms,
+            with_days=query.period is not None,
+            with_times=query.order in ("first", "last"),
+        )
+        if has_long_paths:
+            files = with_long_paths(self._table, files)
+        numbers = files.totals
         if query.period is not None:
-            past = Past(self._blocks, self._folded, self._site.hour // 24)
-            numbers = over(self._kept(query.period), terms, files, self._table, past)
-        values = _values(query, files, numbers)
+            past = Past(self._blocks, self._folded)
+            numbers = over(self._in_months(query.period), terms, files, self._table, past)
+        values = values_of(query, files, numbers)
         chosen = page(files.paths, values, query)
         paths = files.paths
         if _KEYS_IN_A_ROW * len(chosen.places) > len(paths):
@@ -333,7 +371,12 @@ class RowReader:
                 )
                 for place, (text, file) in enumerate(zip(texts, files, strict=True), rank)
             ]
-        found = self._units_of(files, query.unit, self._kept(period))
+        found = self._units_of(
+            files,
+            query.unit,
+            self._in_months(period),
+            curves_of if query.unit == "day" else months_of,
+        )
         rows = []
         for place, (text, file) in enumerate(zip(texts, files, strict=True), rank):
             tally = Tally(sum(found[file.id].values()))
@@ -396,26 +439,6 @@ class RowReader:
                 text = (path or b"").decode("utf-8", "surrogatepass")
                 found[file_id] = text, FileRow.unpack(value)
         return found
-
-
-def _values(query: Query, files: Columns, numbers: Sequence[Sequence[int]]) -> list[int]:
-    """Return what each file is ranked by, -1 for a file that is not in the list."""
-    accesses = numbers[0]
-    if query.order == "last":
-        values = files.lasts.tolist()
-    elif query.order == "first":
-        values = [LAST_SECOND - first for first in files.firsts]
-    elif query.order == "path":
-        values = [0] * len(accesses)
-    else:
-        values = list(numbers[-1])
-    if (query.period is not None or query.classes is not None) and 0 in accesses:
-        values = [value if times else -1 for value, times in zip(values, accesses, strict=True)]
-    if (wanted := query.pattern()) is not None:
-        search = re.compile(wanted.pattern.encode(), wanted.flags & re.IGNORECASE).search
-        found = map(search, files.paths)
-        values = [value if match else -1 for value, match in zip(values, found, strict=True)]
-    return values
 
 
 def _tallies(kept: Mapping[int, int]) -> dict[int, Tally]:

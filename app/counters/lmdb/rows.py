@@ -58,6 +58,8 @@ history/data.mdb
     00 folded                        the last batch that is in the blocks
     00 summed                        the last batch that is in the sums; others are not read
     01 month group                   the sums of a month of 8,192 files (`month_sums.py`)
+    02 month day group               the same from that day (0 to 30) of the month on (`rests.py`)
+    00 rests                         which of these are ready, and of what
     month number                     a month block; the month is in 2 bytes
 
 Ids are not used again. A file that is reset loses its rows; what its id has in blocks stays, and
@@ -75,8 +77,9 @@ from ..contract import CLASSES, KINDS, Class, Kind
 from ..tally import DELTAS, MASK, NAMES, SENT_BYTE, WIDTH, Tally
 
 STORE_ID, FOLDED, SUMMED = b"\0store", b"\0folded", b"\0summed"
-#: In history, before the key of a month's group of blocks.
-SUMS = b"\1"
+#: In history, before the key of a month's group of blocks, and of the rest of a month.
+SUMS, RESTS = b"\1", b"\2"
+RESTS_READY = b"\0rests"
 SITE, HOURS, DAYS, STATUSES = b"\1", b"\2", b"\3", b"\4"
 SPILLED, BATCH, CLIENTS, LONG_PATHS, DETAILED_SINCE = b"\5", b"\6", b"\7", b"\x08", b"\x09"
 ASIDE, MISSED = b"\x0a", b"\x0b"
@@ -92,7 +95,9 @@ NUMBER: Final = struct.Struct(">I")
 ANSWERS: Final = struct.Struct("<Q")
 #: After its mark, of a row of a day that is over: id, day, batch.
 SPILLED_KEY: Final = struct.Struct(">III")
+MONTH: Final = struct.Struct(">H")
 BLOCK_KEY: Final = struct.Struct(">HI")
+REST_KEY: Final = struct.Struct(">HBI")
 #: Of blocks; history's other keys come before.
 FIRST_MONTH: Final = 1970 * 12
 LAST_MONTH: Final = 0xFFFF

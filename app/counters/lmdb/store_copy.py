@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from tempfile import TemporaryFile
 from typing import TypeVar
 
-from ..history import Packed
+from ..history import Span
+from ..month_block import Packed
 from ..reading import Contents
 from .adapters import TransactionBlocks, TransactionRows
 from .environment import Environment, Transaction
@@ -35,7 +36,7 @@ class HeldBlocks:
     def __init__(self, past: PastDays, store_id: bytes) -> None:
         self._past = past
         self._store_id = store_id
-        self.folded, self.has_sums = self._read(lambda blocks: (blocks.folded, blocks.has_sums))
+        self.folded = self._read(lambda blocks: blocks.folded)
 
     def block(self, month: int, number: int) -> Packed | None:
         def read(blocks: TransactionBlocks) -> bytes | None:
@@ -50,8 +51,8 @@ class HeldBlocks:
     def of_month(self, month: int) -> Iterable[tuple[int, Packed]]:
         return self._read(lambda blocks: list(blocks.of_month(month)))
 
-    def sums_of_month(self, month: int) -> Iterable[tuple[int, Packed]]:
-        return self._read(lambda blocks: list(blocks.sums_of_month(month)))
+    def sums_of(self, _span: Span) -> None:
+        """Return nothing: an export asks for days."""
 
     def _read(self, work: Callable[[TransactionBlocks], T]) -> T:
         return self._past.read(self._store_id, work)

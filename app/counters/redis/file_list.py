@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import add
 
-from ..history import Terms, spans, sums, terms_of
+from ..history import Span, Terms, spans, sums, terms_of
 from ..month_block import FILES
 from ..periods import LAST_SECOND, Period, month_of
 from ..ranking import Query
@@ -144,13 +144,8 @@ class RemoteBlocks:
             int(month) for month in self._server.ask(self._server.reading, "HKEYS", scripts.MONTHS)
         ]
 
-    @property
-    def has_sums(self) -> bool:
-        """What a script cuts out of the blocks has them."""
-        return False
-
-    def sums_of_month(self, month: int) -> list[tuple[int, bytes]]:
-        raise NotImplementedError(month)
+    def sums_of(self, _span: Span) -> None:
+        """Return nothing: what a script cuts out of the blocks has them."""
 
     def block(self, month: int, number: int) -> bytes | None:
         return dict(self.of_month(month)).get(number)

@@ -1,0 +1,53 @@
+"""Which of many paths a list is about, for stores that have all paths at hand.
+
+Most searches are for what few paths have. So some hundred paths at a time are looked through as one
+text, for a part that a path must have to match.
+"""
+
+import re
+from collections.abc import Iterable
+from itertools import islice, repeat
+from string import punctuation
+from urllib.parse import quote
+
+from .ranking import Query
+
+_PATHS_AT_ONCE = 512
+
+
+def prefix(match: str) -> bytes:
+    """Return what each path that matches begins with."""
+    beginning, *others = re.split(r"[*?[]", quote(match, safe=punctuation), maxsplit=1)
+    return beginning.encode() if others else b""
+
+
+def matches(query: Query, paths: Iterable[bytes]) -> list[bool]:
+    """Return of each path whether it matches, as `Query.pattern` says."""
+    pattern = query.pattern()
+    assert pattern is not None
+    search = re.compile(pattern.pattern.encode(), pattern.flags & re.IGNORECASE).search
+    part, is_all = _needed(query.match)
+    found: list[bool] = []
+    rest = iter(paths)
+    while some := list(islice(rest, _PATHS_AT_ONCE)):
+        text = b"\n".join(some)
+        if is_all:
+            text = text.lower()
+        if part not in text:
+            found += repeat(False, len(some))
+        elif is_all and len(lines := text.split(b"\n")) == len(some):
+            # Quicker than to search without regard to case.
+            found += [line.find(part) >= 0 for line in lines]
+        else:
+            found += map(bool, map(search, some))
+    return found
+
+
+def _needed(match: str) -> tuple[bytes, bool]:
+    """Return what each path that matches has in it, and whether that is all that is asked for: then
+    it is in lower case, and the path may be in any.
+    """
+    text = quote(match, safe=punctuation)
+    if not any(mark in text for mark in "*?["):
+        return text.lower().encode(), True
+    return max(re.split(r"[*?]", text.partition("[")[0]), key=len).encode(), False
