@@ -228,7 +228,7 @@ class RedisReader:
             for file in self.read(
                 paths=paths[begin : begin + _ROWS_AT_ONCE],
                 period=clipped.period,
-                with_sums=query.unit == "month",
+                of_days=("accesses", "clients") if query.unit == "day" else ("clients",),
             ).files
         ]
         rows = tuple(
@@ -258,7 +258,7 @@ class RedisReader:
 
     def make_lists(self, end: Event) -> None:
         """Make ready what others look at first, if it is time to. Returns early at *end*."""
-        self._ready.go_on(self._now(), self.oldest_day(), end)
+        self._ready.go_on(self._now(), end)
 
     def _top(self, query: Query) -> Ranking:
         """Return a page of the files by all their accesses, without a look at the others."""
@@ -291,11 +291,8 @@ class RedisReader:
     def _row(self, file: KeptFile, clipped: Query, query: Query, rank: int) -> RankedFile:
         series: tuple[int, ...] = ()
         if query.period is not None and clipped.period is not None:
-            found = (
-                file.by_month(clipped.period)
-                if query.unit == "month"
-                else by_unit(query.unit, file.days, clipped.period)
-            )
+            by = file.by_month if query.unit == "month" else file.by_day
+            found = by(clipped.period)
             series = tuple(
                 number(found.get(unit, 0), "accesses")
                 for unit in units_of(query.unit, query.period)
@@ -306,11 +303,9 @@ class RedisReader:
         numbers: dict[str, Any] = {"path": file.path, "first": file.first, "last": file.last}
         if period is None:
             return {**numbers, "tally": Tally(file.total)}
-        days = dict(file.clients)
-        for day, tally in within(file.days, period).items():
-            days[day] = days.get(day, 0) + tally
         last = min(period.last, self._now() // SECONDS_PER_DAY)
-        clients = client_days({day: Tally(tally) for day, tally in days.items()}, last)
+        days = {day: Tally(tally) for day, tally in file.by_day(period).items()}
+        clients = client_days(days, last)
         return {**numbers, "tally": Tally(file.over(period)), "clients": clients}
 
     def missed(self) -> Missed:
@@ -357,20 +352,21 @@ class RedisReader:
         *commands: tuple[str, ...],
         paths: Sequence[str] = (),
         period: Period | None = None,
-        with_sums: bool = False,
+        of_days: Sequence[str] = (),
     ) -> Moment:
         """Return the site, the replies to *commands*, and the files, as of one moment.
 
-        The files come with their days in the months of *period*; or *with_sums* of whole months.
+        The files come with their days in the months of *period*. With *of_days*, whole months come
+        as sums, and of their days these numbers.
         """
         months: list[int] = [] if period is None else [*map(month_of, period)]
-        sums = _whole_months(period) if period is not None and with_sums else range(0)
+        sums = _whole_months(period) if period is not None and of_days else range(0)
         asked = {
             "commands": [_SITE, *commands],
             "paths": list(paths),
             "months": months,
             "sums": [sums[0], sums[-1]] if sums else [],
-            "numbers": [PLACE["clients"]],
+            "numbers": [PLACE[name] for name in of_days],
         }
         (site, *replies), files, flat = self._server.run(
             self._server.reading, scripts.READ, [json.dumps(asked)]
