@@ -17,7 +17,7 @@ from app.counters.periods import Period, first_day_of, month_of
 from app.counters.reading import ORDERS, DirectoryAnswer, Order, Ranking
 from app.counters.redis import kept_answers, month_making, ready_lists
 from app.counters.redis import scripts as script
-from app.counters.redis.columns import lanes_of, packed, packed_lanes, unpacked
+from app.counters.redis.columns import Sum, packed, packed_lanes, unpacked
 from app.counters.redis.entries import Entry, count_entry
 from app.counters.redis.list_making import Making
 from app.counters.redis.month_columns import SIZE
@@ -463,5 +463,12 @@ def test_a_process_that_ends_leaves_it_to_others(
 def test_columns(numbers: list[int]) -> None:
     assert list(unpacked(packed(numbers))) == numbers
     lanes = sum(number << 64 * place for place, number in enumerate(numbers))
-    assert lanes_of(packed(numbers)) == lanes
     assert packed_lanes(lanes, len(numbers)) == packed(numbers)
+    for times in (1, 3, 256, 257, 258, 600):
+        found = Sum()
+        for _ in range(times):
+            found.add(packed(numbers), 1)
+            found.add(packed(numbers), 1)
+            found.add(packed(numbers), -1)
+        found.add_lanes(lanes)
+        assert found.lanes() == (times + 1) * lanes

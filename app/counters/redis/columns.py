@@ -2,8 +2,8 @@
 
 Redis keeps byte planes (all lowest bytes, then all second bytes, ... up to the highest that is not
 zero), compressed if they are much shorter then. As an integer a column has a lane of 64 bits for
-each file, file *i* at bit 64·i. So columns are added, and taken off each other, as wholes, as long
-as no lane ends below zero.
+each file, file *i* at bit 64·i. So columns are added, and taken off each other, as wholes: lanes may
+be below zero in between, if only none is at the end.
 """
 
 import zlib
@@ -15,6 +15,8 @@ _STRATEGY = zlib.Z_RLE
 _FASTEST = 1
 #: Added to the number of planes.
 _IS_COMPRESSED = 128
+#: So many bytes add up to no more than two bytes hold.
+_MOST_ADDED = 257
 
 
 def packed(numbers: Iterable[int]) -> bytes:
@@ -29,10 +31,6 @@ def packed_lanes(lanes: int, files: int) -> bytes:
 def unpacked(column: bytes) -> "array[int]":
     """Return the numbers of a column."""
     return array("q", _unpacked(column))
-
-
-def lanes_of(column: bytes) -> int:
-    return int.from_bytes(_unpacked(column), "little")
 
 
 def numbers_of(lanes: int, files: int) -> "array[int]":
@@ -54,11 +52,54 @@ def _packed(raw: bytes) -> bytes:
 
 
 def _unpacked(column: bytes) -> bytearray:
+    planes = _planes(column)
+    numbers = bytearray(8 * len(planes[0]))
+    for plane, body in enumerate(planes):
+        numbers[plane::8] = body
+    return numbers
+
+
+def _planes(column: bytes) -> list[memoryview]:
     planes, body = column[0], memoryview(column)[1:]
     if planes > _IS_COMPRESSED:
         planes, body = planes - _IS_COMPRESSED, memoryview(zlib.decompress(body))
     size = len(body) // planes
-    numbers = bytearray(8 * size)
-    for plane in range(planes):
-        numbers[plane::8] = body[plane * size : (plane + 1) * size]
-    return numbers
+    return [body[plane * size : (plane + 1) * size] for plane in range(planes)]
+
+
+class Sum:
+    """What some columns come to, each added or taken off.
+
+    They are added plane by plane in lanes of two bytes: a third of the time that full lanes take.
+    """
+
+    def __init__(self) -> None:
+        self._lanes = 0
+        #: By sign and plane: how many were added, and their lanes of two bytes.
+        self._waiting: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def add(self, column: bytes, sign: int) -> None:
+        for plane, body in enumerate(_planes(column)):
+            wide = bytearray(2 * len(body))
+            wide[::2] = body
+            times, lanes = self._waiting.get((sign, plane), (0, 0))
+            if times == _MOST_ADDED:
+                self._take(sign, plane)
+                times = lanes = 0
+            self._waiting[sign, plane] = times + 1, lanes + int.from_bytes(wide, "little")
+
+    def add_lanes(self, lanes: int) -> None:
+        self._lanes += lanes
+
+    def lanes(self) -> int:
+        """Return the sum; nothing is added after that."""
+        for sign, plane in list(self._waiting):
+            self._take(sign, plane)
+        return self._lanes
+
+    def _take(self, sign: int, plane: int) -> None:
+        _, lanes = self._waiting.pop((sign, plane))
+        files = -(-lanes.bit_length() // 16)
+        raw, numbers = lanes.to_bytes(2 * files, "little"), bytearray(8 * files)
+        numbers[::8], numbers[1::8] = raw[::2], raw[1::2]
+        self._lanes += sign * (int.from_bytes(numbers, "little") << 8 * plane)

@@ -26,7 +26,7 @@ from ..month_block import DAYS, FILES, MonthBlock
 from ..reading import NUMBER_OF_ORDER
 from ..tally import PLACE
 from . import scripts
-from .columns import lanes_of, numbers_of, packed_lanes
+from .columns import Sum, numbers_of, packed_lanes, unpacked
 from .server import Server
 
 #: The numbers that files are ranked by; `people` is no number of its own.
@@ -134,36 +134,40 @@ def signs_of(span: Span) -> dict[int, int]:
     return dict.fromkeys(until - before, 1) | dict.fromkeys(before - until, -1)
 
 
-def read_sums(server: Server, key: str, wanted: Sequence[Terms], span: Span) -> list[int] | None:
-    """Return what each of *wanted* comes to in a part of a month, as lanes by file id.
+def add_part(server: Server, key: str, wanted: Sequence[tuple[Terms, Sum]], span: Span) -> bool:
+    """Add what each of *wanted* comes to in a part of a month to its sum, by file id.
 
-    None when the columns are gone. Raises CounterError.
+    Returns False when the columns are gone. Raises CounterError.
     """
-    places = {place for terms in wanted for place, _ in terms}
     signs = signs_of(span)
+    places = {place for terms, _ in wanted for place, _ in terms}
+    has_units = _SENT in places and not span.is_whole
     fields = [_field(node, place) for place in places for node in signs]
-    if _SENT in places and not span.is_whole:
+    if has_units:
         fields += [_field(node, _COMPLETED) for node in signs] + [_field(WHOLE, _UNITS)]
     files, *texts = server.ask(server.reading, "HMGET", key, _FILES, *fields)
     if files is None:
-        return None
+        return False
     # A number of which nobody has any has no column.
     columns = {field: text for field, text in zip(fields, texts, strict=True) if text}
 
-    def lanes(place: int) -> int:
-        names = ((_field(node, place), sign) for node, sign in signs.items())
-        return sum([sign * lanes_of(columns[name]) for name, sign in names if name in columns])
+    def add(place: int, its_sign: int, to: Sum) -> None:
+        for node, sign in signs.items():
+            if column := columns.get(_field(node, place)):
+                to.add(column, its_sign * sign)
 
-    found = {place: lanes(place) for place in places}
-    units = columns.get(_field(WHOLE, _UNITS))
-    if units is not None and not span.is_whole:
-        completed = found[_COMPLETED] if _COMPLETED in found else lanes(_COMPLETED)
-        found[_SENT] += _times(lanes_of(units), completed, int(files))
-    return [sum([sign * found[place] for place, sign in terms]) for terms in wanted]
+    for terms, to in wanted:
+        for place, sign in terms:
+            add(place, sign, to)
+            if place == _SENT and has_units and (units := columns.get(_field(WHOLE, _UNITS))):
+                completed = Sum()
+                add(_COMPLETED, sign, completed)
+                to.add_lanes(_times(units, completed.lanes(), int(files)))
+    return True
 
 
-def _times(units: int, completed: int, files: int) -> int:
-    products = map(mul, numbers_of(units, files), numbers_of(completed, files))
+def _times(units: bytes, completed: int, files: int) -> int:
+    products = map(mul, unpacked(units), numbers_of(completed, files))
     return int.from_bytes(array("q", products).tobytes(), "little")
 
 

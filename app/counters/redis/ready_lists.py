@@ -29,7 +29,7 @@ from ..periods import SECONDS_PER_DAY, Period, first_day_of
 from ..ranking import Query
 from ..tally import NAMES
 from . import days_at_hand, scripts
-from .columns import numbers_of, unpacked
+from .columns import Sum, numbers_of, unpacked
 from .days_at_hand import TooManyDaysError
 from .file_list import FileList, values_of, wanted_terms
 from .list_making import (
@@ -44,7 +44,7 @@ from .list_making import (
     in_all,
     milliseconds,
 )
-from .month_columns import Kept, read_sums
+from .month_columns import Kept, add_part
 from .records import Records
 from .server import Server
 
@@ -127,22 +127,18 @@ class ReadyLists:
     def _over_months(
         self, months: Mapping[str, Sequence[Any]], terms: list[Terms], period: Period
     ) -> list[int] | None:
-        by_id = [0] * len(terms)
+        wanted = [(its, Sum()) for its in terms]
         numbers = sorted(map(int, months))
-        if not numbers:
-            return by_id
-        first = max(period.first, first_day_of(numbers[0]))
-        last = min(period.last, first_day_of(numbers[-1] + 1) - 1)
+        first = max(period.first, first_day_of(numbers[0])) if numbers else 1
+        last = min(period.last, first_day_of(numbers[-1] + 1) - 1) if numbers else 0
         for span in spans(first, last):
             if its := months.get(str(span.month)):
                 kept = Kept(*its)
-                if not kept.is_kept:
+                if not kept.is_kept or not add_part(
+                    self._server, kept.key(span.month), wanted, span
+                ):
                     return None
-                sums = read_sums(self._server, kept.key(span.month), terms, span)
-                if sums is None:
-                    return None
-                by_id = list(map(add, by_id, sums))
-        return by_id
+        return [found.lanes() for _, found in wanted]
 
     # Making
 
