@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from app.counters.contract import CLASSES, Class
-from app.counters.periods import Period, first_day_of, month_of
+from app.counters.periods import Period, Unit, first_day_of, month_of
 from app.counters.reading import ORDERS, DirectoryAnswer, Order, Ranking
 from app.counters.redis import kept_answers, month_making, ready_lists
 from app.counters.redis import scripts as script
@@ -24,6 +24,7 @@ from app.counters.redis.month_columns import SIZE
 from app.counters.redis.month_making import MonthMaking
 from app.counters.redis.server import RemoteRefusedError, Server
 from app.counters.redis.store import RedisStore
+from app.counters.tally import Tally
 from tests.counters.redis_server import RedisServer
 
 DAY = 86400
@@ -191,6 +192,23 @@ def test_pages_of_a_period_hold_every_file_once(
         count(writer, len(rows), "/d1/1")
     assert rows == [path for path, _ in ranked(made, "bytes", period, None)]
     assert page.matched == len(rows)
+
+
+@pytest.mark.parametrize("unit", ["day", "month"])
+def test_rows_whose_days_are_packed_meanwhile(
+    made: dict[str, dict[int, Day]], writer: RedisStore, unit: Unit
+) -> None:
+    """The last month can no longer be read as a whole."""
+    reader = writer._reader
+    site, period = reader.read().site, Period(TODAY - 70, TODAY - 6)
+    assert site.packed_before == TODAY - 2
+    paths = [path for path, _ in ranked(made, "accesses", period, None)[:25]]
+    before = reader._files_of_rows(paths, period, unit, site._replace(packed_before=TODAY - 8))
+    assert before == reader._files_of_rows(paths, period, unit, site)
+    assert [file and Tally(file.over(period)).accesses for file in before] == [
+        sum(day["accesses"] for at, day in made[path].items() if period.first <= at <= period.last)
+        for path in paths
+    ]
 
 
 def test_directories_are_ready(writer: RedisStore, reader: RedisStore) -> None:

@@ -58,8 +58,7 @@ class Making:
         about = {
             "format": scripts.LISTS_FORMAT,
             "as_of": now,
-            "packs": state.packs,
-            "era": state.era,
+            "state": state,
             "months": kept,
         }
         return fields | {ABOUT: json.dumps(about).encode()}

@@ -26,6 +26,7 @@ class State(NamedTuple):
 
     era: str
     packs: int
+    packed_before: int
 
 
 class Keeper(Protocol):
@@ -47,17 +48,17 @@ class MonthMaking:
         self._last_state: State | None = None
         if about.get("format") == scripts.LISTS_FORMAT:
             self._last = {int(month): Kept(*its) for month, its in about["months"].items()}
-            self._last_state = State(about["era"], about["packs"])
+            self._last_state = State(*about["state"])
         #: How many blocks a month may have.
         self._blocks = 0
         self._found: dict[int, Kept] = {}
 
     def state(self) -> State:
-        era, packs, next_id = self._server.ask(
-            self._server.reading, "HMGET", scripts.SITE, "era", "packs", "next_id"
-        )
-        self._blocks = -(-int(next_id or 0) // FILES)
-        return State((era or b"0").decode(), int(packs or 0))
+        names = ("era", "packs", "packed_before", "next_id")
+        era, *numbers = self._server.ask(self._server.reading, "HMGET", scripts.SITE, *names)
+        packs, packed_before, next_id = (int(number or 0) for number in numbers)
+        self._blocks = -(-next_id // FILES)
+        return State((era or b"0").decode(), packs, packed_before)
 
     def make(self, state: State) -> dict[int, Kept]:
         """Return the months that have blocks, the latest first, with what is kept of each."""

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from ..month_block import FILES, MonthBlock
-from ..periods import SECONDS_PER_DAY, first_day_of
+from ..periods import SECONDS_PER_DAY, Period, first_day_of, month_of
 from . import scripts
 from .entries import lanes
 from .server import Server
@@ -22,6 +22,17 @@ DAYS_AT_HAND = 3
 _SECONDS = 1.0
 _PAUSE_MS = 5000
 _SCANNED, _NUMBERED = 1000, 200
+
+
+def with_whole_month(period: Period, packed_before: int) -> Period:
+    """Return a period that has the same days of month blocks, and its last month as a whole if that
+    can be: of a whole month the sums are ready.
+
+    No day from *packed_before* on is in a block; 0 is not known.
+    """
+    if 0 < packed_before <= period.last + 1:
+        return period._replace(last=first_day_of(month_of(period.last) + 1) - 1)
+    return period
 
 
 class _Part(NamedTuple):

@@ -49,11 +49,15 @@ from .entries import read_tally
 from .file_list import FileList, read_list
 from .kept_answers import KEPT_SECONDS, KeptAnswers
 from .kept_file import KeptFile, ReadBlocks
+from .packing import with_whole_month
 from .ready_lists import ReadyLists
 from .records import Records
 from .server import Server
 
-_SITE = ("HMGET", scripts.SITE, "total", "first", "last", "newest", "detailed_since", "packs")
+_SITE = (
+    *("HMGET", scripts.SITE, "total", "first", "last", "newest", "detailed_since"),
+    *("packs", "packed_before"),
+)
 _SITE_DAYS = ("HGETALL", scripts.SITE_DAYS)
 _ALWAYS = Period(0, LAST_SECOND // SECONDS_PER_DAY)
 #: A list is read so many times while days are packed, which pauses between some and the next.
@@ -71,6 +75,7 @@ class _Site(NamedTuple):
     newest_hour: int
     detailed_since: int
     packs: int
+    packed_before: int
 
     @classmethod
     def read(cls, reply: Sequence[bytes | None]) -> "_Site":
@@ -222,15 +227,7 @@ class RedisReader:
         values = found.matching(query)
         chosen = page(found.paths, values, query)
         paths = [found.paths[place].decode("utf-8", "surrogatepass") for place in chosen.places]
-        files = [
-            file
-            for begin in range(0, len(paths), _ROWS_AT_ONCE)
-            for file in self.read(
-                paths=paths[begin : begin + _ROWS_AT_ONCE],
-                period=clipped.period,
-                of_days=("accesses", "clients") if query.unit == "day" else ("clients",),
-            ).files
-        ]
+        files = self._files_of_rows(paths, clipped.period, query.unit, site)
         rows = tuple(
             self._row(file, clipped, query, rank)
             for rank, file in enumerate(files, chosen.ahead + 1)
@@ -245,6 +242,21 @@ class RedisReader:
             rows=rows,
             next=chosen.next(query, values, paths),
         )
+
+    def _files_of_rows(
+        self, paths: list[str], period: Period | None, unit: Unit, site: _Site
+    ) -> list[KeptFile | None]:
+        of_days = ("accesses", "clients") if unit == "day" else ("clients",)
+        found: list[KeptFile | None] = []
+        while len(found) < len(paths):
+            part = paths[len(found) : len(found) + _ROWS_AT_ONCE]
+            moment = self.read(
+                paths=part, period=period, of_days=of_days, packed_before=site.packed_before
+            )
+            if moment.site.packed_before == site.packed_before:
+                found += moment.files
+            site = moment.site  # else it is read again: what its whole months were has changed
+        return found
 
     def _read_list(self, query: Query) -> FileList:
         """Read a list, again while days are packed in between."""
@@ -275,7 +287,7 @@ class RedisReader:
             if (file := KeptFile.read(path.decode(), [record]))
         )
         follows = rows and ahead + len(rows) < matched
-        site = _Site.read((total, None, None, None, since, None))
+        site = _Site.read((total, None, None, None, since, None, None))
         return Ranking(
             **_standing(site, now),
             order=query.order,
@@ -353,14 +365,18 @@ class RedisReader:
         paths: Sequence[str] = (),
         period: Period | None = None,
         of_days: Sequence[str] = (),
+        packed_before: int = 0,
     ) -> Moment:
         """Return the site, the replies to *commands*, and the files, as of one moment.
 
         The files come with their days in the months of *period*. With *of_days*, whole months come
-        as sums, and of their days these numbers.
+        as sums, and of their days these numbers; so does the last month if no day from
+        *packed_before* on is packed, which the caller has to see in the answer.
         """
         months: list[int] = [] if period is None else [*map(month_of, period)]
-        sums = _whole_months(period) if period is not None and of_days else range(0)
+        sums = range(0)
+        if period is not None and of_days:
+            sums = _whole_months(with_whole_month(period, packed_before))
         asked = {
             "commands": [_SITE, *commands],
             "paths": list(paths),

@@ -45,6 +45,8 @@ from .list_making import (
     milliseconds,
 )
 from .month_columns import Kept, add_part
+from .month_making import State
+from .packing import with_whole_month
 from .records import Records
 from .server import Server
 
@@ -58,6 +60,10 @@ _SOONEST_SECONDS = 60.0
 class _Found(NamedTuple):
     about: dict[str, Any]
     fields: Mapping[str, bytes]
+
+    @property
+    def state(self) -> State:
+        return State(*self.about["state"])
 
 
 class ReadyLists:
@@ -112,33 +118,33 @@ class ReadyLists:
 
         None when columns of a month are not there.
         """
-        by_id = self._over_months(found.about["months"], terms, period)
+        by_id = self._over_months(found, terms, period)
         if by_id is None:
             return None
         numbers = days_at_hand.sums(found.fields, terms, period, files)
-        ids = unpacked(found.fields[IDS])
+        ids = unpacked(found.fields[IDS]).tolist()
+        highest = max(ids, default=0)
         for nth, lanes in enumerate(by_id):
             if lanes:
                 # The first one is what those without an id have.
-                column = [0, *numbers_of(lanes, max(ids))]
+                column = [0, *numbers_of(lanes, highest)]
                 numbers[nth] = list(map(add, numbers[nth], map(column.__getitem__, ids)))
         return numbers
 
-    def _over_months(
-        self, months: Mapping[str, Sequence[Any]], terms: list[Terms], period: Period
-    ) -> list[int] | None:
+    def _over_months(self, found: _Found, terms: list[Terms], period: Period) -> list[int] | None:
         wanted = [(its, Sum()) for its in terms]
-        numbers = sorted(map(int, months))
-        first = max(period.first, first_day_of(numbers[0])) if numbers else 1
-        last = min(period.last, first_day_of(numbers[-1] + 1) - 1) if numbers else 0
+        months = {int(month): Kept(*its) for month, its in found.about["months"].items()}
+        period = with_whole_month(period, found.state.packed_before)
+        if not months:
+            return [0] * len(terms)
+        first = max(period.first, first_day_of(min(months)))
+        last = min(period.last, first_day_of(max(months) + 1) - 1)
         for span in spans(first, last):
-            if its := months.get(str(span.month)):
-                kept = Kept(*its)
-                if not kept.is_kept or not add_part(
-                    self._server, kept.key(span.month), wanted, span
-                ):
+            if kept := months.get(span.month):
+                key = kept.key(span.month)
+                if not kept.is_kept or not add_part(self._server, key, wanted, span):
                     return None
-        return [found.lanes() for _, found in wanted]
+        return [its.lanes() for _, its in wanted]
 
     # Making
 
@@ -184,7 +190,7 @@ class ReadyLists:
 
 def _records(found: _Found, places: Iterable[int]) -> Records:
     """Return the files with what was found of them: without a column, nobody has any."""
-    records = Records(found.about["as_of"], found.about["packs"])
+    records = Records(found.about["as_of"], found.state.packs)
     paths = zlib.decompress(found.fields[PATHS]).split(b"\n")
     firsts, lasts = (
         unpacked(found.fields[name]) if name in found.fields else array("q")
