@@ -6,9 +6,9 @@ by 128 files, and the month's sums. To rank all files over a period a store read
 block, and of whole months the sums alone; to draw one file's curve it reads one block a month.
 
 A table is written as byte planes (all lowest bytes, then all second bytes, ... up to the highest
-that is not zero), compressed where that is much shorter. `sent_bytes` is mostly the file's size times
-`completed`, so the block keeps the smallest quotient of the month for each file, its unit, and in
-the table only what goes beyond.
+that is not zero), compressed where that is much shorter. `sent_bytes` is mostly the file's size
+times `completed`, so the block keeps the smallest quotient of the month for each file, its unit,
+and in the table only what goes beyond.
 
 Measured with 100,000 files, each accessed on each of 365 days by a mix of clients: 3.2 bytes a file
 and day on the disk. Without units 4.2; a row for each file and month took 8, for each file and day

@@ -19,7 +19,7 @@ from app.counters.redis import kept_answers, month_making, ready_lists
 from app.counters.redis import scripts as script
 from app.counters.redis.columns import Sum, packed, packed_lanes, unpacked
 from app.counters.redis.entries import Entry, count_entry
-from app.counters.redis.list_making import Making
+from app.counters.redis.list_making import EndedError, Making
 from app.counters.redis.month_columns import SIZE
 from app.counters.redis.month_making import MonthMaking
 from app.counters.redis.server import RemoteRefusedError, Server
@@ -352,6 +352,48 @@ def test_columns_that_are_gone_are_made_again(
     assert columns(writer) == kept
     reader._reader._kept.forget()
     assert reader.ranked("bytes", period).as_of == NOW
+
+
+def test_who_was_held_up_leaves_them_to_others(
+    writer: RedisStore, redis_server: RedisServer
+) -> None:
+    """Another has begun meanwhile, and writes the same hash."""
+    fields = [(str(number), b"x" * number) for number in range(11)]
+    first, second = (Making(writer._server, token, Event()) for token in ("first", "second"))
+    redis_server.ask("SET", script.MAKING, "first", "PX", "9999")
+
+    def one_after_the_other(making: Making, begin: int, end: int) -> object:
+        words = [word for field in fields[begin:end] for word in field]
+        named = [making._token, script.LISTS, str(len(fields)), "9999"]
+        return writer._server.run(writer._server.patient, script.KEEP_LISTS, [*named, *words])
+
+    assert one_after_the_other(first, 0, 4) == 1
+    redis_server.ask("SET", script.MAKING, "second", "PX", "9999")
+    assert one_after_the_other(second, 4, 11) == 1
+    assert one_after_the_other(first, 4, 11) == 0
+    with pytest.raises(EndedError):
+        first.keep(script.LISTS, fields, 9)
+    assert redis_server.ask("EXISTS", script.LISTS) == b":0\r\n", "parts of two make no whole"
+    second.keep(script.LISTS, fields, 9)
+    assert redis_server.ask("HLEN", script.LISTS) == b":11\r\n"
+    assert 0 < int(redis_server.ask("PTTL", script.LISTS)[1:]) <= 9000
+
+
+def test_months_that_are_deleted_have_no_columns(
+    made: dict[str, dict[int, Day]],
+    writer: RedisStore,
+    reader: RedisStore,
+    redis_server: RedisServer,
+) -> None:
+    """Nor does a late access to one bring them back."""
+    oldest = first_day_of(MONTH - 2)
+    writer._server.run(writer._server.patient, script.FORGET_DAYS, [str(oldest), str(MONTH - 2)])
+    entry = count_entry("/d1/1", "full", "people", 7, True, None, 0, (oldest - 9) * DAY)
+    writer.apply("late", 1, [entry])
+    make_again(writer, redis_server)
+    for period in PERIODS[1:]:
+        found = reader.ranked("bytes", period)
+        assert (shown(found), found.as_of) == (shown(writer.ranked("bytes", period)), NOW), period
 
 
 @pytest.mark.parametrize("about", ['{"periods":[[0,2932896]],"as_of":7,"packs":0}', '{"format":1}'])

@@ -2,8 +2,8 @@
 
 Redis keeps byte planes (all lowest bytes, then all second bytes, ... up to the highest that is not
 zero), compressed if they are much shorter then. As an integer a column has a lane of 64 bits for
-each file, file *i* at bit 64·i. So columns are added, and taken off each other, as wholes: lanes may
-be below zero in between, if only none is at the end.
+each file, file *i* at bit 64·i. So columns are added, and taken off each other, as wholes: lanes
+may be below zero in between, if only none is at the end.
 """
 
 import zlib

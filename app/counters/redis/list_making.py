@@ -65,14 +65,13 @@ class Making:
 
     def keep(self, key: str, fields: Iterable[tuple[str, bytes]], seconds: float) -> None:
         """Write a hash, a millisecond of the server's time at once. Raises EndedError."""
-        self._server.ask(self._server.patient, "UNLINK", scripts.LISTS_PARTS)
-        waiting = list(fields)
+        patient, waiting = self._server.patient, list(fields)
+        named = [self._token, key, str(len(waiting)), milliseconds(seconds)]
         while waiting:
             part, waiting = waiting[:_FIELDS_AT_ONCE], waiting[_FIELDS_AT_ONCE:]
             words = [word for field in part for word in field]
             self.go_on()
-            named = [self._token, "" if waiting else key, milliseconds(seconds)]
-            if not self._server.run(self._server.patient, scripts.KEEP_LISTS, [*named, *words]):
+            if not self._server.run(patient, scripts.KEEP_LISTS, [*named, *words]):
                 raise EndedError
 
     def end(self, again: float) -> None:

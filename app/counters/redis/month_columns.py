@@ -1,14 +1,14 @@
 """The days of a month that are over, as columns of all files, so that any part of it is a few sums.
 
 Month blocks hold these days already, of 128 files each. To add up ten days of 100,000 files from
-them takes 60 ms of Redis and of the reader, for each number of a tally. So the numbers that lists
-are made of are kept a second time, in columns by file id. *Node* n (1 to 31) has the days after
-n & (n - 1), up to day n of the month: the tree of Fenwick (1994). The days up to any one are the sum
-of five nodes at most, and all nodes together take little more than a column for each day would.
-Node 32 has the whole month.
+them takes 60 ms of Redis and of the reader, and with more numbers of a tally more. So the numbers
+that lists are made of are kept a second time, in columns by file id. *Node* n (1 to 31) has the
+days after n & (n - 1), up to day n of the month: the tree of Fenwick (1994). The days up to any one
+are the sum of five nodes at most, and all nodes together take little more than a column for each
+day would. Node 32 has the whole month.
 
-`sent_bytes` is split as in the blocks: a unit for each file, and in the nodes of days only what goes
-beyond the units of the completed accesses. Node 32 has all bytes.
+`sent_bytes` is split as in the blocks: a unit for each file, and in the nodes of days only what
+goes beyond the units of the completed accesses. Node 32 has all bytes.
 
 Columns follow from the blocks alone, and their key has the blocks' digest. So whichever process
 made them, and whatever happened to Redis since, they are right for blocks with that digest.

@@ -67,7 +67,8 @@ class MonthMaking:
         for month in sorted(map(int, months), reverse=True):
             self._keeper.go_on()
             last = self._last.get(month)
-            digest = last.digest if last and state == self._last_state else self._digest(month)
+            known = last.digest if last and state == self._last_state else ""
+            digest = self._digest(month, known)
             if digest:
                 size = last.size if last and last.digest == digest else 0
                 kept = self._kept(month, Kept(digest, size, is_kept=False), room)
@@ -95,7 +96,7 @@ class MonthMaking:
         return min(_MOST_BYTES, limit * 3 // 4 - (int(memory["used_memory"]) - taken))
 
     def _kept(self, month: int, wanted: Kept, room: int) -> Kept:
-        """Return what is kept of a month: made now, unless it is there or is known to be too much."""
+        """Return what is kept of a month: made now, unless it is there or known to be too much."""
         if wanted.size >= room:
             return wanted
         ask, patient, key = self._server.ask, self._server.patient, wanted.key(month)
@@ -116,7 +117,12 @@ class MonthMaking:
     def _groups(self) -> range:
         return range(0, self._blocks, _AT_ONCE)
 
-    def _digest(self, month: int) -> str:
+    def _digest(self, month: int, known: str) -> str:
+        """Return the digest of a month's blocks, "" for none. It is *known* unless that is ""."""
+        if not self._server.ask(self._server.reading, "EXISTS", f"{scripts.PACKED}{month}"):
+            return ""  # those that are too old may have been deleted
+        if known:
+            return known
         parts: list[str] = []
         for begin in self._groups():
             asked = [str(month), str(begin), str(begin + _AT_ONCE - 1)]

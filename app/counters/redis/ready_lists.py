@@ -3,8 +3,8 @@
 To read 100,000 records takes half a second, and a year of month blocks another two. So one of the
 processes that count does that now and then, and keeps what it read as columns of all files:
 
- - what each has in all, and the days that are in no month block (`days_at_hand.py`), in the order of
-   the paths. Each making reads them anew, at once, and they are seen all at once;
+ - what each has in all, and the days that are in no month block (`days_at_hand.py`), in the order
+   of the paths. Each making reads them anew, and they are seen all at once;
  - the days that are in month blocks, by month (`month_columns.py`). They are made when the blocks
    have changed: once a day those of one month.
 

@@ -7,7 +7,7 @@
 local import = ARGV[1]
 -- These can be made anew. Columns follow from month blocks, and a file's stay in these.
 local about = redis.call('HGET', '{tally}:lists', 'about')
-redis.call('UNLINK', '{tally}:lists', '{tally}:lists-parts', '{tally}:making')
+redis.call('UNLINK', '{tally}:lists', '{tally}:making')
 local kept_months = redis.call('HKEYS', months)
 if #ARGV == 1 then
   for month, kept in pairs(about and cjson.decode(about).months or {}) do

@@ -23,8 +23,8 @@ its end.
  - clients:ERA:DAY:PATH: by client hash, "last access, hours seen, bytes"; salt:DAY. Both expire.
  - writers, seen, replies: what was applied; packing: expires when it is time to go on with it
  - lists, columns-1:MONTH:DIGEST: columns of all files, made of the others (`ready_lists.py`);
-   lists-parts: the next, in parts; making: who makes them. These expire, and programs that do not
-   know them need not
+   lists-parts:TOKEN: the next, in parts; making: who makes them. These expire, and programs that do
+   not know them need not
 
 Days are packed by the processes that count (`packing.py`), some at a time. A script moves files'
 days from their texts to the block, if all are what the process read before, so that nothing is lost
@@ -75,7 +75,7 @@ KEYS = (
 MONTH, PACKED = PREFIX + "month:", PREFIX + "packed:"
 CLIENTS, SALT = PREFIX + "clients:", PREFIX + "salt:"
 PACKING = PREFIX + "packing"
-LISTS, LISTS_PARTS, MAKING = PREFIX + "lists", PREFIX + "lists-parts", PREFIX + "making"
+LISTS, MAKING = PREFIX + "lists", PREFIX + "making"
 #: These keys are followed by a month and a digest. A format of columns has a name of its own, so
 #: that those of another are nobody's, and expire.
 COLUMNS = PREFIX + "columns-1:"
