@@ -469,7 +469,11 @@ def test_who_may_not_ask_for_memory_keeps_columns(
     assert reader.ranked("bytes", Period(TODAY - 10, TODAY)).as_of == NOW
 
 
-def test_many_days_that_are_not_packed(writer: RedisStore, redis_server: RedisServer) -> None:
+def test_many_days_that_are_not_packed(
+    writer: RedisStore, reader: RedisStore, redis_server: RedisServer
+) -> None:
+    """They came late, as those of an import."""
+    assert writer._packing.pack(TODAY - 2)
     entries = [
         count_entry("/a", "full", "people", 7, True, None, 0, (TODAY - day) * DAY)
         for day in range(9)
@@ -478,6 +482,11 @@ def test_many_days_that_are_not_packed(writer: RedisStore, redis_server: RedisSe
     writer.make_lists(Event())
     assert redis_server.ask("EXISTS", script.LISTS) == b":0\r\n"
     assert int(redis_server.ask("PTTL", script.MAKING)[1:]) > 30_000, "nobody tries at once"
+    redis_server.ask("DEL", script.PACKING)
+    writer.pack()
+    make_again(writer, redis_server)
+    found = reader.ranked(period=Period(TODAY - 300, TODAY))
+    assert (found.as_of, [row.tally.accesses for row in found.rows]) == (NOW, [9])
 
 
 def test_one_makes_them_and_they_expire(writer: RedisStore, redis_server: RedisServer) -> None:

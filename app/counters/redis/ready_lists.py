@@ -151,7 +151,7 @@ class ReadyLists:
     def go_on(self, now: int, end: Event) -> None:
         """Make the lists anew, if there are many files and it is time to. Returns early at *end*.
 
-        Raises CounterError.
+        Raises CounterError, and TooManyDaysError when days have to be packed before.
         """
         ask, patient = self._server.ask, self._server.patient
         if ask(patient, "ZCARD", scripts.TOP) < MANY_FILES:
@@ -169,6 +169,7 @@ class ReadyLists:
         except TooManyDaysError:
             again = max(_SOONEST_SECONDS, _SPARED * (monotonic() - begun))
             ask(patient, "PEXPIRE", scripts.MAKING, milliseconds(again))
+            raise
 
     def _make(self, making: Making, now: int) -> None:
         begun = monotonic()
