@@ -179,7 +179,8 @@ def make_ready(store: RedisStore, client: "redis.Redis") -> None:
         client.delete(scripts.MAKING)
         client.slowlog_reset()
         elapsed, worked = took(lambda: store.make_lists(Event()))
-        longest = max(each["duration"] for each in client.slowlog_get(9999)) / 1000
+        slow = client.slowlog_get(9999)
+        longest = max((each["duration"] for each in slow), default=0) / 1000
         kept = int(client.info("memory")["used_memory"]) - before
         print(
             f"lists {what} in {elapsed:,.0f} ms ({worked:,.0f} ms of CPU time), with commands of at"
