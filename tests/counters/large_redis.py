@@ -18,6 +18,7 @@ from threading import Event
 
 import redis
 
+from app.counters.contract import Class
 from app.counters.month_block import FILES, MonthBlock
 from app.counters.periods import SECONDS_PER_DAY, Period, first_day_of, month_of
 from app.counters.redis import scripts
@@ -32,6 +33,7 @@ ROUNDS = 3
 #: So many blocks of a month are made; the others are copies.
 DIFFERENT = 8
 LIMIT_MS = 250
+PEOPLE: frozenset[Class] = frozenset({"people"})
 _AT_ONCE = 5000
 
 
@@ -113,6 +115,14 @@ def measure(server: RedisServer, client: "redis.Redis", files: int) -> bool:
     today = int(time.time()) // SECONDS_PER_DAY
     week, month = Period(today - 6, today), Period(today - 29, today)
     year = Period(today - DAYS + 1, today)
+    others = {
+        "14 days": Period(today - 13, today),
+        "60 days": Period(today - 59, today),
+        "90 days": Period(today - 89, today),
+        "180 days": Period(today - 179, today),
+        "a month": Period(first_day_of(month_of(today) - 3), first_day_of(month_of(today) - 2) - 1),
+        "within two months": Period(today - 200, today - 33),
+    }
     path = path_of(files // 2)
     calls: dict[str, Callable[[RedisStore], object]] = {
         "totals": RedisStore.totals,
@@ -131,7 +141,10 @@ def measure(server: RedisServer, client: "redis.Redis", files: int) -> bool:
         "ranked, 30 days": lambda store: store.ranked(period=month),
         "ranked, a year": lambda store: store.ranked(period=year),
         "ranked by bytes, a year": lambda store: store.ranked("bytes", year),
+        "ranked, people, a year": lambda store: store.ranked(period=year, classes=PEOPLE),
     }
+    for name, period in others.items():
+        calls |= _over(name, period)
     print(f"{'':34}{'first time, ms':>22}{'the next, ms':>22}{'Redis at a':>12}")
     print(f"{'call':34}" + f"{'elapsed':>12}{'CPU':>10}" * 2 + f"{'time, ms':>12}")
     well = True
@@ -152,16 +165,27 @@ def measure(server: RedisServer, client: "redis.Redis", files: int) -> bool:
     return well
 
 
+def _over(name: str, period: Period) -> dict[str, Callable[[RedisStore], object]]:
+    return {
+        f"ranked, {name}": lambda store: store.ranked(period=period),
+        f"ranked by bytes, {name}": lambda store: store.ranked("bytes", period),
+        f"ranked, people, {name}": lambda store: store.ranked(period=period, classes=PEOPLE),
+    }
+
+
 def make_ready(store: RedisStore, client: "redis.Redis") -> None:
     before = int(client.info("memory")["used_memory"])
-    client.slowlog_reset()
-    elapsed, worked = took(lambda: store.make_lists(Event()))
-    longest = max(each["duration"] for each in client.slowlog_get(9999)) / 1000
-    kept = int(client.info("memory")["used_memory"]) - before
-    print(
-        f"lists made ahead in {elapsed:,.0f} ms ({worked:,.0f} ms of CPU time), with commands of at"
-        f" most {longest:.1f} ms; they take {kept / 1e6:.1f} MB"
-    )
+    for what in ("made ahead", "made anew, of the same days"):
+        client.delete(scripts.MAKING)
+        client.slowlog_reset()
+        elapsed, worked = took(lambda: store.make_lists(Event()))
+        slow = client.slowlog_get(9999)
+        longest = max((each["duration"] for each in slow), default=0) / 1000
+        kept = int(client.info("memory")["used_memory"]) - before
+        print(
+            f"lists {what} in {elapsed:,.0f} ms ({worked:,.0f} ms of CPU time), with commands of at"
+            f" most {longest:.1f} ms; they take {kept / 1e6:.1f} MB"
+        )
 
 
 def took(call: Callable[[], object]) -> tuple[float, float]:

@@ -332,4 +332,4 @@ def test_the_large_store_in_small(capsys: pytest.CaptureFixture[str]) -> None:
             assert sum(tally.accesses for _, tally in series.points) == row.tally.accesses
         store.close()
     printed = capsys.readouterr().out
-    assert len(printed.splitlines()) == 19, printed
+    assert len(printed.splitlines()) == 39, printed

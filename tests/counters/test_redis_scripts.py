@@ -50,4 +50,7 @@ def test_keys() -> None:
     salt = get_data("app.counters.redis", "salt.lua")
     assert salt is not None
     assert f"'{script.SALT}'".encode() in salt
-    assert all(key.startswith(script.PREFIX) for key in script.KEYS)
+    assert all(key.startswith(script.PREFIX) for key in (*script.KEYS, script.COLUMNS))
+    columns = re.search(r"'(\S+)' \.\. month \.\. ':' \.\. kept", script.RESET.text.decode())
+    assert columns
+    assert columns[1] == script.COLUMNS

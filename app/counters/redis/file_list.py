@@ -71,7 +71,7 @@ def values_of(query: Query, records: Records, numbers: list[list[int]]) -> list[
         values = [0] * len(records.paths)
     else:
         values = numbers[-1]
-    if query.period is not None or query.classes is not None:
+    if (query.period is not None or query.classes is not None) and 0 in numbers[0]:
         values = [value if times else -1 for value, times in zip(values, numbers[0], strict=True)]
     return values
 

@@ -1,15 +1,19 @@
--- Keeps a part of the lists for those who look, unless counts were reset since the making of them
--- began. They are seen with the last part.
+-- Keeps a part of a hash for those who look, unless counts were reset since its making began. The
+-- hash is seen with the last part, as a whole or not at all.
 --
--- ARGV: the token of who makes them; after how many milliseconds they are forgotten, and may be
--- made anew ('' while parts follow); then fields and values.
+-- ARGV: the token of who makes it; the hash's key; how many fields it has in all; after how many
+-- milliseconds it is forgotten; then fields and values.
+-- Returns whether it may still become whole.
 
-local lists, making, parts = '{tally}:lists', '{tally}:making', '{tally}:lists-parts'
-if redis.call('GET', making) ~= ARGV[1] then return 0 end
-for i = 4, #ARGV, 2 do redis.call('HSET', parts, ARGV[i], ARGV[i + 1]) end
-redis.call('PEXPIRE', parts, ARGV[2])
-if ARGV[3] ~= '' then
-  redis.call('RENAME', parts, lists)
-  redis.call('PEXPIRE', making, ARGV[3])
+local token, key, wanted, forgotten = unpack(ARGV)
+-- Two may be at it, when one was held up for long.
+local parts = '{tally}:lists-parts:' .. token
+if redis.call('GET', '{tally}:making') ~= token then return 0 end
+for i = 5, #ARGV, 2 do redis.call('HSET', parts, ARGV[i], ARGV[i + 1]) end
+if redis.call('HLEN', parts) == tonumber(wanted) then
+  redis.call('RENAME', parts, key)
+  redis.call('PEXPIRE', key, forgotten)
+else
+  redis.call('PEXPIRE', parts, 60000)
 end
 return 1

@@ -29,9 +29,9 @@ class KeptFile:
     total: int
     #: Those that were asked for; the last one is always there.
     days: dict[int, int]
-    #: What whole months have beside these days; and of these, the clients by day.
+    #: What whole months have beside these days; and by day, some of their numbers.
     months: dict[int, int] = field(default_factory=dict)
-    clients: dict[int, int] = field(default_factory=dict)
+    days_in_part: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -54,12 +54,19 @@ class KeptFile:
         number, place = divmod(its_id, FILES)
         for (month, its_number), block in read.blocks.items():
             if its_number == number:
-                days = self.clients if month in read.sums else self.days
+                days = self.days_in_part if month in read.sums else self.days
                 for day, tally in enumerate(block.file_days(place), first_day_of(month)):
                     if tally:
                         days[day] = days.get(day, 0) + tally
                 if month in read.sums:
                     self.months[month] = block.file_sum(place)
+
+    def by_day(self, period: Period) -> dict[int, int]:
+        """Return what was read of each day of a period."""
+        days = dict(self.days_in_part)
+        for day, tally in within(self.days, period).items():
+            days[day] = days.get(day, 0) + tally
+        return days
 
     def over(self, period: Period) -> int:
         """Return the tally of a period, whose whole months may have been read as sums."""

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from ..month_block import FILES, MonthBlock
-from ..periods import SECONDS_PER_DAY, first_day_of
+from ..periods import SECONDS_PER_DAY, Period, first_day_of, month_of
 from . import scripts
 from .entries import lanes
 from .server import Server
@@ -22,6 +22,17 @@ DAYS_AT_HAND = 3
 _SECONDS = 1.0
 _PAUSE_MS = 5000
 _SCANNED, _NUMBERED = 1000, 200
+
+
+def with_whole_month(period: Period, packed_before: int) -> Period:
+    """Return a period that has the same days of month blocks, and its last month as a whole if that
+    can be: of a whole month the sums are ready.
+
+    No day from *packed_before* on is in a block; 0 is not known.
+    """
+    if 0 < packed_before <= period.last + 1:
+        return period._replace(last=first_day_of(month_of(period.last) + 1) - 1)
+    return period
 
 
 class _Part(NamedTuple):
@@ -40,16 +51,14 @@ class Packing:
         self._server = server
         self._clock = clock
         self._parts: Iterator[_Part] | None = None
-        self._before = self._done_before = 0
+        self._before = 0
 
     def go_on(self) -> None:
         """Pack for a second, if there is something to pack and nobody else does."""
         before = max(0, int(self._clock()) // SECONDS_PER_DAY - DAYS_AT_HAND + 1)
-        if self._done_before >= before:
-            return
         ask, patient = self._server.ask, self._server.patient
         if int(ask(patient, "HGET", scripts.SITE, "packed_until") or 0) >= before:
-            self._done_before, self._parts = before, None
+            self._parts = None
         elif ask(patient, "SET", scripts.PACKING, "1", "NX", "PX", str(_PAUSE_MS)):
             self.pack(before, monotonic() + _SECONDS)
 
@@ -62,8 +71,12 @@ class Packing:
             if monotonic() >= until:
                 return False
         self._server.ask(self._server.patient, "HSET", scripts.SITE, "packed_until", str(before))
-        self._parts, self._done_before = None, before
+        self._parts = None
         return True
+
+    def begin_again(self) -> None:
+        """Let days be packed that came late, after all were; else they wait for the next day."""
+        self._server.ask(self._server.patient, "HDEL", scripts.SITE, "packed_until")
 
     def _found(self, before: int) -> Iterator[_Part]:
         """Yield what there is to be packed, by month and block."""

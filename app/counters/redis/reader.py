@@ -49,11 +49,15 @@ from .entries import read_tally
 from .file_list import FileList, read_list
 from .kept_answers import KEPT_SECONDS, KeptAnswers
 from .kept_file import KeptFile, ReadBlocks
+from .packing import with_whole_month
 from .ready_lists import ReadyLists
 from .records import Records
 from .server import Server
 
-_SITE = ("HMGET", scripts.SITE, "total", "first", "last", "newest", "detailed_since", "packs")
+_SITE = (
+    *("HMGET", scripts.SITE, "total", "first", "last", "newest", "detailed_since"),
+    *("packs", "packed_before"),
+)
 _SITE_DAYS = ("HGETALL", scripts.SITE_DAYS)
 _ALWAYS = Period(0, LAST_SECOND // SECONDS_PER_DAY)
 #: A list is read so many times while days are packed, which pauses between some and the next.
@@ -71,6 +75,7 @@ class _Site(NamedTuple):
     newest_hour: int
     detailed_since: int
     packs: int
+    packed_before: int
 
     @classmethod
     def read(cls, reply: Sequence[bytes | None]) -> "_Site":
@@ -222,15 +227,7 @@ class RedisReader:
         values = found.matching(query)
         chosen = page(found.paths, values, query)
         paths = [found.paths[place].decode("utf-8", "surrogatepass") for place in chosen.places]
-        files = [
-            file
-            for begin in range(0, len(paths), _ROWS_AT_ONCE)
-            for file in self.read(
-                paths=paths[begin : begin + _ROWS_AT_ONCE],
-                period=clipped.period,
-                with_sums=query.unit == "month",
-            ).files
-        ]
+        files = self._files_of_rows(paths, clipped.period, query.unit, site)
         rows = tuple(
             self._row(file, clipped, query, rank)
             for rank, file in enumerate(files, chosen.ahead + 1)
@@ -246,6 +243,21 @@ class RedisReader:
             next=chosen.next(query, values, paths),
         )
 
+    def _files_of_rows(
+        self, paths: list[str], period: Period | None, unit: Unit, site: _Site
+    ) -> list[KeptFile | None]:
+        of_days = ("accesses", "clients") if unit == "day" else ("clients",)
+        found: list[KeptFile | None] = []
+        while len(found) < len(paths):
+            part = paths[len(found) : len(found) + _ROWS_AT_ONCE]
+            moment = self.read(
+                paths=part, period=period, of_days=of_days, packed_before=site.packed_before
+            )
+            if moment.site.packed_before == site.packed_before:
+                found += moment.files
+            site = moment.site  # else it is read again: what its whole months were has changed
+        return found
+
     def _read_list(self, query: Query) -> FileList:
         """Read a list, again while days are packed in between."""
         records = self._records()
@@ -258,7 +270,7 @@ class RedisReader:
 
     def make_lists(self, end: Event) -> None:
         """Make ready what others look at first, if it is time to. Returns early at *end*."""
-        self._ready.go_on(self._now(), self.oldest_day(), end)
+        self._ready.go_on(self._now(), end)
 
     def _top(self, query: Query) -> Ranking:
         """Return a page of the files by all their accesses, without a look at the others."""
@@ -275,7 +287,7 @@ class RedisReader:
             if (file := KeptFile.read(path.decode(), [record]))
         )
         follows = rows and ahead + len(rows) < matched
-        site = _Site.read((total, None, None, None, since, None))
+        site = _Site.read((total, None, None, None, since, None, None))
         return Ranking(
             **_standing(site, now),
             order=query.order,
@@ -291,11 +303,8 @@ class RedisReader:
     def _row(self, file: KeptFile, clipped: Query, query: Query, rank: int) -> RankedFile:
         series: tuple[int, ...] = ()
         if query.period is not None and clipped.period is not None:
-            found = (
-                file.by_month(clipped.period)
-                if query.unit == "month"
-                else by_unit(query.unit, file.days, clipped.period)
-            )
+            by = file.by_month if query.unit == "month" else file.by_day
+            found = by(clipped.period)
             series = tuple(
                 number(found.get(unit, 0), "accesses")
                 for unit in units_of(query.unit, query.period)
@@ -306,11 +315,9 @@ class RedisReader:
         numbers: dict[str, Any] = {"path": file.path, "first": file.first, "last": file.last}
         if period is None:
             return {**numbers, "tally": Tally(file.total)}
-        days = dict(file.clients)
-        for day, tally in within(file.days, period).items():
-            days[day] = days.get(day, 0) + tally
         last = min(period.last, self._now() // SECONDS_PER_DAY)
-        clients = client_days({day: Tally(tally) for day, tally in days.items()}, last)
+        days = {day: Tally(tally) for day, tally in file.by_day(period).items()}
+        clients = client_days(days, last)
         return {**numbers, "tally": Tally(file.over(period)), "clients": clients}
 
     def missed(self) -> Missed:
@@ -357,20 +364,25 @@ class RedisReader:
         *commands: tuple[str, ...],
         paths: Sequence[str] = (),
         period: Period | None = None,
-        with_sums: bool = False,
+        of_days: Sequence[str] = (),
+        packed_before: int = 0,
     ) -> Moment:
         """Return the site, the replies to *commands*, and the files, as of one moment.
 
-        The files come with their days in the months of *period*; or *with_sums* of whole months.
+        The files come with their days in the months of *period*. With *of_days*, whole months come
+        as sums, and of their days these numbers; so does the last month if no day from
+        *packed_before* on is packed, which the caller has to see in the answer.
         """
         months: list[int] = [] if period is None else [*map(month_of, period)]
-        sums = _whole_months(period) if period is not None and with_sums else range(0)
+        sums = range(0)
+        if period is not None and of_days:
+            sums = _whole_months(with_whole_month(period, packed_before))
         asked = {
             "commands": [_SITE, *commands],
             "paths": list(paths),
             "months": months,
             "sums": [sums[0], sums[-1]] if sums else [],
-            "numbers": [PLACE["clients"]],
+            "numbers": [PLACE[name] for name in of_days],
         }
         (site, *replies), files, flat = self._server.run(
             self._server.reading, scripts.READ, [json.dumps(asked)]

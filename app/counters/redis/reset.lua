@@ -5,10 +5,14 @@
 -- imports go: what they bring again after a reset of everything is to be counted.
 
 local import = ARGV[1]
--- These can be made anew.
-redis.call('UNLINK', '{tally}:lists', '{tally}:lists-parts', '{tally}:making')
+-- These can be made anew. Columns follow from month blocks, and a file's stay in these.
+local about = redis.call('HGET', '{tally}:lists', 'about')
+redis.call('UNLINK', '{tally}:lists', '{tally}:making')
 local kept_months = redis.call('HKEYS', months)
 if #ARGV == 1 then
+  for month, kept in pairs(about and cjson.decode(about).months or {}) do
+    redis.call('UNLINK', '{tally}:columns-1:' .. month .. ':' .. kept[1])
+  end
   local next_era = tonumber(redis.call('HGET', site, 'era') or '0') + 1
   for _, month in ipairs(kept_months) do
     redis.call('UNLINK', MONTH .. month, PACKED .. month)

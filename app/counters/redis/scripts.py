@@ -22,8 +22,9 @@ its end.
  - missed: by name that is not there, how often it was asked for
  - clients:ERA:DAY:PATH: by client hash, "last access, hours seen, bytes"; salt:DAY. Both expire.
  - writers, seen, replies: what was applied; packing: expires when it is time to go on with it
- - lists: columns of all files, made of the others (`ready_lists.py`), and parts of the next;
-   making: who makes them. These expire, and programs that do not know them need not
+ - lists, columns-1:MONTH:DIGEST: columns of all files, made of the others (`ready_lists.py`);
+   lists-parts:TOKEN: the next, in parts; making: who makes them. These expire, and programs that do
+   not know them need not
 
 Days are packed by the processes that count (`packing.py`), some at a time. A script moves files'
 days from their texts to the block, if all are what the process read before, so that nothing is lost
@@ -74,7 +75,12 @@ KEYS = (
 MONTH, PACKED = PREFIX + "month:", PREFIX + "packed:"
 CLIENTS, SALT = PREFIX + "clients:", PREFIX + "salt:"
 PACKING = PREFIX + "packing"
-LISTS, LISTS_PARTS, MAKING = PREFIX + "lists", PREFIX + "lists-parts", PREFIX + "making"
+LISTS, MAKING = PREFIX + "lists", PREFIX + "making"
+#: These keys are followed by a month and a digest. A format of columns has a name of its own, so
+#: that those of another are nobody's, and expire.
+COLUMNS = PREFIX + "columns-1:"
+#: What lists of another format say is not read.
+LISTS_FORMAT = 2
 
 FORMAT = "3"
 #: Formats that this program makes its own of.
@@ -108,4 +114,5 @@ FINISH, FORGET, FORGET_DAYS, TOP_PAGE, ACCESSES, SALT_OF, ADD_MISSED = map(
     _load, ("finish", "forget", "forget_days", "top", "accesses", "salt", "missed")
 )
 READ, READ_BLOCKS = (_load("blocks", name) for name in ("read", "read_blocks"))
-SCAN, PACKABLE, PACK, KEEP_LISTS = map(_load, ("scan", "packable", "pack", "keep_lists"))
+SCAN, PACKABLE, PACK = map(_load, ("scan", "packable", "pack"))
+KEEP_LISTS, DIGEST = map(_load, ("keep_lists", "digest"))

@@ -30,6 +30,7 @@ from ..reading import (
 from ..tally import LIMIT, Tally
 from . import address, scripts
 from .day_salts import RedisSalts
+from .days_at_hand import TooManyDaysError
 from .entries import Entry, import_batches, uncounted_entry
 from .kept_answers import KEPT_SECONDS
 from .packing import Packing
@@ -171,7 +172,10 @@ class RedisStore:
 
         Returns early at *end*. Raises RemoteAwayError or RemoteRefusedError.
         """
-        self._reader.make_lists(end)
+        try:
+            self._reader.make_lists(end)
+        except TooManyDaysError:  # as after an import
+            self._packing.begin_again()
 
     def apply(
         self, writer: str, first: int, entries: Sequence[Entry], *, patient: bool = False
