@@ -20,7 +20,7 @@ class Gateway:
 
     def __init__(self, application: Application, *, multithread: bool, multiprocess: bool) -> None:
         # An object is called by way of its type, which takes longer than its bound method does.
-        bound = application.__call__
+        bound: object = application.__call__  # type: ignore[operator]
         self.application: Application = bound if isinstance(bound, MethodType) else application
         self._base: Environ = {
             "SCRIPT_NAME": "",
