@@ -5,7 +5,8 @@ persistence.
 line was found valid. Nothing of where the bytes came from is known here.
 """
 
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
+from urllib.parse import unquote_to_bytes
 
 from .errors import ProtocolError
 from .grammar import (
@@ -22,20 +23,54 @@ from .grammar import (
 )
 
 _LONGEST_METHOD = 32
+#: What clients say in Connection, nearly all of them.
+_PERSISTENCE = {"keep-alive": True, "close": False}
 _LONGEST_REMEMBERED = 256
 _LINES_REMEMBERED = 4096
 
 
-class RequestLine(NamedTuple):
-    """A request line, taken apart. *authority* is that of an absolute-form target, else ""."""
+@final
+class RequestLine:
+    """A request line, taken apart. Never changed: many requests may have it."""
 
-    method: str
-    target: str
-    path: str
-    query: str
-    version: str
-    scheme: str = ""
-    authority: str = ""
+    __slots__ = (
+        "authority",
+        "method",
+        "path",
+        "query",
+        "scheme",
+        "target",
+        "variables",
+        "version",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        path: str,
+        query: str,
+        version: str,
+        scheme: str = "",
+        authority: str = "",
+    ) -> None:
+        self.method = method  # as received: case-sensitive
+        self.target = target  # as received, ASCII
+        self.path = path  # percent-encoded; "*" for the asterisk form
+        self.query = query  # without "?"; "" if none
+        self.version = version  # "HTTP/1.1" or "HTTP/1.0": the version to answer by
+        self.scheme = scheme  # of an absolute-form target in lower case, else ""
+        self.authority = authority  # of an absolute-form target, else ""
+        if "%" in path:
+            path = unquote_to_bytes(path).decode("latin-1")
+        #: The line's part of the CGI variables.
+        self.variables = {
+            "REQUEST_METHOD": method,
+            "REQUEST_URI": target,
+            "PATH_INFO": path if path != "*" else "",  # PEP 3333: empty, or a path
+            "QUERY_STRING": query,
+            "SERVER_PROTOCOL": version,
+        }
 
 
 class RequestLineMemory(dict[str, RequestLine]):
@@ -150,59 +185,42 @@ def _path_and_query(target: str) -> tuple[str, str]:
     return path, query or ""
 
 
+class Body(NamedTuple):
+    """How a request's body comes."""
+
+    length: int  # in bytes; 0 when it is chunked
+    is_chunked: bool
+    #: Whether the client waits for 100 (Continue) before it sends it (RFC 9110 section 10.1.1).
+    expects_continue: bool
+
+
 @final
 class Request:
     """One request, its body apart."""
 
-    __slots__ = (
-        "chunked",
-        "content_length",
-        "expects_continue",
-        "has_body",
-        "keep_alive",
-        "method",
-        "path",
-        "query",
-        "scheme",
-        "target",
-        "variables",
-        "version",
-    )
+    __slots__ = ("body", "keep_alive", "line", "method", "variables", "version")
 
-    method: str  # as received: case-sensitive
-    target: str  # as received, ASCII
-    path: str  # percent-encoded; "*" for the asterisk form
-    query: str  # without "?"; "" if none
-    scheme: str  # of an absolute-form target in lower case, else ""
-    version: str  # "HTTP/1.1" or "HTTP/1.0": the version to answer by
-
-    def __init__(self, line: RequestLine, variables: dict[str, str], largest_body: int) -> None:
+    def __init__(self, line: RequestLine, variables: dict[str, Any], largest_body: int) -> None:
         """Decide about a complete head; *largest_body* in bytes, 0 for no limit.
 
         Raises ProtocolError: 400 (host, framing), 413, 417, 501 (transfer coding).
         """
-        self.method, self.target, self.path, self.query, version, self.scheme, authority = line
-        self.version = version
-        #: The fields by CGI variable (RFC 3875 section 4.1.18), values as latin-1 text.
+        self.line = line
+        self.method = line.method
+        self.version = version = line.version
+        #: What line and fields say, as CGI variables (RFC 3875 section 4.1), values as latin-1
+        #: text; and what the receiver was given for each request. The request's own.
         self.variables = variables
-        self.content_length = 0  # also when the body is chunked
-        self.chunked = self.has_body = False
-        #: Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 section
-        #: 10.1.1).
-        self.expects_continue = False
-        if authority or not variables.get("HTTP_HOST"):
-            _settle_host(version, authority, variables)
-        if "HTTP_TRANSFER_ENCODING" in variables:
-            _require_chunked(version, variables)
-            self.chunked = self.has_body = True
-        elif "CONTENT_LENGTH" in variables:
-            self.content_length = length = int(variables["CONTENT_LENGTH"])
-            if largest_body and length > largest_body:
-                raise ProtocolError(413, "The request body is larger than allowed.")
-            self.has_body = length > 0
-        if "HTTP_EXPECT" in variables:
-            expects = _expects_continue(version, variables["HTTP_EXPECT"])
-            self.expects_continue = expects and self.has_body
+        #: None when there is none.
+        self.body: Body | None = None
+        if line.authority or not variables.get("HTTP_HOST"):
+            _settle_host(version, line.authority, variables)
+        if (
+            "HTTP_TRANSFER_ENCODING" in variables
+            or "CONTENT_LENGTH" in variables
+            or "HTTP_EXPECT" in variables
+        ):
+            self.body = _body_of(version, variables, largest_body)
         connection = variables.get("HTTP_CONNECTION")
         #: Whether the client lets the connection persist (RFC 9112 section 9.3).
         self.keep_alive = (
@@ -210,7 +228,7 @@ class Request:
         )
 
 
-def _settle_host(version: str, authority: str, variables: dict[str, str]) -> None:
+def _settle_host(version: str, authority: str, variables: dict[str, Any]) -> None:
     # RFC 9112 section 3.2. An empty Host says that the target has no authority: http targets always
     # have one, so it is let pass only where the authority is in the target itself, or where the
     # client need not have sent Host at all.
@@ -223,7 +241,20 @@ def _settle_host(version: str, authority: str, variables: dict[str, str]) -> Non
         raise ProtocolError(400, "The Host field is empty.")
 
 
-def _require_chunked(version: str, variables: dict[str, str]) -> None:
+def _body_of(version: str, variables: dict[str, Any], largest: int) -> Body | None:
+    length = 0
+    chunked = "HTTP_TRANSFER_ENCODING" in variables
+    if chunked:
+        _require_chunked(version, variables)
+    elif "CONTENT_LENGTH" in variables:
+        length = int(variables["CONTENT_LENGTH"])
+        if largest and length > largest:
+            raise ProtocolError(413, "The request body is larger than allowed.")
+    expects = "HTTP_EXPECT" in variables and _expects_continue(version, variables["HTTP_EXPECT"])
+    return Body(length, chunked, expects) if chunked or length else None
+
+
+def _require_chunked(version: str, variables: dict[str, Any]) -> None:
     # RFC 9112 sections 6.1 and 6.3. Whatever two recipients could read differently is refused: it
     # smuggles requests.
     if version == "HTTP/1.0":
@@ -243,8 +274,8 @@ def _require_chunked(version: str, variables: dict[str, str]) -> None:
 
 
 def _persists(version: str, connection: str) -> bool:
-    if connection == "keep-alive":
-        return True
+    if (known := _PERSISTENCE.get(connection)) is not None:
+        return known
     options = list_members(connection)
     return "close" not in options and (version == "HTTP/1.1" or "keep-alive" in options)
 

@@ -43,6 +43,9 @@ _HOP_BY_HOP = frozenset(
     }  # RFC 9110 section 7.6.1
 )
 
+#: What tells about the message itself.
+_DECIDED_HERE = frozenset({"connection", "date", "server", *_HOP_BY_HOP})
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -98,49 +101,29 @@ class ResponseHead:
             self.content_length: int | None = None
             self.has_date = self.has_server = self.closes = False
             status_line, self.code = _status_line(status)
-            self.start = status_line.encode("latin-1")
+            start = status_line.encode("latin-1")
         else:
             self.content_length, self.closes = begun.content_length, begun.closes
             self.has_date, self.has_server = begun.has_date, begun.has_server
-            self.code, self.start = begun.code, begun.start
+            self.code, start = begun.code, begun.start
         #: Whether there is nothing in it that other answers do not have, too.
         self.is_usual = True
-        #: The status line and the fields; what the server decides about comes after it.
-        self.start += self._encoded(fields)
-
-    def _encoded(self, fields: Iterable[tuple[str, str]]) -> bytes:
-        lines = []
-        had_length = self.content_length is not None
+        lines = ""
         for field in fields:
-            known = _lines.get(field)
-            lines.append(self._line_of(*field) if known is None else known)
-        if self.content_length is not None and not had_length and self.code != 204:
-            lines.append(f"Content-Length: {self.content_length}\r\n")  # RFC 9110 section 8.6
-        return "".join(lines).encode("latin-1")
+            lines += _lines.get(field) or self._line_of(*field)
+        #: The status line and the fields; what the server decides about comes after it.
+        self.start: bytes = start + lines.encode("latin-1")
 
     def _line_of(self, name: str, value: str) -> str:
         """Return the line of a field, "" when it is not sent or not here."""
         folded = _checked_name(name)
         if folded == "content-length":
-            length = _decimal(value)
-            if self.content_length not in (None, length):
-                raise ValueError("two Content-Length fields that differ")
-            self.content_length = length
-            return ""
+            return self._length_line(_decimal(value))
         # The quick answer for nearly every value; the pattern decides about the rest.
         if not (value.isascii() and value.isprintable()) and not _FIELD_VALUE.fullmatch(value):
             raise ValueError(f"the value of {name} cannot be sent: {value!r}")
-        if folded in _HOP_BY_HOP:
+        if folded in _DECIDED_HERE and not self._takes(folded, value):
             return ""
-        if folded == "connection":
-            self.closes = self.closes or "close" in value.lower()
-            return ""
-        if folded == "date":
-            if self.has_date:
-                return ""
-            self.has_date = True
-        elif folded == "server":
-            self.has_server = True
         line = f"{name}: {value}\r\n"
         if folded in _REMEMBERED and len(line) <= _LONGEST_REMEMBERED and "boundary=" not in value:
             _remember(_lines, (name, value), line)
@@ -148,31 +131,61 @@ class ResponseHead:
             self.is_usual = False
         return line
 
+    def _length_line(self, length: int) -> str:
+        if self.content_length is None:
+            self.content_length = length
+            return (
+                "" if self.code == 204 else f"Content-Length: {length}\r\n"
+            )  # RFC 9110 section 8.6
+        if self.content_length != length:
+            raise ValueError("two Content-Length fields that differ")
+        return ""
 
-def usual_head(status: str, fields: list[tuple[str, str]], date: str) -> ResponseHead:
-    """Return the head of an answer; what was met before is not made again.
+    def _takes(self, folded: str, value: str) -> bool:
+        """Note what a field says about the message; return whether it is sent as it is."""
+        if folded == "connection":
+            self.closes = self.closes or "close" in value.lower()
+        elif folded == "date":
+            is_first, self.has_date = not self.has_date, True
+            return is_first
+        elif folded == "server":
+            self.has_server = True
+            return True
+        return False
 
-    That is a whole head, or one but for the fields at its end that differ from answer to answer.
-    *date* as Date at the very end is taken off: it is what the server writes. Raises as
-    `ResponseHead` does.
+
+def usual_head(status: str, fields: list[tuple[str, str]]) -> tuple[ResponseHead, str]:
+    """Return the head of an answer, and the Date if that is its last field, else "".
+
+    What was met before is not made again: a whole head, or one but for the fields at its end that
+    differ from answer to answer. Raises as `ResponseHead` does.
     """
-    end = len(fields)
+    date, usual = "", fields
     try:
-        while end and fields[end - 1][0] in _EVER_DIFFERENT:
-            end -= 1
-        usual = fields[:end]
-        key = (status, *usual)
-        known = _heads.get(key)
-    except (IndexError, TypeError):  # what is no field
-        return ResponseHead(status, fields)
-    if known is None:
-        known = ResponseHead(status, usual)
-        if known.is_usual and len(known.start) <= _LONGEST_HEAD_REMEMBERED:
-            _remember(_heads, key, known)
-    rest = fields[end:]
-    if rest and rest[-1][1] == date and rest[-1][0] == "Date":
-        rest.pop()
-    return ResponseHead(status, rest, known) if rest else known
+        if fields[-1][0] == "Date":
+            date, usual = fields[-1][1], fields[:-1]
+        if usual[-1][0] in _EVER_DIFFERENT:
+            return _head_with_others(status, usual), date
+        return _heads.get((status, *usual)) or _remembered_head(status, usual), date
+    except (IndexError, TypeError):  # there is none, or what is no field
+        return ResponseHead(status, usual), date
+
+
+def _head_with_others(status: str, fields: list[tuple[str, str]]) -> ResponseHead:
+    """Return a head whose last fields differ from answer to answer."""
+    end = len(fields) - 1
+    while end and fields[end - 1][0] in _EVER_DIFFERENT:
+        end -= 1
+    usual = fields[:end]
+    known = _heads.get((status, *usual)) or _remembered_head(status, usual)
+    return ResponseHead(status, fields[end:], known)
+
+
+def _remembered_head(status: str, fields: list[tuple[str, str]]) -> ResponseHead:
+    head = ResponseHead(status, fields)
+    if head.is_usual and len(head.start) <= _LONGEST_HEAD_REMEMBERED:
+        _remember(_heads, (status, *fields), head)
+    return head
 
 
 @lru_cache(maxsize=1024)
@@ -236,16 +249,20 @@ def encode_head(
     else:
         connection = "Connection: keep-alive\r\n" if version == "HTTP/1.0" else ""
     ending = _ending("" if head.has_date else date, "" if head.has_server else server, connection)
+    if head.content_length is not None:
+        return head.start + ending
     if framing is _CHUNKED:
         return b"%bTransfer-Encoding: chunked\r\n%b" % (head.start, ending)
-    if length is None or head.content_length is not None or head.code == 204:
+    if length is None or head.code == 204:
         return head.start + ending
     return b"%bContent-Length: %d\r\n%b" % (head.start, length, ending)
 
 
 @lru_cache(maxsize=64)
 def _ending(date: str, server: str, connection: str) -> bytes:
-    """Return what is the same for all answers of a second."""
+    """Return what is the same for all answers of a second. Raises ValueError for no date."""
+    if not _FIELD_VALUE.fullmatch(date):
+        raise ValueError(f"the value of Date cannot be sent: {date!r}")
     date_line = f"Date: {date}\r\n" if date else ""
     server_line = f"Server: {server}\r\n" if server else ""
     return f"{date_line}{server_line}{connection}\r\n".encode("latin-1")

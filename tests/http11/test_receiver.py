@@ -339,4 +339,4 @@ def test_request_lines_beyond_those_remembered_are_read_as_well() -> None:
         receiver.feed(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
         request = receiver.next_event()
         assert isinstance(request, Request)
-        assert request.path == f"/{number}"
+        assert request.line.path == f"/{number}"
