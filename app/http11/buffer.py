@@ -35,6 +35,11 @@ class ReceiveBuffer:
         self.position = 0
         self.data += data
 
+    def hold(self, data: bytes | bytearray, position: int) -> None:
+        """Hold *data* from *position* on, in place of what is held."""
+        self.data = data
+        self.position = self.searched = position
+
     def skip(self, count: int) -> None:
         """Drop the first *count* bytes, which must be there."""
         self.position += count

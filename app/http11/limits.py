@@ -1,23 +1,31 @@
 """How much a client may send in one request."""
 
-from typing import NamedTuple
+from typing import final
 
 
-class Limits(NamedTuple):
-    """Numbers of bytes, but for *fields*.
+@final
+class Limits:
+    """Numbers of bytes, but for *fields*. Never changed.
 
-    Beyond them: 414 (request line), 431 (fields, head, trailers), 413 (body).
+    Beyond them: 414 (request line), 431 (fields, head, trailers), 413 (body). *line* is without its
+    CRLF; *field_size* with it, as others count the limits of these names. *head* is with the empty
+    line that ends it, and also that of a trailer section. *body* 0: no limit.
     """
 
-    line: int = 8190  # without its CRLF
-    fields: int = 100
-    field_size: int = (
-        8190  # of a field line with its CRLF: both as others count the limits of these names
-    )
-    head: int = 65536  # with the empty line that ends it; also of a trailer section
-    body: int = 1073741824  # 0: no limit
+    __slots__ = ("body", "field_size", "fields", "head", "line", "short_head")
 
-    @property
-    def short_head(self) -> int:
-        """The length of a head that can break no other limit of size."""
-        return min(self.line, self.field_size - 2, self.head - 4)
+    def __init__(
+        self,
+        line: int = 8190,
+        fields: int = 100,
+        field_size: int = 8190,
+        head: int = 65536,
+        body: int = 1073741824,
+    ) -> None:
+        self.line = line
+        self.fields = fields
+        self.field_size = field_size
+        self.head = head
+        self.body = body
+        #: The length of a head that can break no other limit of size.
+        self.short_head = min(line, field_size - 2, head - 4)

@@ -7,6 +7,10 @@ on how the bytes were cut, only the slower path refuses anything: the quick one 
 trace. What becomes of an event is not known here.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from .body import END_OF_MESSAGE, ChunkedBody, EndOfMessage, LengthBody
 from .buffer import ReceiveBuffer
 from .errors import ProtocolError
@@ -16,6 +20,7 @@ from .limits import Limits
 from .request import Request, RequestLine, RequestLineMemory, parse_request_line
 
 _DEFAULT_LIMITS = Limits()
+_NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
 _MAY_BEGIN_A_MESSAGE = TCHARS | frozenset(b"\r\n")
 _TLS_HANDSHAKE = 0x16  # the record type that every TLS client begins with (RFC 8446 section 5.1)
 
@@ -40,21 +45,24 @@ class Receiver:
     """Turns the bytes of a connection into requests and their bodies. For one thread at a time."""
 
     __slots__ = (
+        "_base",
         "_body",
         "_buffer",
         "_failure",
         "_head",
         "_limits",
-        "_short_head",
         "_skipped_empty_line",
         "idle",
         "refused_head",
     )
 
-    def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, limits: Limits = _DEFAULT_LIMITS, base: Mapping[str, Any] = _NO_VARIABLES
+    ) -> None:
+        """*base* are variables that every request has beside its own."""
         # for the connection
         self._limits = limits
-        self._short_head = limits.short_head
+        self._base = base
         self._buffer = ReceiveBuffer()
         self._failure: tuple[int, str, str] | None = None
         #: Whether nothing of a next message has come (but an empty line, RFC 9112 section 2.2).
@@ -82,6 +90,15 @@ class Receiver:
             self._buffer.append(data)
             self.idle = False
 
+    def receive(self, data: bytes) -> Request | bytes | EndOfMessage | None:
+        """Feed *data*, and return the next event as `next_event` does."""
+        if self.idle:
+            request = self._read_short_head(data, 0)
+            if request is not None:
+                return request
+        self.feed(data)
+        return self.next_event()
+
     def next_event(self) -> Request | bytes | EndOfMessage | None:
         """Return the next event, or None when more bytes are needed for it.
 
@@ -89,8 +106,9 @@ class Receiver:
         pieces as they come, and END_OF_MESSAGE. Raises ProtocolError, and the same again from then
         on.
         """
-        if self._head is None and self._body is None:
-            request = self._read_short_head()
+        buffer = self._buffer
+        if self._head is None and self._body is None and buffer.searched == buffer.position:
+            request = self._read_short_head(buffer.data, buffer.position)
             if request is not None:
                 return request
         if self._failure is not None:
@@ -118,16 +136,16 @@ class Receiver:
         return request
 
     def _begin_body(self, request: Request) -> None:
+        self.idle = False
         self.refused_head = request.method == "HEAD"
         self._body = (
             ChunkedBody(self._limits) if request.chunked else LengthBody(request.content_length)
         )
 
-    def _read_short_head(self) -> Request | None:
-        buffer, limits = self._buffer, self._limits
-        data, start, most = buffer.data, buffer.position, self._short_head + 4
-        if buffer.searched != start:
-            return None
+    def _read_short_head(self, data: bytes | bytearray, start: int) -> Request | None:
+        """Return the request whose head *data* has from *start* on; None for the slower path."""
+        limits = self._limits
+        most = limits.short_head + 4
         if not start and data[-4:] == b"\r\n\r\n" and len(data) <= most:
             # Nearly always it is one head. Should it be several, the empty line between them is no
             # field line.
@@ -142,18 +160,21 @@ class Receiver:
         try:
             line = _recall_request_line(lines[0])
             del lines[0]
-            variables = dict(map(_recall, lines))
-            if len(variables) != len(lines):
-                return None
+            variables = {**self._base, **line.variables}
+            size = len(variables) + len(lines)
+            variables.update(map(_recall, lines))
+            if len(variables) != size:
+                return None  # a field is repeated
             variables.pop(DROPPED, None)
             request = Request(line, variables, limits.body)
         except ProtocolError:
             return None
-        if end + 4 == len(data):
-            buffer.clear()
-            self.idle = not request.has_body
-        else:
-            buffer.skip(end + 4 - start)
+        if end + 4 < len(data):
+            self._buffer.hold(data, end + 4)
+            self.idle = False
+        elif not self.idle:
+            self._buffer.clear()
+            self.idle = True
         self._skipped_empty_line = False
         if request.has_body:
             self._begin_body(request)
@@ -174,7 +195,8 @@ class Receiver:
             if line is None:
                 return None
             if not line:
-                return Request(head.line, head.fields.finish(), limits.body)
+                variables = {**self._base, **head.line.variables, **head.fields.finish()}
+                return Request(head.line, variables, limits.body)
             head.room -= len(line) + 2
             head.count += 1
             if head.count > limits.fields:

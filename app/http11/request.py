@@ -5,7 +5,8 @@ persistence.
 line was found valid. Nothing of where the bytes came from is known here.
 """
 
-from typing import NamedTuple, final
+from typing import Any, final
+from urllib.parse import unquote_to_bytes
 
 from .errors import ProtocolError
 from .grammar import (
@@ -26,16 +27,48 @@ _LONGEST_REMEMBERED = 256
 _LINES_REMEMBERED = 4096
 
 
-class RequestLine(NamedTuple):
-    """A request line, taken apart. *authority* is that of an absolute-form target, else ""."""
+@final
+class RequestLine:
+    """A request line, taken apart. Never changed: many requests may have it."""
 
-    method: str
-    target: str
-    path: str
-    query: str
-    version: str
-    scheme: str = ""
-    authority: str = ""
+    __slots__ = (
+        "authority",
+        "method",
+        "path",
+        "query",
+        "scheme",
+        "target",
+        "variables",
+        "version",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        path: str,
+        query: str,
+        version: str,
+        scheme: str = "",
+        authority: str = "",
+    ) -> None:
+        self.method = method  # as received: case-sensitive
+        self.target = target  # as received, ASCII
+        self.path = path  # percent-encoded; "*" for the asterisk form
+        self.query = query  # without "?"; "" if none
+        self.version = version  # "HTTP/1.1" or "HTTP/1.0": the version to answer by
+        self.scheme = scheme  # of an absolute-form target in lower case, else ""
+        self.authority = authority  # of an absolute-form target, else ""
+        if "%" in path:
+            path = unquote_to_bytes(path).decode("latin-1")
+        #: The line's part of the CGI variables.
+        self.variables = {
+            "REQUEST_METHOD": method,
+            "REQUEST_URI": target,
+            "PATH_INFO": path if path != "*" else "",  # PEP 3333: empty, or a path
+            "QUERY_STRING": query,
+            "SERVER_PROTOCOL": version,
+        }
 
 
 class RequestLineMemory(dict[str, RequestLine]):
@@ -160,38 +193,30 @@ class Request:
         "expects_continue",
         "has_body",
         "keep_alive",
+        "line",
         "method",
-        "path",
-        "query",
-        "scheme",
-        "target",
         "variables",
         "version",
     )
 
-    method: str  # as received: case-sensitive
-    target: str  # as received, ASCII
-    path: str  # percent-encoded; "*" for the asterisk form
-    query: str  # without "?"; "" if none
-    scheme: str  # of an absolute-form target in lower case, else ""
-    version: str  # "HTTP/1.1" or "HTTP/1.0": the version to answer by
-
-    def __init__(self, line: RequestLine, variables: dict[str, str], largest_body: int) -> None:
+    def __init__(self, line: RequestLine, variables: dict[str, Any], largest_body: int) -> None:
         """Decide about a complete head; *largest_body* in bytes, 0 for no limit.
 
         Raises ProtocolError: 400 (host, framing), 413, 417, 501 (transfer coding).
         """
-        self.method, self.target, self.path, self.query, version, self.scheme, authority = line
-        self.version = version
-        #: The fields by CGI variable (RFC 3875 section 4.1.18), values as latin-1 text.
+        self.line = line
+        self.method = line.method
+        self.version = version = line.version
+        #: What line and fields say, as CGI variables (RFC 3875 section 4.1), values as latin-1
+        #: text; and what the receiver was given for each request. The request's own.
         self.variables = variables
         self.content_length = 0  # also when the body is chunked
         self.chunked = self.has_body = False
         #: Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 section
         #: 10.1.1).
         self.expects_continue = False
-        if authority or not variables.get("HTTP_HOST"):
-            _settle_host(version, authority, variables)
+        if line.authority or not variables.get("HTTP_HOST"):
+            _settle_host(version, line.authority, variables)
         if "HTTP_TRANSFER_ENCODING" in variables:
             _require_chunked(version, variables)
             self.chunked = self.has_body = True
@@ -210,7 +235,7 @@ class Request:
         )
 
 
-def _settle_host(version: str, authority: str, variables: dict[str, str]) -> None:
+def _settle_host(version: str, authority: str, variables: dict[str, Any]) -> None:
     # RFC 9112 section 3.2. An empty Host says that the target has no authority: http targets always
     # have one, so it is let pass only where the authority is in the target itself, or where the
     # client need not have sent Host at all.
@@ -223,7 +248,7 @@ def _settle_host(version: str, authority: str, variables: dict[str, str]) -> Non
         raise ProtocolError(400, "The Host field is empty.")
 
 
-def _require_chunked(version: str, variables: dict[str, str]) -> None:
+def _require_chunked(version: str, variables: dict[str, Any]) -> None:
     # RFC 9112 sections 6.1 and 6.3. Whatever two recipients could read differently is refused: it
     # smuggles requests.
     if version == "HTTP/1.0":

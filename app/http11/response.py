@@ -149,30 +149,40 @@ class ResponseHead:
         return line
 
 
-def usual_head(status: str, fields: list[tuple[str, str]], date: str) -> ResponseHead:
-    """Return the head of an answer; what was met before is not made again.
+def usual_head(status: str, fields: list[tuple[str, str]]) -> tuple[ResponseHead, str]:
+    """Return the head of an answer, and the Date if that is its last field, else "".
 
-    That is a whole head, or one but for the fields at its end that differ from answer to answer.
-    *date* as Date at the very end is taken off: it is what the server writes. Raises as
-    `ResponseHead` does.
+    What was met before is not made again: a whole head, or one but for the fields at its end that
+    differ from answer to answer. Raises as `ResponseHead` does.
     """
-    end = len(fields)
+    date = ""
     try:
-        while end and fields[end - 1][0] in _EVER_DIFFERENT:
-            end -= 1
-        usual = fields[:end]
-        key = (status, *usual)
-        known = _heads.get(key)
+        usual = fields
+        if usual and usual[-1][0] == "Date":
+            date = usual[-1][1]
+            usual = usual[:-1]
+        if usual and usual[-1][0] in _EVER_DIFFERENT:
+            return _head_with_others(status, usual), date
+        return _heads.get((status, *usual)) or _remembered_head(status, usual), date
     except (IndexError, TypeError):  # what is no field
-        return ResponseHead(status, fields)
-    if known is None:
-        known = ResponseHead(status, usual)
-        if known.is_usual and len(known.start) <= _LONGEST_HEAD_REMEMBERED:
-            _remember(_heads, key, known)
-    rest = fields[end:]
-    if rest and rest[-1][1] == date and rest[-1][0] == "Date":
-        rest.pop()
-    return ResponseHead(status, rest, known) if rest else known
+        return ResponseHead(status, fields), ""
+
+
+def _head_with_others(status: str, fields: list[tuple[str, str]]) -> ResponseHead:
+    """Return a head whose last fields differ from answer to answer."""
+    end = len(fields)
+    while end and fields[end - 1][0] in _EVER_DIFFERENT:
+        end -= 1
+    usual = fields[:end]
+    known = _heads.get((status, *usual)) or _remembered_head(status, usual)
+    return ResponseHead(status, fields[end:], known)
+
+
+def _remembered_head(status: str, fields: list[tuple[str, str]]) -> ResponseHead:
+    head = ResponseHead(status, fields)
+    if head.is_usual and len(head.start) <= _LONGEST_HEAD_REMEMBERED:
+        _remember(_heads, (status, *fields), head)
+    return head
 
 
 @lru_cache(maxsize=1024)
@@ -245,7 +255,9 @@ def encode_head(
 
 @lru_cache(maxsize=64)
 def _ending(date: str, server: str, connection: str) -> bytes:
-    """Return what is the same for all answers of a second."""
+    """Return what is the same for all answers of a second. Raises ValueError for no date."""
+    if not _FIELD_VALUE.fullmatch(date):
+        raise ValueError(f"the value of Date cannot be sent: {date!r}")
     date_line = f"Date: {date}\r\n" if date else ""
     server_line = f"Server: {server}\r\n" if server else ""
     return f"{date_line}{server_line}{connection}\r\n".encode("latin-1")

@@ -71,7 +71,10 @@ class Channel(Protocol):
         """Return the next piece of the request's body, b"" at its end. Raises ClientError."""
 
     def may_persist(self) -> bool:
-        """Tell whether the connection can go on after the answer that is about to begin."""
+        """Tell whether the connection can go on after the answer that is about to begin.
+
+        The client's wish is not asked here.
+        """
 
 
 class Call:
@@ -100,15 +103,16 @@ class Call:
         "wire",
     )
 
-    def __init__(
-        self, gateway: Gateway, request: Request, environ: Environ, channel: Channel
-    ) -> None:
+    def __init__(self, gateway: Gateway, request: Request, channel: Channel) -> None:
         self._gateway = gateway
         self._channel = channel
         self.request = request
-        self.environ = environ
+        self.environ: Environ = request.variables
         if request.has_body:
-            environ["wsgi.input"] = RequestBody(channel.receive_body)
+            self.environ["wsgi.input"] = RequestBody(channel.receive_body)
+            if request.chunked:
+                # Decoded as it is read, the body has this coding no more (RFC 9112 section 7.1.3).
+                del self.environ["HTTP_TRANSFER_ENCODING"]
         # The answer, as it comes to be
         self.head: ResponseHead | None = None
         self._date = ""  # when the head was given
@@ -123,11 +127,9 @@ class Call:
         self._output: Iterator[bytes] | None = None
         self._remaining: int | None = None  # of the declared length
 
-    @property
     def _body_sent(self) -> int:
-        """How many bytes of the body were handed to the kernel."""
-        sent = self.wire - self.overhead
-        return max(0, sent)
+        """Return how many bytes of the body were handed to the kernel."""
+        return max(0, self.wire - self.overhead)
 
     def next_output(self) -> bytes | FileSpan | None:
         """Return what is to be sent next, None when the answer is complete. Raises CutShortError.
@@ -136,11 +138,11 @@ class Call:
         been given out.
         """
         try:
+            if self.framing is None:
+                return self._begin()
             if self._output is not None:
                 return next(self._output, None)
-            if self.span is not None:
-                return self._take_span()
-            return None if self.complete else self._begin()
+            return None if self.span is None else self._take_span()
         except CutShortError:
             raise
         except ClientError as fault:
@@ -166,7 +168,7 @@ class Call:
             return True
         self._iterable = self._output = None
         if type(iterable) is FileWrapper:
-            note_sent(iterable.filelike, self._body_sent)
+            note_sent(iterable.filelike, self._body_sent())
         close = getattr(iterable, "close", None)
         if close is not None:
             try:
@@ -185,7 +187,7 @@ class Call:
         if note is not None and not note.is_told:
             lane.end_unmeasured()
             return
-        lane.end(self.request.method, seconds, self._body_sent)
+        lane.end(self.request.method, seconds, self._body_sent())
         if access_log is not None:
             access_log.write(self._exchange(seconds, note or NO_NOTE, aborted=aborted))
 
@@ -195,9 +197,9 @@ class Call:
             remote_addr=environ.get("REMOTE_ADDR", ""),
             remote_user=environ.get("REMOTE_USER", ""),
             received=time() - duration,
-            request_line=f"{request.method} {note.target or request.target} {request.version}",
+            request_line=f"{request.method} {note.target or request.line.target} {request.version}",
             status=self.head.code if self.head is not None else 0,
-            sent=self._body_sent,
+            sent=self._body_sent(),
             duration=duration,
             referer=environ.get("HTTP_REFERER", ""),
             user_agent=environ.get("HTTP_USER_AGENT", ""),
@@ -214,7 +216,7 @@ class Call:
 
     @property
     def _shown_target(self) -> str:
-        return shown_target(self.environ, self.request.target)
+        return shown_target(self.environ, self.request.line.target)
 
     # What the application calls
 
@@ -229,8 +231,8 @@ class Call:
                 exc_info = None  # a traceback that holds its own frame would live on
         elif self.head is not None:
             raise AssertionError("start_response was called a second time without exc_info")
-        self._date = date_header()
-        self.head = usual_head(status, headers, self._date)
+        self.head, date = usual_head(status, headers)
+        self._date = date or date_header()
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -238,7 +240,7 @@ class Call:
             # From a thread that the application left behind, it would come in the middle of a later
             # answer.
             raise RuntimeError("write() was called after the end of the answer")
-        data = _checked(data)
+        _check(data)
         out = self._encode_head(None) if self.framing is None else b""
         out += self._framed(data)
         if out:
@@ -252,7 +254,7 @@ class Call:
     def _begin(self) -> bytes | FileSpan | None:
         """Call the application, and return the first output."""
         result = self._gateway.application(self.environ, self.start_response)
-        plain = result if type(result) is list or type(result) is tuple else None
+        plain = result if type(result) is tuple or type(result) is list else None
         if plain is None:
             self._iterable = result  # to be closed
         if self._cut_short:
@@ -271,10 +273,12 @@ class Call:
 
     def _whole(self, body: bytes) -> bytes | None:
         """Return head and body together; None for a body that has to go the long way."""
-        length, head = len(_checked(body)), self.head
+        _check(body)
+        length, head = len(body), self.head
         if head is None or length > _JOINED:
             return None
-        if head.content_length not in (None, length) and self.request.method != "HEAD":
+        declared = head.content_length
+        if declared != length and declared is not None and self.request.method != "HEAD":
             return None
         self.complete = True
         encoded = self._encode_head(length)
@@ -299,7 +303,8 @@ class Call:
         for data in result:
             if self._cut_short:
                 raise CutShortError
-            if not _checked(data):
+            _check(data)
+            if not data:
                 continue
             if self.framing is None:
                 is_alone = isinstance(result, list | tuple) and len(result) == 1
@@ -358,14 +363,17 @@ class Call:
             length = head.content_length
         elif head.code == 304 or (length == 0 and request.method == "HEAD"):
             length = None  # an application that leaves the body out says nothing of its length
-        framing = choose_framing(request.method, request.version, head.code, length)
-        self._remaining = length if framing is _LENGTH else None
-        self.keep_alive = (
-            framing is not _UNTIL_CLOSE and not head.closes and self._channel.may_persist()
+        version = request.version
+        framing = choose_framing(request.method, version, head.code, length)
+        if framing is _LENGTH:
+            self._remaining = length
+        self.keep_alive = keep_alive = (
+            request.keep_alive
+            and not head.closes
+            and framing is not _UNTIL_CLOSE
+            and self._channel.may_persist()
         )
-        encoded = encode_head(
-            head, framing, length, self._date, request.version, self.keep_alive, SERVER
-        )
+        encoded = encode_head(head, framing, length, self._date, version, keep_alive, SERVER)
         self.overhead += len(encoded)
         self.framing = framing
         return encoded
@@ -379,7 +387,6 @@ class Call:
         return head if self.framing is _NO_BODY else head + page
 
 
-def _checked(data: bytes) -> bytes:
+def _check(data: bytes) -> None:
     if not isinstance(data, bytes):
         raise TypeError(f"an application's body is made of bytes, not of {type(data).__name__}")
-    return data

@@ -14,6 +14,7 @@ from typing import Protocol
 from ..http11 import EndOfMessage, ProtocolError, Receiver, Request
 from ..http11.response import CONTINUE
 from .call import Call, ClientError
+from .gateway import Environ
 from .options import ServerOptions
 from .sendfile import FileSpan
 from .stream import Stream
@@ -120,27 +121,27 @@ class CallChannel:
 
     __slots__ = ("_runner", "call", "receiver", "sends_files", "stream", "upload")
 
-    def __init__(self, runner: CallRunner, stream: Stream) -> None:
+    def __init__(self, runner: CallRunner, stream: Stream, base: Environ) -> None:
+        """*base* is the part of the environ that all requests have in common."""
         self._runner = runner
         self.stream = stream
         self.sends_files = stream.sends_files
-        self.receiver = Receiver(runner.options.limits)
+        self.receiver = Receiver(runner.options.limits, base)
         self.upload: Upload | None = None  # of the present request
         self.call: Call | None = None
 
     def may_persist(self) -> bool:
-        """Tell whether the connection can go on after the answer that is about to begin."""
-        runner, call, upload = self._runner, self.call, self.upload
-        if (
-            runner.stopping
-            or runner.crowded
-            or not runner.options.keep_alive
-            or call is None
-            or not call.request.keep_alive
-        ):
+        """Tell whether the connection can go on after the answer that is about to begin.
+
+        The client's wish is not asked here.
+        """
+        runner, upload = self._runner, self.upload
+        if runner.stopping or runner.crowded or not runner.options.keep_alive:
             return False
         if upload is None or upload.ended:
             return True
+        call = self.call
+        assert call is not None
         # A client that waits for 100 may send its body or not: what comes next is uncertain (RFC
         # 9110 10.1.1).
         waits = call.request.expects_continue and not upload.continued

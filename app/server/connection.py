@@ -13,6 +13,7 @@ import logging
 from contextlib import suppress
 from socket import MSG_MORE
 
+from ..host_figures import Lane
 from ..http11 import EndOfMessage, ProtocolError, Request
 from ..http11.response import Framing
 from . import error_page
@@ -27,7 +28,7 @@ from .channel import (
     CallChannel,
     Upload,
 )
-from .gateway import Environ, make_environ
+from .gateway import Environ, client_environ
 from .phase import RESTING, Phase
 from .runner import Runner
 from .stream import GONE, PlainTextError, Stream, StreamChangedError
@@ -59,13 +60,11 @@ class Connection:
         "_started",
         "_taken",
         "address",
-        "base",
         "busy",
         "channel",
         "deadline",
         "due",
         "phase",
-        "port",
         "receiver",
         "runner",
         "stream",
@@ -79,13 +78,12 @@ class Connection:
         port: str,
         base: Environ,
     ) -> None:
+        """*base* is the listener's part of each environ."""
         self.runner = runner
         self.stream = stream
-        self.channel = CallChannel(runner, stream)
+        self.channel = CallChannel(runner, stream, client_environ(base, address, port))
         self.receiver = self.channel.receiver
         self.address = address
-        self.port = port
-        self.base = base  # the listener's part of each environ
         self.phase = Phase.FIRST if stream.established else Phase.HANDSHAKE
         self.deadline = runner.now + runner.options.header_timeout
         self.busy = False
@@ -93,7 +91,7 @@ class Connection:
         self._linger_until = 0.0
         self._taken = 0.0  # when the client took some of its answer last, as far as was seen
         # For the request
-        self._request: Request | None = None
+        self._request: Request | None = None  # while its body comes, and before its call
         self._started = 0.0
 
     @property
@@ -125,7 +123,11 @@ class Connection:
                 elif phase is _LINGER:
                     self._linger()
                     return
-                elif phase is _CLOSED or not self._read_request() or not self._begin_call():
+                elif (
+                    phase is _CLOSED
+                    or (request := self._read_request()) is None
+                    or not self._begin_call(request)
+                ):
                     return
                 if self.receiver.idle and not self.stream.readable:
                     return  # as after nearly every answer
@@ -140,8 +142,11 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - as in advance
             self._fail(error)
 
-    def perform(self) -> None:
-        """Run the call and send, until the answer is complete or the client takes no more."""
+    def perform(self, lane: Lane) -> None:
+        """Run the call and send, until the answer is complete or the client takes no more.
+
+        *lane* is that of the thread.
+        """
         call, stream = self.channel.call, self.stream
         assert call is not None
         try:
@@ -155,7 +160,7 @@ class Connection:
                 self.channel.take_unread()
                 self._await_reader()
                 return
-            self._answered(call)
+            self._answered(call, lane)
         except (CutShortError, StreamChangedError):
             self._abort()
         except Exception as error:  # noqa: BLE001 - as in advance
@@ -212,46 +217,48 @@ class Connection:
         self.phase = Phase.FIRST
         return True
 
-    def _read_request(self) -> bool:
-        """Return True when a request is ready to be called for."""
-        receiver = self.receiver
+    def _read_request(self) -> Request | None:
+        """Return the request that is ready to be called for; None while there is none."""
+        receiver, stream = self.receiver, self.stream
         try:
             for _ in _EVENTS_IN_A_TURN:
                 event = None if receiver.idle else receiver.next_event()
                 if event is None:
-                    if (self.channel.upload is not None and self._is_held()) or not self._feed():
-                        return False
-                elif type(event) is Request:
-                    self._request = event
+                    if self.channel.upload is not None and self._is_held():
+                        return None
+                    data = stream.receive() if stream.readable else None
+                    if not data:
+                        self._note_silence(data)
+                        return None
+                    event = receiver.receive(data)
+                if type(event) is Request:
                     if not event.has_body:
-                        return True
-                    self._expect_body()
+                        return event
+                    self._expect_body(event)
                     if event.expects_continue and self.runner.may_upload():
-                        return True
+                        return event
+                elif event is None:
+                    continue
                 elif self._take_body(event):
-                    return True
+                    return self._request
                 elif self.phase is _LINGER or self.phase is _CLOSED:
-                    return False
+                    return None
         except ProtocolError as error:
             if self.phase is _DRAIN:
                 self._end()  # its request has its answer
             else:
                 self._refuse(error)
-            return False
+            return None
         self.runner.again(self)
-        return False
+        return None
 
     def _is_held(self) -> bool:
         """Return whether enough of a body is here, while no call may begin that takes more."""
         upload = self.channel.upload
         return upload is not None and upload.size >= COLLECTED and self.phase is _BODY
 
-    def _feed(self) -> bool:
-        """Give the receiver what has arrived; False when there is nothing now, or never again."""
-        data = self.stream.receive() if self.stream.readable else None
-        if data:
-            self.receiver.feed(data)
-            return True
+    def _note_silence(self, data: bytes | None) -> None:
+        """Note that nothing has arrived: None, or b"" when nothing more will."""
         if data is not None:
             self._close()
         elif self.phase in RESTING and self.receiver.buffered:
@@ -259,9 +266,9 @@ class Connection:
             # arrives.
             self.phase = _HEAD
             self.deadline = self.runner.now + self.runner.options.header_timeout
-        return False
 
-    def _expect_body(self) -> None:
+    def _expect_body(self, request: Request) -> None:
+        self._request = request
         self.phase = _BODY
         self.channel.upload = Upload(self.runner.now)
         self.deadline = self.runner.now + min(_PATIENCE, self.runner.options.body_timeout)
@@ -288,21 +295,24 @@ class Connection:
 
     # Answering
 
-    def _begin_call(self) -> bool:
-        runner, request, upload = self.runner, self._request, self.channel.upload
-        assert request is not None
-        self._request = None
+    def _begin_call(self, request: Request) -> bool:
+        runner, channel = self.runner, self.channel
         self.phase = _ANSWER
-        if upload is not None and not upload.ended:
-            upload.counted = True
-            runner.uploading(1)
-        environ = make_environ(self.base, request, self.address, self.port)
-        if request.chunked and upload is not None and upload.ended:
-            environ["CONTENT_LENGTH"] = str(upload.size)
-        self.channel.call = Call(runner.gateway, request, environ, self.channel)
+        if channel.upload is not None:
+            self._hand_over(request, channel.upload)
+        channel.call = Call(runner.gateway, request, channel)
         self._started = runner.now
         runner.lane.begun += 1
         return runner.run_call(self) and self.phase is not _ANSWER
+
+    def _hand_over(self, request: Request, upload: Upload) -> None:
+        """Note that a call begins with what has come of its body."""
+        self._request = None
+        if not upload.ended:
+            upload.counted = True
+            self.runner.uploading(1)
+        elif request.chunked:
+            request.variables["CONTENT_LENGTH"] = str(upload.size)
 
     def _resume_answer(self) -> bool:
         """Return True when the answer is complete and the connection can go on."""
@@ -347,7 +357,7 @@ class Connection:
         # at twice of it.
         self.deadline = self.runner.now + self.runner.options.write_timeout / LOOKS
 
-    def _answered(self, call: Call) -> None:
+    def _answered(self, call: Call, lane: Lane) -> None:
         """Go on to the next request, or close, after a complete answer."""
         if not call.close():
             # It may be the last word on what was sent, such as a file that has changed.
@@ -358,7 +368,7 @@ class Connection:
         if upload is not None:
             self._count_out(upload)
         runner = self.runner
-        call.record(runner.place.lane, runner.access_log, self._started, aborted=False)
+        call.record(lane, runner.access_log, self._started, aborted=False)
         self.channel.call = None
         # Also while the server stops: a client that was promised another answer may be asking for
         # it already.
@@ -399,7 +409,7 @@ class Connection:
                 self._refuse(ProtocolError(408, "The request's body took too long."))
             elif not runner.may_upload():
                 self.deadline = runner.now + _PATIENCE
-            elif self._begin_call():
+            elif self._request is not None and self._begin_call(self._request):
                 self.advance()
         elif phase is _ANSWER:
             if self.stream.taken_since():

@@ -203,7 +203,7 @@ class Crew:
         term.enter(connection.channel.call)
         if self._watchdog.is_parked:
             self._watchdog.wake()
-        connection.perform()
+        connection.perform(connection.runner.lane)
         if not term.leave():
             self._return(connection)
             return False
@@ -308,7 +308,7 @@ class Crew:
                 self._lead_safely(term)
             else:
                 try:
-                    connection.perform()
+                    connection.perform(connection.runner.place.lane)
                 finally:
                     self._return(connection)
 

@@ -4,9 +4,7 @@ import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
-from ..http11 import Request
 from .error_page import SERVER
 from .request_body import NO_BODY
 from .sendfile import FileWrapper
@@ -45,24 +43,12 @@ class Gateway:
         return base
 
 
-def make_environ(base: Environ, request: Request, address: str, port: str) -> Environ:
-    """Return the environ of *request*, with no body.
+def client_environ(base: Environ, address: str, port: str) -> Environ:
+    """Return what is the same for every request of one client, on the listener that has *base*.
 
     *port* is "" where the client has none.
     """
-    path = request.path
-    if "%" in path:
-        path = unquote_to_bytes(path).decode("latin-1")
-    environ = {**base, **request.variables}
-    environ["REMOTE_ADDR"] = address
-    environ["REQUEST_METHOD"] = request.method
-    environ["REQUEST_URI"] = request.target
-    environ["PATH_INFO"] = path if path != "*" else ""  # PEP 3333: empty, or a path
-    environ["QUERY_STRING"] = request.query
-    environ["SERVER_PROTOCOL"] = request.version
+    environ = {**base, "REMOTE_ADDR": address}
     if port:
         environ["REMOTE_PORT"] = port
-    if request.chunked:
-        # Decoded as it is read, the body has this coding no more (RFC 9112 section 7.1.3).
-        del environ["HTTP_TRANSFER_ENCODING"]
     return environ

@@ -7,6 +7,7 @@ from ..http11 import Limits
 __all__ = ["Limits", "ServerOptions"]
 
 _NO_OPTIONS = ("limits", "multiprocess")
+_LIMITS = ("line", "fields", "field_size", "head", "body")
 
 
 class ServerOptions(NamedTuple):
@@ -28,7 +29,7 @@ class ServerOptions(NamedTuple):
 
         The limits' names there begin with `limit_request_`.
         """
-        limits = Limits(*(getattr(settings, f"limit_request_{name}") for name in Limits._fields))
+        limits = Limits(**{name: getattr(settings, f"limit_request_{name}") for name in _LIMITS})
         own = {name: getattr(settings, name) for name in cls._fields if name not in _NO_OPTIONS}
         return cls(**own, limits=limits, multiprocess=multiprocess)
 

@@ -24,7 +24,7 @@ from .accept import EXHAUSTED, SETTLED, base_environs, name_and_port, open_strea
 from .access_log import AccessLog, refused
 from .call import Call, ClientError, CutShortError
 from .channel import DRAINED, CallChannel, Upload
-from .gateway import Environ, Gateway, make_environ
+from .gateway import Environ, Gateway, client_environ
 from .listeners import Listener
 from .options import ServerOptions
 from .stream import GONE, PlainTextError, Stream, StreamChangedError
@@ -188,11 +188,9 @@ class BlockingConnection:
         self.idle_since = monotonic()  # infinite from the first byte of a request on
         self._server = server
         self.stream = stream
-        self.channel = CallChannel(server, stream)
+        self.channel = CallChannel(server, stream, client_environ(base, address, port))
         self._receiver = self.channel.receiver
         self._address = address
-        self._port = port
-        self._base = base  # the listener's part of each environ
 
     def interrupt(self) -> None:
         """End the connection under its thread."""
@@ -282,9 +280,8 @@ class BlockingConnection:
 
         Raises CutShortError, StreamChangedError and OSError for an answer that is not complete.
         """
-        environ = make_environ(self._base, request, self._address, self._port)
         upload = self.channel.upload = Upload(monotonic()) if request.has_body else None
-        call = self.channel.call = Call(self._server.gateway, request, environ, self.channel)
+        call = self.channel.call = Call(self._server.gateway, request, self.channel)
         began = monotonic()
         self._server.figures.note_request()
         is_complete = False

@@ -187,7 +187,7 @@ _LENGTH = ("Content-Length", "5")
         ([_ETAG, _LENGTH, ("Date", DATE)], False),
         ([_ETAG, ("Content-Range", "bytes 0-4/9"), _LENGTH, ("Date", "another")], False),
         ([_LENGTH, _ETAG, _LENGTH], False),
-        ([_ETAG, ("Date", "another")], False),
+        ([_ETAG, ("Date", "another")], True),
         ([("Date", DATE), _ETAG], False),
         ([_ETAG, ("Connection", "close")], True),
         ([_ETAG, ("Set-Cookie", "secret")], False),
@@ -198,25 +198,33 @@ _LENGTH = ("Content-Length", "5")
     ],
 )
 def test_a_usual_head_is_made_once(fields: list[tuple[str, str]], is_remembered: bool) -> None:
-    first, again = (usual_head("200 OK", list(fields), DATE) for _ in range(2))
+    (first, date), (again, _) = (usual_head("200 OK", list(fields)) for _ in range(2))
     assert (first is again) == is_remembered
     assert first.content_length == ResponseHead("200 OK", fields).content_length
-    sent = [encode_head(head, Framing.LENGTH, 5, DATE, "HTTP/1.1", True, "S") for head in (
-        first, again, ResponseHead("200 OK", fields))]  # fmt: skip
+    sent = [
+        encode_head(head, Framing.LENGTH, 5, date or DATE, "HTTP/1.1", True, "S")
+        for head in (first, again, ResponseHead("200 OK", fields))
+    ]
     assert sent[0] == sent[1]
     assert sorted(sent[0].split(b"\r\n")) == sorted(sent[2].split(b"\r\n"))
 
 
 def test_usual_heads_beyond_those_remembered_are_sent_as_well() -> None:
     for number in range(5000):
-        head = usual_head("200 OK", [("ETag", f'"{number}"')], DATE)
+        head, _ = usual_head("200 OK", [("ETag", f'"{number}"')])
         assert head.start.endswith(b'ETag: "%d"\r\n' % number)
 
 
 def test_what_is_no_list_of_fields_is_refused_as_before() -> None:
     for fields in ([["ETag", []]], [("ETag",)], [("ETag", 5)], ["ETag"]):
         with pytest.raises((TypeError, ValueError, AttributeError)):
-            usual_head("200 OK", fields, DATE)  # type: ignore[arg-type]
+            usual_head("200 OK", fields)  # type: ignore[arg-type]
+
+
+def test_a_date_at_the_end_is_checked_like_the_other_fields() -> None:
+    head, date = usual_head("200 OK", [("Date", "now\r\nSet-Cookie: b")])
+    with pytest.raises(ValueError, match="Date"):
+        encode_head(head, Framing.LENGTH, 5, date, "HTTP/1.1", True, "S")
 
 
 def test_a_length_with_blanks_around_it_is_one() -> None:

@@ -99,16 +99,17 @@ def events_of(pieces: Iterable[bytes], limits: Limits) -> list[Event]:
     data: list[bytes] = []
     try:
         for piece in pieces:
-            receiver.feed(piece)
-            while (event := receiver.next_event()) is not None:
+            event = receiver.receive(piece)
+            while event is not None:
                 if isinstance(event, bytes):
                     assert event, "empty body data"
                     data.append(event)
-                    continue
-                if data:
-                    events.append(b"".join(data))
-                    data.clear()
-                events.append(comparable(event) if isinstance(event, Request) else event)
+                else:
+                    if data:
+                        events.append(b"".join(data))
+                        data.clear()
+                    events.append(comparable(event) if isinstance(event, Request) else event)
+                event = receiver.next_event()
     except ProtocolError as error:
         if data:
             events.append(b"".join(data))
@@ -121,7 +122,24 @@ def events_of(pieces: Iterable[bytes], limits: Limits) -> list[Event]:
 
 def comparable(request: Request) -> Asked:
     """Return what *request* says, as `request` returns it."""
-    return Asked(*(getattr(request, name) for name in Asked._fields))
+    line = request.line
+    fields = {
+        name: value for name, value in request.variables.items() if name not in line.variables
+    }
+    return Asked(
+        method=request.method,
+        target=line.target,
+        path=line.path,
+        query=line.query,
+        scheme=line.scheme,
+        version=request.version,
+        variables=fields,
+        content_length=request.content_length,
+        chunked=request.chunked,
+        has_body=request.has_body,
+        keep_alive=request.keep_alive,
+        expects_continue=request.expects_continue,
+    )
 
 
 def by_byte(raw: bytes) -> Iterator[bytes]:

@@ -34,7 +34,7 @@ _PASSES = 20
 #: Where each stage begins and ends: an object, and the name of its function.
 _STAGES: dict[str, list[tuple[Any, str]]] = {
     "receive": [(Stream, "receive")],
-    "parse": [(Receiver, "next_event")],
+    "parse": [(Receiver, "receive")],
     "application": [(Application, "__call__")],
     "count": [(MemoryCounter, "count")],
     "head": [(call, "usual_head"), (call, "encode_head")],

@@ -111,7 +111,7 @@ class _Runner:
 
     def run_call(self, connection: Any) -> bool:
         connection.busy = True
-        connection.perform()
+        connection.perform(self.lane)
         connection.busy = False
         return True
 
