@@ -1,8 +1,8 @@
 """Counts each answer with a file: what became of the request, who asked, and how much of the body
 was handed over.
 
-A body that is held in memory is handed over with the answer. A larger one is sent afterwards; how
-far it got is counted when the server closes it.
+A body that is in memory is handed over with the answer. A larger one is sent afterwards; how far it
+got is counted when the server closes it.
 """
 
 from collections.abc import Callable

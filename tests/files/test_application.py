@@ -530,7 +530,7 @@ def test_descriptors_are_closed_on_every_way(site: Site) -> None:
     before = open_below(site.root)
     for variables in (
         {},
-        {"HTTP_RANGE": "bytes=1-2"},
+        {"HTTP_RANGE": "bytes=1-100000"},
         {"HTTP_RANGE": "bytes=1-2,9-10"},
         {"HTTP_RANGE": "bytes=999999999-"},
         {"HTTP_IF_NONE_MATCH": etag},
