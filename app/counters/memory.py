@@ -108,9 +108,11 @@ class MemoryCounter:
         enough: int = 0,
     ) -> None:
         day = at // SECONDS_PER_DAY
-        with self._settled():
+        with self._lock:
+            if at // SECONDS_PER_HOUR != self._hour:
+                self._settle()
             file = self._files.get(path)
-            if file is None or not _was_begun(Tally(file.days.get(day, 0)), kind):
+            if file is None or not _was_begun(file.days.get(day, 0) + file.waiting, kind):
                 return  # nothing to add it to: the file was reset, or its day is not kept
             lanes = sent * SENT_BYTE + (COMPLETED[kind] if complete else 0)
             if client is not None and (salt := self._salts.of(day)):
@@ -322,16 +324,15 @@ class MemoryCounter:
         """Nothing is held."""
 
 
-def _was_begun(day: Tally, kind: Kind) -> bool:
+def _was_begun(day: int, kind: Kind) -> bool:
     """Return whether an answer of *kind* can still be under way: more were begun on its day than
     were completed. A probe completes nothing, so one that was counted may be under way.
     """
     if kind == "probe":
-        return day["probe"] > 0
+        return number(day, "probe") > 0
     if kind == "resumed":
-        return day["resumed"] > day["resumed_completed"]
-    kinds = day.kinds
-    return kinds["full"] + kinds["partial"] > day.completed
+        return number(day, "resumed") > number(day, "resumed_completed")
+    return number(day, "accesses") - number(day, "not_modified") > number(day, "completed")
 
 
 def _uncounted(day: Tally) -> dict[str, int]:

@@ -3,7 +3,8 @@
 Browsers repeat nearly every field line with every request. So a line that was found valid is
 remembered with its result, and the next time costs one look-up. The memory is shared by all
 connections and threads, and holds neither long lines nor any that may bear a secret: only fields
-known to be repeated and harmless are kept.
+known to be repeated and harmless are kept. Validators are what all clients have of a file, and all
+parts of a page are asked for with the page as Referer.
 """
 
 from .errors import ProtocolError
@@ -19,8 +20,8 @@ _LINES_REMEMBERED = 4096
 _REPEATED = (
     "Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language",
     "Access-Control-Request-Headers", "Access-Control-Request-Method", "Cache-Control",
-    "Connection", "Content-Type", "DNT", "Expect", "Host", "Keep-Alive", "Origin", "Pragma",
-    "Priority", "Purpose", "Save-Data", "sec-ch-prefers-color-scheme", "sec-ch-ua",
+    "Connection", "Content-Type", "DNT", "Expect", "Host", "If-Modified-Since", "If-None-Match",
+    "Keep-Alive", "Origin", "Pragma", "Priority", "Purpose", "Save-Data", "sec-ch-prefers-color-scheme", "sec-ch-ua",
     "sec-ch-ua-arch", "sec-ch-ua-bitness", "sec-ch-ua-full-version", "sec-ch-ua-full-version-list",
     "sec-ch-ua-mobile", "sec-ch-ua-model", "sec-ch-ua-platform", "sec-ch-ua-platform-version",
     "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User", "Sec-GPC",
@@ -28,9 +29,8 @@ _REPEATED = (
     "Via", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Requested-With",
 )
 _EVER_DIFFERENT = (
-    "Authorization", "Content-Length", "Cookie", "Forwarded", "If-Match", "If-Modified-Since",
-    "If-None-Match", "If-Range", "If-Unmodified-Since", "Range", "Referer", "X-Forwarded-For",
-    "X-Real-IP", "X-Request-ID",
+    "Authorization", "Content-Length", "Cookie", "Forwarded", "If-Match", "If-Range",
+    "If-Unmodified-Since", "Range", "Referer", "X-Forwarded-For", "X-Real-IP", "X-Request-ID",
 )
 # fmt: on
 
@@ -146,7 +146,12 @@ class LineMemory(dict[str, tuple[str, str]]):
 
     def __missing__(self, line: str) -> tuple[str, str]:
         field = parse_field_line(line)
-        if len(line) <= _LONGEST_REMEMBERED and field[0] in _REMEMBERED_VARIABLES:
+        variable = field[0]
+        if len(line) <= _LONGEST_REMEMBERED and (
+            variable in _REMEMBERED_VARIABLES
+            # A query may bear a secret.
+            or (variable == "HTTP_REFERER" and "?" not in line)
+        ):
             if len(self) >= _LINES_REMEMBERED:
                 self.clear()
             self[line] = field

@@ -17,7 +17,7 @@ from .errors import ProtocolError
 from .fields import DROPPED, FieldSection, LineMemory
 from .grammar import TCHARS
 from .limits import Limits
-from .request import Request, RequestLine, RequestLineMemory, parse_request_line
+from .request import Body, Request, RequestLine, RequestLineMemory, parse_request_line
 
 _DEFAULT_LIMITS = Limits()
 _NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
@@ -102,7 +102,7 @@ class Receiver:
     def next_event(self) -> Request | bytes | EndOfMessage | None:
         """Return the next event, or None when more bytes are needed for it.
 
-        A request without a body (`has_body`) stands alone. Any other is followed by body data, in
+        A request without a body (`body`) stands alone. Any other is followed by body data, in
         pieces as they come, and END_OF_MESSAGE. Raises ProtocolError, and the same again from then
         on.
         """
@@ -131,16 +131,14 @@ class Receiver:
         if request is not None:
             self._head = None
             self._skipped_empty_line = False
-            if request.has_body:
-                self._begin_body(request)
+            if request.body is not None:
+                self._begin_body(request, request.body)
         return request
 
-    def _begin_body(self, request: Request) -> None:
+    def _begin_body(self, request: Request, body: Body) -> None:
         self.idle = False
         self.refused_head = request.method == "HEAD"
-        self._body = (
-            ChunkedBody(self._limits) if request.chunked else LengthBody(request.content_length)
-        )
+        self._body = ChunkedBody(self._limits) if body.is_chunked else LengthBody(body.length)
 
     def _read_short_head(self, data: bytes | bytearray, start: int) -> Request | None:
         """Return the request whose head *data* has from *start* on; None for the slower path."""
@@ -154,12 +152,11 @@ class Receiver:
             end = data.find(b"\r\n\r\n", start, start + most)
             if end < 0:
                 return None
-        lines = data[start:end].decode("latin-1").split("\r\n")
-        if len(lines) > limits.fields + 1:
+        first, *lines = data[start:end].decode("latin-1").split("\r\n")
+        if len(lines) > limits.fields:
             return None
         try:
-            line = _recall_request_line(lines[0])
-            del lines[0]
+            line = _recall_request_line(first)
             variables = {**self._base, **line.variables}
             size = len(variables) + len(lines)
             variables.update(map(_recall, lines))
@@ -176,8 +173,8 @@ class Receiver:
             self._buffer.clear()
             self.idle = True
         self._skipped_empty_line = False
-        if request.has_body:
-            self._begin_body(request)
+        if request.body is not None:
+            self._begin_body(request, request.body)
         return request
 
     def _read_head_by_lines(self) -> Request | None:

@@ -5,7 +5,7 @@ persistence.
 line was found valid. Nothing of where the bytes came from is known here.
 """
 
-from typing import Any, final
+from typing import Any, NamedTuple, final
 from urllib.parse import unquote_to_bytes
 
 from .errors import ProtocolError
@@ -183,21 +183,20 @@ def _path_and_query(target: str) -> tuple[str, str]:
     return path, query or ""
 
 
+class Body(NamedTuple):
+    """How a request's body comes."""
+
+    length: int  # in bytes; 0 when it is chunked
+    is_chunked: bool
+    #: Whether the client waits for 100 (Continue) before it sends it (RFC 9110 section 10.1.1).
+    expects_continue: bool
+
+
 @final
 class Request:
     """One request, its body apart."""
 
-    __slots__ = (
-        "chunked",
-        "content_length",
-        "expects_continue",
-        "has_body",
-        "keep_alive",
-        "line",
-        "method",
-        "variables",
-        "version",
-    )
+    __slots__ = ("body", "keep_alive", "line", "method", "variables", "version")
 
     def __init__(self, line: RequestLine, variables: dict[str, Any], largest_body: int) -> None:
         """Decide about a complete head; *largest_body* in bytes, 0 for no limit.
@@ -210,24 +209,16 @@ class Request:
         #: What line and fields say, as CGI variables (RFC 3875 section 4.1), values as latin-1
         #: text; and what the receiver was given for each request. The request's own.
         self.variables = variables
-        self.content_length = 0  # also when the body is chunked
-        self.chunked = self.has_body = False
-        #: Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 section
-        #: 10.1.1).
-        self.expects_continue = False
+        #: None when there is none.
+        self.body: Body | None = None
         if line.authority or not variables.get("HTTP_HOST"):
             _settle_host(version, line.authority, variables)
-        if "HTTP_TRANSFER_ENCODING" in variables:
-            _require_chunked(version, variables)
-            self.chunked = self.has_body = True
-        elif "CONTENT_LENGTH" in variables:
-            self.content_length = length = int(variables["CONTENT_LENGTH"])
-            if largest_body and length > largest_body:
-                raise ProtocolError(413, "The request body is larger than allowed.")
-            self.has_body = length > 0
-        if "HTTP_EXPECT" in variables:
-            expects = _expects_continue(version, variables["HTTP_EXPECT"])
-            self.expects_continue = expects and self.has_body
+        if (
+            "HTTP_TRANSFER_ENCODING" in variables
+            or "CONTENT_LENGTH" in variables
+            or "HTTP_EXPECT" in variables
+        ):
+            self.body = _body_of(version, variables, largest_body)
         connection = variables.get("HTTP_CONNECTION")
         #: Whether the client lets the connection persist (RFC 9112 section 9.3).
         self.keep_alive = (
@@ -246,6 +237,19 @@ def _settle_host(version: str, authority: str, variables: dict[str, Any]) -> Non
         variables["HTTP_HOST"] = authority
     elif version == "HTTP/1.1":
         raise ProtocolError(400, "The Host field is empty.")
+
+
+def _body_of(version: str, variables: dict[str, Any], largest: int) -> Body | None:
+    length = 0
+    chunked = "HTTP_TRANSFER_ENCODING" in variables
+    if chunked:
+        _require_chunked(version, variables)
+    elif "CONTENT_LENGTH" in variables:
+        length = int(variables["CONTENT_LENGTH"])
+        if largest and length > largest:
+            raise ProtocolError(413, "The request body is larger than allowed.")
+    expects = "HTTP_EXPECT" in variables and _expects_continue(version, variables["HTTP_EXPECT"])
+    return Body(length, chunked, expects) if chunked or length else None
 
 
 def _require_chunked(version: str, variables: dict[str, Any]) -> None:

@@ -43,6 +43,9 @@ _HOP_BY_HOP = frozenset(
     }  # RFC 9110 section 7.6.1
 )
 
+#: What tells about the message itself.
+_DECIDED_HERE = frozenset({"connection", "date", "server", *_HOP_BY_HOP})
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -98,55 +101,55 @@ class ResponseHead:
             self.content_length: int | None = None
             self.has_date = self.has_server = self.closes = False
             status_line, self.code = _status_line(status)
-            self.start = status_line.encode("latin-1")
+            start = status_line.encode("latin-1")
         else:
             self.content_length, self.closes = begun.content_length, begun.closes
             self.has_date, self.has_server = begun.has_date, begun.has_server
-            self.code, self.start = begun.code, begun.start
+            self.code, start = begun.code, begun.start
         #: Whether there is nothing in it that other answers do not have, too.
         self.is_usual = True
+        lines = "".join([_lines.get(field) or self._line_of(*field) for field in fields])
         #: The status line and the fields; what the server decides about comes after it.
-        self.start += self._encoded(fields)
-
-    def _encoded(self, fields: Iterable[tuple[str, str]]) -> bytes:
-        lines = []
-        had_length = self.content_length is not None
-        for field in fields:
-            known = _lines.get(field)
-            lines.append(self._line_of(*field) if known is None else known)
-        if self.content_length is not None and not had_length and self.code != 204:
-            lines.append(f"Content-Length: {self.content_length}\r\n")  # RFC 9110 section 8.6
-        return "".join(lines).encode("latin-1")
+        self.start: bytes = start + lines.encode("latin-1")
 
     def _line_of(self, name: str, value: str) -> str:
         """Return the line of a field, "" when it is not sent or not here."""
         folded = _checked_name(name)
         if folded == "content-length":
-            length = _decimal(value)
-            if self.content_length not in (None, length):
-                raise ValueError("two Content-Length fields that differ")
-            self.content_length = length
-            return ""
+            return self._length_line(_decimal(value))
         # The quick answer for nearly every value; the pattern decides about the rest.
         if not (value.isascii() and value.isprintable()) and not _FIELD_VALUE.fullmatch(value):
             raise ValueError(f"the value of {name} cannot be sent: {value!r}")
-        if folded in _HOP_BY_HOP:
+        if folded in _DECIDED_HERE and not self._takes(folded, value):
             return ""
-        if folded == "connection":
-            self.closes = self.closes or "close" in value.lower()
-            return ""
-        if folded == "date":
-            if self.has_date:
-                return ""
-            self.has_date = True
-        elif folded == "server":
-            self.has_server = True
         line = f"{name}: {value}\r\n"
         if folded in _REMEMBERED and len(line) <= _LONGEST_REMEMBERED and "boundary=" not in value:
             _remember(_lines, (name, value), line)
         else:
             self.is_usual = False
         return line
+
+    def _length_line(self, length: int) -> str:
+        if self.content_length is None:
+            self.content_length = length
+            return (
+                "" if self.code == 204 else f"Content-Length: {length}\r\n"
+            )  # RFC 9110 section 8.6
+        if self.content_length != length:
+            raise ValueError("two Content-Length fields that differ")
+        return ""
+
+    def _takes(self, folded: str, value: str) -> bool:
+        """Note what a field says about the message; return whether it is sent as it is."""
+        if folded == "connection":
+            self.closes = self.closes or "close" in value.lower()
+        elif folded == "date":
+            is_first, self.has_date = not self.has_date, True
+            return is_first
+        elif folded == "server":
+            self.has_server = True
+            return True
+        return False
 
 
 def usual_head(status: str, fields: list[tuple[str, str]]) -> tuple[ResponseHead, str]:

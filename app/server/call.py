@@ -26,7 +26,7 @@ from ..http11.response import (
 from ..request_note import NO_NOTE, NOTE, REQUEST_ID, RequestNote, shown_target
 from .access_log import AccessLog, Exchange
 from .error_page import SERVER, error_answer
-from .gateway import Environ, ExcInfo, Gateway
+from .gateway import Application, ExcInfo
 from .request_body import RequestBody
 from .sendfile import FileSpan, FileWrapper, note_sent, span_of
 
@@ -85,15 +85,14 @@ class Call:
     """
 
     __slots__ = (
+        "_application",
         "_channel",
         "_cut_short",
         "_date",
-        "_gateway",
         "_iterable",
         "_output",
         "_remaining",
         "complete",
-        "environ",
         "framing",
         "head",
         "keep_alive",
@@ -103,19 +102,21 @@ class Call:
         "wire",
     )
 
-    def __init__(self, gateway: Gateway, request: Request, channel: Channel) -> None:
-        self._gateway = gateway
+    # Set with the head: its Date, and what is left of the length that it declares.
+    _date: str
+    _remaining: int | None
+
+    def __init__(self, application: Application, request: Request, channel: Channel) -> None:
+        self._application = application
         self._channel = channel
-        self.request = request
-        self.environ: Environ = request.variables
-        if request.has_body:
-            self.environ["wsgi.input"] = RequestBody(channel.receive_body)
-            if request.chunked:
+        self.request = request  # its variables are the environ
+        if request.body is not None:
+            request.variables["wsgi.input"] = RequestBody(channel.receive_body)
+            if request.body.is_chunked:
                 # Decoded as it is read, the body has this coding no more (RFC 9112 section 7.1.3).
-                del self.environ["HTTP_TRANSFER_ENCODING"]
+                del request.variables["HTTP_TRANSFER_ENCODING"]
         # The answer, as it comes to be
         self.head: ResponseHead | None = None
-        self._date = ""  # when the head was given
         self.framing: Framing | None = None  # until the head has been encoded
         self.keep_alive = False
         self.complete = False  # nothing comes after what next_output returned last
@@ -125,7 +126,6 @@ class Call:
         self._cut_short = False  # a write() failed in the middle
         self._iterable: Iterable[bytes] | None = None
         self._output: Iterator[bytes] | None = None
-        self._remaining: int | None = None  # of the declared length
 
     def _body_sent(self) -> int:
         """Return how many bytes of the body were handed to the kernel."""
@@ -183,7 +183,7 @@ class Call:
     ) -> None:
         """Note the end of the answer; *began* is in monotonic seconds."""
         seconds = monotonic() - began
-        note: RequestNote | None = self.environ.get(NOTE)
+        note: RequestNote | None = self.request.variables.get(NOTE)
         if note is not None and not note.is_told:
             lane.end_unmeasured()
             return
@@ -192,7 +192,7 @@ class Call:
             access_log.write(self._exchange(seconds, note or NO_NOTE, aborted=aborted))
 
     def _exchange(self, duration: float, note: RequestNote, *, aborted: bool) -> Exchange:
-        environ, request = self.environ, self.request
+        request, environ = self.request, self.request.variables
         return Exchange(
             remote_addr=environ.get("REMOTE_ADDR", ""),
             remote_user=environ.get("REMOTE_USER", ""),
@@ -216,7 +216,7 @@ class Call:
 
     @property
     def _shown_target(self) -> str:
-        return shown_target(self.environ, self.request.line.target)
+        return shown_target(self.request.variables, self.request.line.target)
 
     # What the application calls
 
@@ -253,7 +253,7 @@ class Call:
 
     def _begin(self) -> bytes | FileSpan | None:
         """Call the application, and return the first output."""
-        result = self._gateway.application(self.environ, self.start_response)
+        result = self._application(self.request.variables, self.start_response)
         plain = result if type(result) is tuple or type(result) is list else None
         if plain is None:
             self._iterable = result  # to be closed
@@ -359,14 +359,13 @@ class Call:
         if head is None:
             raise AssertionError("the application did not call start_response")
         request = self.request
+        method, version = request.method, request.version
         if head.content_length is not None:
             length = head.content_length
-        elif head.code == 304 or (length == 0 and request.method == "HEAD"):
+        elif head.code == 304 or (length == 0 and method == "HEAD"):
             length = None  # an application that leaves the body out says nothing of its length
-        version = request.version
-        framing = choose_framing(request.method, version, head.code, length)
-        if framing is _LENGTH:
-            self._remaining = length
+        framing = choose_framing(method, version, head.code, length)
+        self._remaining = length if framing is _LENGTH else None
         self.keep_alive = keep_alive = (
             request.keep_alive
             and not head.closes

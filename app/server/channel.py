@@ -142,10 +142,12 @@ class CallChannel:
             return True
         call = self.call
         assert call is not None
+        body = call.request.body
+        assert body is not None
         # A client that waits for 100 may send its body or not: what comes next is uncertain (RFC
         # 9110 10.1.1).
-        waits = call.request.expects_continue and not upload.continued
-        return not waits and call.request.content_length - upload.size <= DRAINED
+        waits = body.expects_continue and not upload.continued
+        return not waits and body.length - upload.size <= DRAINED
 
     def receive_body(self) -> bytes:
         """Return the next piece of the request's body, b"" at its end. Raises ClientError."""
@@ -247,8 +249,10 @@ class CallChannel:
     def _await_body(self, upload: Upload) -> bytes:
         call = self.call
         assert call is not None
+        body = call.request.body
         if (
-            call.request.expects_continue
+            body is not None
+            and body.expects_continue
             and not upload.continued
             and not upload.size
             and not call.wire

@@ -232,10 +232,10 @@ class Connection:
                         return None
                     event = receiver.receive(data)
                 if type(event) is Request:
-                    if not event.has_body:
+                    if event.body is None:
                         return event
                     self._expect_body(event)
-                    if event.expects_continue and self.runner.may_upload():
+                    if event.body.expects_continue and self.runner.may_upload():
                         return event
                 elif event is None:
                     continue
@@ -251,6 +251,11 @@ class Connection:
             return None
         self.runner.again(self)
         return None
+
+    def _waits_for_100(self) -> bool:
+        """Return whether the client sends its body when it is asked for it."""
+        request = self._request
+        return request is not None and request.body is not None and request.body.expects_continue
 
     def _is_held(self) -> bool:
         """Return whether enough of a body is here, while no call may begin that takes more."""
@@ -300,7 +305,7 @@ class Connection:
         self.phase = _ANSWER
         if channel.upload is not None:
             self._hand_over(request, channel.upload)
-        channel.call = Call(runner.gateway, request, channel)
+        channel.call = Call(runner.gateway.application, request, channel)
         self._started = runner.now
         runner.lane.begun += 1
         return runner.run_call(self) and self.phase is not _ANSWER
@@ -311,7 +316,7 @@ class Connection:
         if not upload.ended:
             upload.counted = True
             self.runner.uploading(1)
-        elif request.chunked:
+        elif request.body is not None and request.body.is_chunked:
             request.variables["CONTENT_LENGTH"] = str(upload.size)
 
     def _resume_answer(self) -> bool:
@@ -363,13 +368,13 @@ class Connection:
             # It may be the last word on what was sent, such as a file that has changed.
             self._abort()
             return
-        upload = self.channel.upload
+        channel = self.channel
+        upload = channel.upload
         ended = upload is None or upload.ended
         if upload is not None:
             self._count_out(upload)
-        runner = self.runner
-        call.record(lane, runner.access_log, self._started, aborted=False)
-        self.channel.call = None
+        call.record(lane, self.runner.access_log, self._started, aborted=False)
+        channel.call = None
         # Also while the server stops: a client that was promised another answer may be asking for
         # it already.
         if call.keep_alive and ended:
@@ -402,9 +407,7 @@ class Connection:
             self._refuse(ProtocolError(408, "The request's head took too long."))
         elif phase is _BODY and upload is not None:
             # A client that waits for this server is not too slow.
-            held = self._is_held() or (
-                self._request is not None and self._request.expects_continue and not upload.size
-            )
+            held = self._is_held() or (not upload.size and self._waits_for_100())
             if not held and runner.now - upload.progress >= runner.options.body_timeout:
                 self._refuse(ProtocolError(408, "The request's body took too long."))
             elif not runner.may_upload():

@@ -228,7 +228,7 @@ class BlockingConnection:
         except ProtocolError as error:
             self._refuse(error)
         else:
-            if request.keep_alive or request.has_body or self._receiver.buffered:
+            if request.keep_alive or request.body or self._receiver.buffered:
                 self._linger(channels.LINGER_TIME)
 
     def _shake_hands(self) -> None:
@@ -280,8 +280,8 @@ class BlockingConnection:
 
         Raises CutShortError, StreamChangedError and OSError for an answer that is not complete.
         """
-        upload = self.channel.upload = Upload(monotonic()) if request.has_body else None
-        call = self.channel.call = Call(self._server.gateway, request, self.channel)
+        upload = self.channel.upload = Upload(monotonic()) if request.body else None
+        call = self.channel.call = Call(self._server.gateway.application, request, self.channel)
         began = monotonic()
         self._server.figures.note_request()
         is_complete = False

@@ -19,6 +19,9 @@ _BOUND = 4096
         "SEC-CH-UA: a",
         "Sec-Ch-Ua-Mobile: ?0",
         "Content-Type: a/b",
+        'If-None-Match: "a"',
+        "if-modified-since: Sun, 06 Nov 1994 08:49:37 GMT",
+        "Referer: http://a/page",
     ],
 )
 def test_a_repeated_line_is_remembered(line: str) -> None:

@@ -134,11 +134,11 @@ def comparable(request: Request) -> Asked:
         scheme=line.scheme,
         version=request.version,
         variables=fields,
-        content_length=request.content_length,
-        chunked=request.chunked,
-        has_body=request.has_body,
+        content_length=request.body.length if request.body else 0,
+        chunked=request.body is not None and request.body.is_chunked,
+        has_body=request.body is not None,
         keep_alive=request.keep_alive,
-        expects_continue=request.expects_continue,
+        expects_continue=request.body is not None and request.body.expects_continue,
     )
 
 
