@@ -143,13 +143,12 @@ class Receiver:
     def _read_short_head(self, data: bytes | bytearray, start: int) -> Request | None:
         """Return the request whose head *data* has from *start* on; None for the slower path."""
         limits = self._limits
-        most = limits.short_head + 4
-        if not start and data[-4:] == b"\r\n\r\n" and len(data) <= most:
+        if not start and data[-4:] == b"\r\n\r\n" and len(data) <= limits.short_head:
             # Nearly always it is one head. Should it be several, the empty line between them is no
             # field line.
             end = len(data) - 4
         else:
-            end = data.find(b"\r\n\r\n", start, start + most)
+            end = data.find(b"\r\n\r\n", start, start + limits.short_head + 4)
             if end < 0:
                 return None
         first, *lines = data[start:end].decode("latin-1").split("\r\n")

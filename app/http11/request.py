@@ -23,6 +23,8 @@ from .grammar import (
 )
 
 _LONGEST_METHOD = 32
+#: What clients say in Connection, nearly all of them.
+_PERSISTENCE = {"keep-alive": True, "close": False}
 _LONGEST_REMEMBERED = 256
 _LINES_REMEMBERED = 4096
 
@@ -272,8 +274,8 @@ def _require_chunked(version: str, variables: dict[str, Any]) -> None:
 
 
 def _persists(version: str, connection: str) -> bool:
-    if connection == "keep-alive":
-        return True
+    if (known := _PERSISTENCE.get(connection)) is not None:
+        return known
     options = list_members(connection)
     return "close" not in options and (version == "HTTP/1.1" or "keep-alive" in options)
 

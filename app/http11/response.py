@@ -108,7 +108,9 @@ class ResponseHead:
             self.code, start = begun.code, begun.start
         #: Whether there is nothing in it that other answers do not have, too.
         self.is_usual = True
-        lines = "".join([_lines.get(field) or self._line_of(*field) for field in fields])
+        lines = ""
+        for field in fields:
+            lines += _lines.get(field) or self._line_of(*field)
         #: The status line and the fields; what the server decides about comes after it.
         self.start: bytes = start + lines.encode("latin-1")
 
@@ -173,7 +175,7 @@ def usual_head(status: str, fields: list[tuple[str, str]]) -> tuple[ResponseHead
 
 def _head_with_others(status: str, fields: list[tuple[str, str]]) -> ResponseHead:
     """Return a head whose last fields differ from answer to answer."""
-    end = len(fields)
+    end = len(fields) - 1
     while end and fields[end - 1][0] in _EVER_DIFFERENT:
         end -= 1
     usual = fields[:end]
@@ -249,9 +251,11 @@ def encode_head(
     else:
         connection = "Connection: keep-alive\r\n" if version == "HTTP/1.0" else ""
     ending = _ending("" if head.has_date else date, "" if head.has_server else server, connection)
+    if head.content_length is not None:
+        return head.start + ending
     if framing is _CHUNKED:
         return b"%bTransfer-Encoding: chunked\r\n%b" % (head.start, ending)
-    if length is None or head.content_length is not None or head.code == 204:
+    if length is None or head.code == 204:
         return head.start + ending
     return b"%bContent-Length: %d\r\n%b" % (head.start, length, ending)
 

@@ -49,18 +49,20 @@ def name_and_port(address: object) -> tuple[str, str]:
     return str(address[0]).removeprefix("::ffff:"), str(address[1])
 
 
-def open_stream(sock: socket.socket, listener: Listener) -> Stream:
+def open_stream(sock: socket.SocketType, listener: Listener) -> Stream:
     """Return the stream of a client that *listener* has accepted, plain or TLS.
 
     Raises OSError when the client is gone already.
     """
-    sock.setblocking(False)
     if listener.tls is None:
+        sock.setblocking(False)
         return Stream(sock)
     # Imported where it is used: ssl takes as long to load as all the rest of a plain server.
     from .tls_stream import TLSStream
 
-    return TLSStream(sock, listener.tls)
+    whole = sock if isinstance(sock, socket.socket) else socket.socket(fileno=sock.detach())
+    whole.setblocking(False)
+    return TLSStream(whole, listener.tls)
 
 
 class Doors:
@@ -71,6 +73,11 @@ class Doors:
     ) -> None:
         self._listeners = {listener.socket.fileno(): listener for listener in listeners}
         self._bases = base_environs(listeners, gateway)
+        #: Family, type and protocol of the clients' sockets.
+        self._kinds = {
+            one.fileno(): (int(one.family), int(one.type), one.proto)
+            for one in (listener.socket for listener in listeners)
+        }
         self._epoll = epoll
         # With several processes each is woken alone, so that they share a burst.
         self._events = select.EPOLLIN | (select.EPOLLEXCLUSIVE if shared else 0)
@@ -109,12 +116,15 @@ class Doors:
         """Return whether a client waits to be let in."""
         return self._listeners[descriptor].has_client()
 
-    def accept(self, descriptor: int) -> tuple[socket.socket, object]:
+    def accept(self, descriptor: int) -> tuple[socket.SocketType, object]:
         """Return the next client's socket and address. Raises OSError."""
-        return self._listeners[descriptor].socket.accept()
+        # What `socket.accept` makes of these two, with its enumerations, costs half as much as all
+        # the rest of a connection.
+        number, address = self._listeners[descriptor].socket._accept()  # type: ignore[attr-defined]
+        return socket.SocketType(*self._kinds[descriptor], number), address
 
     def admit(
-        self, runner: Runner[Any], descriptor: int, sock: socket.socket, address: object
+        self, runner: Runner[Any], descriptor: int, sock: socket.SocketType, address: object
     ) -> Connection:
         """Return the connection of a client from `accept`. Raises OSError."""
         stream = open_stream(sock, self._listeners[descriptor])

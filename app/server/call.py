@@ -240,7 +240,8 @@ class Call:
             # From a thread that the application left behind, it would come in the middle of a later
             # answer.
             raise RuntimeError("write() was called after the end of the answer")
-        _check(data)
+        if not isinstance(data, bytes):
+            raise _not_bytes(data)
         out = self._encode_head(None) if self.framing is None else b""
         out += self._framed(data)
         if out:
@@ -273,7 +274,8 @@ class Call:
 
     def _whole(self, body: bytes) -> bytes | None:
         """Return head and body together; None for a body that has to go the long way."""
-        _check(body)
+        if not isinstance(body, bytes):
+            raise _not_bytes(body)
         length, head = len(body), self.head
         if head is None or length > _JOINED:
             return None
@@ -303,7 +305,8 @@ class Call:
         for data in result:
             if self._cut_short:
                 raise CutShortError
-            _check(data)
+            if not isinstance(data, bytes):
+                raise _not_bytes(data)
             if not data:
                 continue
             if self.framing is None:
@@ -386,6 +389,5 @@ class Call:
         return head if self.framing is _NO_BODY else head + page
 
 
-def _check(data: bytes) -> None:
-    if not isinstance(data, bytes):
-        raise TypeError(f"an application's body is made of bytes, not of {type(data).__name__}")
+def _not_bytes(data: object) -> TypeError:
+    return TypeError(f"an application's body is made of bytes, not of {type(data).__name__}")

@@ -267,7 +267,7 @@ class Loop:
                 continue  # a client that was gone before it was accepted
             self._admit(descriptor, sock, address)
 
-    def _admit(self, descriptor: int, sock: socket.socket, address: object) -> None:
+    def _admit(self, descriptor: int, sock: socket.SocketType, address: object) -> None:
         try:
             connection = self._doors.admit(self, descriptor, sock, address)
         except OSError:

@@ -62,7 +62,7 @@ class Stream:
     #: Whether bytes mean what they say from the first one on; else `handshake` comes first.
     established = True
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.SocketType) -> None:
         self.socket = sock
         self.descriptor = sock.fileno()
         self.readable = False
@@ -181,14 +181,14 @@ class Stream:
         """
         with suppress(OSError):
             # Not the TLS layer's own, which would take itself off: an answer may still be due.
-            socket.socket.shutdown(self.socket, socket.SHUT_RD)
+            socket.SocketType.shutdown(self.socket, socket.SHUT_RD)
 
     def interrupt(self, *, reset: bool) -> None:
         """End the connection under the thread that waits for it, or sends. From any thread."""
         if reset:
             reset_connection(self.socket)
         with suppress(OSError):
-            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+            socket.SocketType.shutdown(self.socket, socket.SHUT_RDWR)
 
     def end_output(self) -> None:
         """Tell the client that nothing more comes. Raises OSError when it is gone."""
@@ -211,7 +211,7 @@ class Stream:
             end_connection(self.socket)
 
 
-def end_connection(sock: socket.socket) -> None:
+def end_connection(sock: socket.SocketType) -> None:
     """Have the client see the end now, also when another process has the socket.
 
     A child process that the application forked may hold it for as long as it lives: closing alone
@@ -221,10 +221,10 @@ def end_connection(sock: socket.socket) -> None:
         return  # closing is enough
     with suppress(OSError):
         # Not the TLS layer's own, which would take itself off under a thread that still sends.
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        socket.SocketType.shutdown(sock, socket.SHUT_RDWR)
 
 
-def reset_connection(sock: socket.socket) -> None:
+def reset_connection(sock: socket.SocketType) -> None:
     """Have the client see that the connection is lost, also when another process has the socket.
 
     A Unix socket just ends.

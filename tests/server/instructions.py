@@ -94,6 +94,40 @@ class _Site:
         self._application.close()
 
 
+class _Door:
+    """A loop with a listener, in one thread: each request has a connection of its own."""
+
+    def __init__(self, directory: str) -> None:
+        from app.server.crew import Term
+        from app.server.gateway import Gateway
+        from app.server.listeners import Listener
+        from app.server.loop import Loop
+        from app.server.options import ServerOptions
+        from app.settings import Settings
+        from app.wsgi import make_app
+
+        settings = {"TALLY_ROOT": f"{directory}/www", "TALLY_COUNT_LOG": "off"}
+        application = make_app(Settings.from_environment(settings))
+        gateway = Gateway(application, multithread=True, multiprocess=False)
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setblocking(False)
+        self._address = listening.getsockname()
+        self._listener = listening.fileno()
+        self._loop = Loop([Listener(listening)], gateway, ServerOptions(), None, 100)
+        self._loop._crew.term = Term()
+
+    def exchange(self, request: bytes) -> bytes:
+        client = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM)
+        client.connect(self._address)
+        client.send(request)
+        self._loop._accept(self._listener)
+        for descriptor, events in self._loop._epoll.poll():
+            self._loop._connections[descriptor].ready(events)
+        answer = client.recv(1 << 16)
+        client.close()
+        return answer
+
+
 class _Runner:
     """What a connection asks of the loop, without a loop."""
 
@@ -166,6 +200,7 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
         return lambda n: act(requests[n])
 
     small = _request("/small.html")
+    closing, door = _request("/small.html", "Connection: close"), _Door(directory)
     part = "Range: bytes={n}-{n}99"
     little = _Site(directory, "memory:", held=_LITTLE_ROOM)
     scattered = itertools.cycle(
@@ -186,6 +221,7 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
         ("206, held", each(ask, part)),
         ("206, large", each(ask, part, path="/l.bin")),
         ("404", lambda n: ask(missing[n])),
+        ("200, close", lambda _: door.exchange(closing)),
         ("200, not held", lambda _: little.exchange(next(scattered))),
     ]
 

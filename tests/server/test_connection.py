@@ -664,10 +664,17 @@ class Exhausted:
         self.fileno, self.close = sock.fileno, sock.close
 
     def accept(self) -> Any:
+        self._ask()
+        return self.sock.accept()
+
+    def _accept(self) -> Any:
+        self._ask()
+        return self.sock._accept()  # type: ignore[attr-defined]
+
+    def _ask(self) -> None:
         self.asked += 1
         if self.asked <= self.times:
             raise OSError(errno.EMFILE, "too many open files")
-        return self.sock.accept()
 
 
 @MODELS
