@@ -45,7 +45,7 @@ _EACH_FOR_ITSELF = (
 )
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .counters.lmdb.private_directory import PrivateDirectory
     from .counters.reading import CountingStore
@@ -66,6 +66,8 @@ class Application:
         self._tokens = Tokens()
         self._lock = Lock()
         self._files: FileApplication | None = None
+        #: What answers for files: the bound method of `_files`, once they are open.
+        self._serve: WSGIApplication = self._open_and_serve
         self._statistics: StatsApplication | None = None
         self._counter: CountingStore | DeferredCounter | None = None
         self._missed: MissedNames | None = None
@@ -80,9 +82,13 @@ class Application:
             path = environ["PATH_INFO"]
             if path == self._prefix or path.startswith(self._settings.stats):
                 return self._stats(environ)(environ, start_response)
-        return (self._files or self.open(is_one_of_several=environ["wsgi.multiprocess"]))(
-            environ, start_response
-        )
+        return self._serve(environ, start_response)
+
+    def _open_and_serve(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        files = self.open(is_one_of_several=environ["wsgi.multiprocess"])
+        return files(environ, start_response)
 
     def open(self, *, is_one_of_several: bool = False, notes: bool = False) -> FileApplication:
         """Open the counter now rather than at the first request.
@@ -119,6 +125,7 @@ class Application:
                     missed=None if self._missed is None else self._missed.add,
                     notes=notes or bool(settings.access_logfile),
                 )
+                self._serve = self._files.__call__
             return self._files
 
     def _stats(self, environ: "WSGIEnvironment") -> "StatsApplication":

@@ -151,11 +151,12 @@ class Receiver:
             end = data.find(b"\r\n\r\n", start, start + limits.short_head + 4)
             if end < 0:
                 return None
-        first, *lines = data[start:end].decode("latin-1").split("\r\n")
-        if len(lines) > limits.fields:
+        lines = data[start:end].decode("latin-1").split("\r\n")
+        if len(lines) > limits.fields + 1:
             return None
         try:
-            line = _recall_request_line(first)
+            line = _recall_request_line(lines[0])
+            del lines[0]
             variables = {**self._base, **line.variables}
             size = len(variables) + len(lines)
             variables.update(map(_recall, lines))

@@ -163,17 +163,15 @@ def usual_head(status: str, fields: list[tuple[str, str]]) -> tuple[ResponseHead
     What was met before is not made again: a whole head, or one but for the fields at its end that
     differ from answer to answer. Raises as `ResponseHead` does.
     """
-    date = ""
+    date, usual = "", fields
     try:
-        usual = fields
-        if usual and usual[-1][0] == "Date":
-            date = usual[-1][1]
-            usual = usual[:-1]
-        if usual and usual[-1][0] in _EVER_DIFFERENT:
+        if fields[-1][0] == "Date":
+            date, usual = fields[-1][1], fields[:-1]
+        if usual[-1][0] in _EVER_DIFFERENT:
             return _head_with_others(status, usual), date
         return _heads.get((status, *usual)) or _remembered_head(status, usual), date
-    except (IndexError, TypeError):  # what is no field
-        return ResponseHead(status, fields), ""
+    except (IndexError, TypeError):  # there is none, or what is no field
+        return ResponseHead(status, usual), date
 
 
 def _head_with_others(status: str, fields: list[tuple[str, str]]) -> ResponseHead:

@@ -129,7 +129,7 @@ class Call:
 
     def _body_sent(self) -> int:
         """Return how many bytes of the body were handed to the kernel."""
-        return max(0, self.wire - self.overhead)
+        return 0 if self.wire < self.overhead else self.wire - self.overhead
 
     def next_output(self) -> bytes | FileSpan | None:
         """Return what is to be sent next, None when the answer is complete. Raises CutShortError.

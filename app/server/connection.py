@@ -150,11 +150,10 @@ class Connection:
         call, stream = self.channel.call, self.stream
         assert call is not None
         try:
-            while (stream.pending is None or self._flush(call)) and not call.complete:
-                output = call.next_output()
-                if output is None:
-                    break
+            while not call.complete and (output := call.next_output()) is not None:
                 call.wire += stream.begin(output, MSG_MORE if call.span is not None else 0)
+                if stream.pending is not None and not self._flush(call):
+                    break
             if stream.pending is not None:
                 self.phase = _ANSWER
                 self.channel.take_unread()

@@ -26,6 +26,8 @@ class FileWrapper:
     #: many objects may share a descriptor.
     sends_spans = True
 
+    __slots__ = ("__dict__", "block_size", "close", "filelike")
+
     def __init__(self, filelike: Any, block_size: int = 65536) -> None:
         self.filelike = filelike
         self.block_size = block_size
