@@ -314,7 +314,8 @@ class FileApplication:
     def _ranged(self, file: StaticFile, environ: "WSGIEnvironment") -> Answer:
         text = environ["HTTP_RANGE"]
         if plain := plain_range(text, file.size):
-            return self._one_range(file, environ, *plain)
+            first, last = plain
+            return self._one_range(file, environ, first, last)
         try:
             ranges = select_ranges(text, file.size)
         except UnsatisfiableRangeError:
