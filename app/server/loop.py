@@ -17,7 +17,7 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from time import monotonic
@@ -87,7 +87,8 @@ class Loop:
         self._epoll = select.epoll()
         self._doors = Doors(listeners, gateway, self._epoll, shared=options.multiprocess)
         self._connections: dict[int, Connection] = {}
-        self._events: deque[tuple[int, int]] = deque()
+        #: What is left of a batch: the next leader goes on with it.
+        self._events: Iterator[tuple[int, int]] = iter(())
         self._unfinished: deque[Connection] = deque()  # had their turn, and have more to do
         self._next_tick = 0.0
         self._all_closed = threading.Event()
@@ -152,12 +153,11 @@ class Loop:
     # The leader
 
     def _lead(self, term: Term) -> None:
-        crew, events, connections = self._crew, self._events, self._connections
+        crew, connections = self._crew, self._connections
         knocking: list[int] = []  # listeners at which clients wait
         self.lane = self.place.lane
         while True:
-            while events:
-                descriptor, flags = events.popleft()
+            for descriptor, flags in self._events:
                 connection = connections.get(descriptor)
                 if connection is not None:
                     connection.ready(flags)
@@ -181,7 +181,7 @@ class Loop:
             if self.stopping and not connections:
                 self._finish()
                 return
-            events.extend(self._epoll.poll(self._timeout(), _MOST_EVENTS))
+            self._events = iter(self._epoll.poll(self._timeout(), _MOST_EVENTS))
             self.now = monotonic()
 
     def _timeout(self) -> float:
