@@ -96,9 +96,9 @@ class ResponseHead:
         #: Whether there is nothing in it that other answers do not have, too.
         self.is_usual = True
         status_line, self.code = _status_line(status)
-        lines = [_lines.get(field) or self._line_of(*field) for field in fields]
+        lines = "".join([_lines.get(field) or self._line_of(*field) for field in fields])
         #: The status line and the fields; what the server decides about comes after it.
-        self.start: bytes = "".join((status_line, *lines)).encode("latin-1")
+        self.start: bytes = (status_line + lines).encode("latin-1")
 
     def followed_by(self, fields: Iterable[tuple[str, str]]) -> "ResponseHead":
         """Return this head with more fields, whose names are all of _EVER_DIFFERENT."""
