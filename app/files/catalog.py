@@ -349,8 +349,7 @@ class Catalog:
             file = place.known
             if (
                 file is None
-                or file.path != self._prefix + place.name
-                or file.version != version_of(status)
+                or not file.is_version(self._prefix + place.name, version_of(status))
                 or not is_settled(file.version, now)
             ):
                 file = self._read(descriptor, status, now, place)
@@ -364,27 +363,30 @@ class Catalog:
         self, descriptor: int, status: os.stat_result, now: float, place: Place
     ) -> StaticFile:
         size, version, known = status.st_size, version_of(status), place.known
+        path = self._prefix + place.name
         content, sampled, salt = None, b"", 0
         if size <= (MOST_BYTES if place.is_packed else HELD_FILE_SIZE):
             content = read_whole(descriptor, size)
-            digest = digest_of(content)
         else:
             sampled = sample(descriptor, size)
             if known is not None and known.sampled:
                 salt = salt_after(known.version, known.attributes, known.salt, status)
-            digest = digest_of_large(status, sampled, now=now, salt=salt)
         after = os.fstat(descriptor)
         is_same = version_of(after) == version and (content is None or len(content) == size)
         # What is appended to a larger file meanwhile lies behind what was read.
         if not is_same and (content is not None or after.st_size <= size):
             raise FileReplacedError
+        if content is None:
+            digest = digest_of_large(status, sampled, now=now, salt=salt)
+        elif known is not None and known.is_version(path, version) and known.content == content:
+            return known  # as nearly always when a file is read again because it is young
+        else:
+            digest = digest_of(content)
         unpacked = unpack(content) if place.is_packed and content is not None else None
         if place.is_packed and unpacked is None:
             # Too large to be unpacked for a client that wants it so: what it is, to be saved.
             place = place._replace(media_type="application/gzip", is_compressible=False)
-        file = StaticFile(
-            self._prefix + place.name, place, version, self._policy, digest, now, size, content
-        )
+        file = StaticFile(path, place, version, self._policy, digest, now, size, content)
         if content is None:
             file.sampled, file.attributes, file.salt = sampled, attributes_of(status), salt
         return file if unpacked is None or unpacked is content else file.unpacked(unpacked)
