@@ -1,8 +1,8 @@
 """Counts each answer with a file: what became of the request, who asked, and how much of the body
 was handed over.
 
-A body that is held in memory is handed over with the answer. A larger one is sent afterwards; how
-far it got is counted when the server closes it.
+A body that is in memory is handed over with the answer. A larger one is sent afterwards; how far it
+got is counted when the server closes it.
 """
 
 from collections.abc import Callable
@@ -67,15 +67,17 @@ class Accounts:
 
     def count(self, environ: "WSGIEnvironment", answer: Answer, fields: Fields) -> None:
         """Count an answer about a file. When its body is sent later, have its end counted, too."""
-        key, kind, completes, source = answer.key, answer.kind, answer.completes, answer.source
+        key, kind, source = answer.key, answer.kind, answer.source
         assert kind is not None
-        class_: Class = self._classify(environ) if kind in ACCESSES else "unknown"
-        client, enough = (
-            self._client(environ, answer.size, class_) if self._tells_clients else _NOBODY
-        )
-        announce = None if self._count_line is None else self._announce(environ, key)
+        class_: Class = "unknown"
+        announce: Announce | None = None
+        if kind in ACCESSES:
+            class_ = self._classify(environ)
+            if self._count_line is not None:
+                announce = self._announce(environ, key)
+        client, enough = self._client(environ, answer.size) if self._tells_clients else _NOBODY
         at = 0 if source is None else int(time())
-        completed = source is None and completes
+        completed = source is None and answer.completes
         number = self.counter.count(
             key, kind, announce, class_, answer.held, completed, client, enough, at
         )
@@ -84,7 +86,9 @@ class Accounts:
             class_noted = class_ if kind in ACCESSES else ""
             environ[NOTE] = note = RequestNote(key, kind, class_noted, number, completed)
         if source is not None:
-            source.ended = partial(self._ended, key, kind, completes, at, client, enough, note)
+            source.ended = partial(
+                self._ended, key, kind, answer.completes, at, client, enough, note
+            )
         if self._count_header and number is not None:
             fields.append(("Tally-Count", str(number)))
 
@@ -105,12 +109,14 @@ class Accounts:
         if sent:
             self.counter.sent(key, kind, sent, completes and is_whole, at, client, enough)
 
-    def _client(
-        self, environ: "WSGIEnvironment", size: int, class_: Class
-    ) -> tuple[bytes | None, int]:
-        """Return what tells the client from others, and how many bytes make a download."""
+    def _client(self, environ: "WSGIEnvironment", size: int) -> tuple[bytes | None, int]:
+        """Return what tells the client from others, and how many bytes make a download.
+
+        Also of answers that are no access: the rest of a download adds to its bytes.
+        """
         assert self._classifier is not None
         assert self._download_bytes is not None
+        class_ = self._classify(environ)
         return self._classifier.client(environ, class_), min(self._download_bytes, size)
 
     def _announce(self, environ: "WSGIEnvironment", key: str) -> Announce:

@@ -43,9 +43,9 @@ class Answer:
         self.kind = kind
         #: Whether the client has the whole file, or the rest of it, when it has this body.
         self.completes = completes
-        #: The size of a body that is held in memory: it is handed over with the answer.
+        #: The size of a body that is in memory: it is handed over with the answer.
         self.held = held
-        #: What the body is read from after the answer was made; None when it is held in memory.
+        #: What the body is read from after the answer was made; None when it is in memory.
         self.source = source
 
     def with_fields(self, fields: Fields) -> "Answer":

@@ -314,7 +314,8 @@ class FileApplication:
     def _ranged(self, file: StaticFile, environ: "WSGIEnvironment") -> Answer:
         text = environ["HTTP_RANGE"]
         if plain := plain_range(text, file.size):
-            return self._one_range(file, environ, *plain)
+            first, last = plain
+            return self._one_range(file, environ, first, last)
         try:
             ranges = select_ranges(text, file.size)
         except UnsatisfiableRangeError:
@@ -360,15 +361,18 @@ class FileApplication:
         kind = kind_of_range(first, last, size)
         completes = last == size - 1 and (first == 0 or kind == "resumed")
         body, source = self._body(file, environ, first, last)
-        held = length if source is None else 0
-        return Answer(206, fields, body, file.key, size, kind, completes, held, source)
+        in_memory = length if source is None else 0
+        return Answer(206, fields, body, file.key, size, kind, completes, in_memory, source)
 
     def _body(
         self, file: StaticFile, environ: "WSGIEnvironment", first: int, last: int
     ) -> tuple[Iterable[bytes], FileSlice | None]:
-        """Return a body, and what it is read from if it is not held."""
+        """Return a body, and what it is read from while it is sent, if it is not in memory."""
         if file.content is not None:
             return (file.content[first : last + 1],), None
+        if last - first < BLOCK:
+            # To read it now costs less than to have it sent, and its end counted, afterwards.
+            return (self._catalog.part(file, first, last + 1 - first),), None
         wrapper = environ.get("wsgi.file_wrapper")
         shares = getattr(wrapper, "sends_spans", False)
         piece = self._catalog.open(file, first, last, shares=shares)

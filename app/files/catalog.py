@@ -34,6 +34,7 @@ from .version import (
     attributes_of,
     digest_of,
     digest_of_large,
+    has_grown_only,
     is_settled,
     may_be_held,
     salt_after,
@@ -197,6 +198,22 @@ class Catalog:
                 return None
             directories.pop()
 
+    def part(self, file: StaticFile, first: int, length: int) -> bytes:
+        """Return *length* bytes of the larger *file*, from byte *first* on.
+
+        *file* is as `held` or `find` has just returned it. Raises FileReplacedError and OSError.
+        """
+        opened = self._open_files.get(file)
+        if is_new := opened is None:
+            opened = _opened(file)
+        content = os.pread(opened.descriptor, length, first)
+        # Asked afterwards: a change that came before the read shows in the status by now.
+        if _is_unchanged(opened, file) and is_new:
+            self._open_files.put(file, opened)
+        if len(content) != length:
+            raise FileReplacedError
+        return content
+
     def open(self, file: StaticFile, first: int, last: int, *, shares: bool = False) -> FileSlice:
         """Open the larger *file* for one body, of a server that *shares* descriptors or does not.
 
@@ -204,21 +221,11 @@ class Catalog:
         """
         if shares and (opened := self._open_files.get(file)):
             return FileSlice(opened, first, last, file)
-        try:
-            opened = OpenFile(os.open(file.path, OPEN_FILE))
-        except FileNotFoundError:
-            raise FileReplacedError from None
-        version = version_of(os.fstat(opened.descriptor))
-        if shares and version == file.version:
+        opened = _opened(file)
+        if _is_unchanged(opened, file) and shares:
             self._open_files.put(file, opened)
             return FileSlice(opened, first, last, file)
-        piece = OwnSlice(opened, first, last, file)
-        # One that has only grown since is sent to the length that it had.
-        if version != file.version and (
-            version[:2] != file.version[:2] or not piece.has_grown_only()
-        ):
-            raise FileReplacedError
-        return piece
+        return OwnSlice(opened, first, last, file)
 
     def read(self, file: StaticFile) -> bytes:
         """Return the bytes of *file*. Raises FileReplacedError and OSError."""
@@ -342,8 +349,7 @@ class Catalog:
             file = place.known
             if (
                 file is None
-                or file.path != self._prefix + place.name
-                or file.version != version_of(status)
+                or not file.is_version(self._prefix + place.name, version_of(status))
                 or not is_settled(file.version, now)
             ):
                 file = self._read(descriptor, status, now, place)
@@ -357,27 +363,54 @@ class Catalog:
         self, descriptor: int, status: os.stat_result, now: float, place: Place
     ) -> StaticFile:
         size, version, known = status.st_size, version_of(status), place.known
+        path = self._prefix + place.name
         content, sampled, salt = None, b"", 0
         if size <= (MOST_BYTES if place.is_packed else HELD_FILE_SIZE):
             content = read_whole(descriptor, size)
-            digest = digest_of(content)
         else:
             sampled = sample(descriptor, size)
             if known is not None and known.sampled:
                 salt = salt_after(known.version, known.attributes, known.salt, status)
-            digest = digest_of_large(status, sampled, now=now, salt=salt)
         after = os.fstat(descriptor)
         is_same = version_of(after) == version and (content is None or len(content) == size)
         # What is appended to a larger file meanwhile lies behind what was read.
         if not is_same and (content is not None or after.st_size <= size):
             raise FileReplacedError
+        if content is None:
+            digest = digest_of_large(status, sampled, now=now, salt=salt)
+        elif known is not None and known.is_version(path, version) and known.content == content:
+            return known  # as nearly always when a file is read again because it is young
+        else:
+            digest = digest_of(content)
         unpacked = unpack(content) if place.is_packed and content is not None else None
         if place.is_packed and unpacked is None:
             # Too large to be unpacked for a client that wants it so: what it is, to be saved.
             place = place._replace(media_type="application/gzip", is_compressible=False)
-        file = StaticFile(
-            self._prefix + place.name, place, version, self._policy, digest, now, size, content
-        )
+        file = StaticFile(path, place, version, self._policy, digest, now, size, content)
         if content is None:
             file.sampled, file.attributes, file.salt = sampled, attributes_of(status), salt
         return file if unpacked is None or unpacked is content else file.unpacked(unpacked)
+
+
+def _opened(file: StaticFile) -> OpenFile:
+    try:
+        return OpenFile(os.open(file.path, OPEN_FILE))
+    except FileNotFoundError:
+        raise FileReplacedError from None
+
+
+def _is_unchanged(opened: OpenFile, file: StaticFile) -> bool:
+    """Tell whether what is *opened* still is the version that *file* describes.
+
+    False for one that has only grown since, which is sent to the length that it had. Raises
+    FileReplacedError for any other.
+    """
+    status = os.fstat(opened.descriptor)
+    version = version_of(status)
+    if version == file.version:
+        return True
+    if version[:2] != file.version[:2] or not has_grown_only(
+        opened.descriptor, status, file.size, file.sampled
+    ):
+        raise FileReplacedError
+    return False

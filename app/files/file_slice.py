@@ -25,7 +25,7 @@ from typing import Protocol, TypeAlias
 from ..failure_log import Repeats
 from .open_files import OpenFile
 from .ranges import Multipart
-from .version import Version, sample
+from .version import Version, has_grown_only
 
 BLOCK = 65536
 
@@ -122,21 +122,14 @@ class FileSlice:
     def unchanged(self) -> bool:
         """Return whether the file is what the header fields say, whatever was appended to it."""
         status = os.fstat(self._descriptor)
-        same = status.st_mtime_ns == self._modified_ns and status.st_size == self._seen_size
-        if same or self.has_grown_only():
+        if status.st_mtime_ns == self._modified_ns and status.st_size == self._seen_size:
+            return True
+        file = self._file
+        if has_grown_only(self._descriptor, status, file.size, file.sampled):
+            self._modified_ns, self._seen_size = status.st_mtime_ns, status.st_size
             return True
         self._note_change()
         return False
-
-    def has_grown_only(self) -> bool:
-        """Return whether the file has become longer since, and the blocks that were sampled are
-        what they were.
-        """
-        status, file = os.fstat(self._descriptor), self._file
-        if status.st_size <= file.size or sample(self._descriptor, file.size) != file.sampled:
-            return False
-        self._modified_ns, self._seen_size = status.st_mtime_ns, status.st_size
-        return True
 
     def read(self, size: int | None = -1) -> bytes:
         """Return up to *size* bytes, all that is left for -1, and b"" at the end.

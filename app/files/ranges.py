@@ -32,7 +32,7 @@ MAX_RANGES = 200
 #: bytes.
 MULTIPART_SLACK = 1024
 
-_PLAIN_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
+_match_plain = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})").fullmatch
 _RANGE_SPEC = re.compile(r"(?:([0-9]+)-([0-9]*)|-([0-9]+))")
 _MANY_DIGITS = 18
 
@@ -41,7 +41,7 @@ def plain_range(text: str, size: int) -> tuple[int, int] | None:
     """Return the first and the last byte to send for a field of the form that nearly every client
     sends: one range, from a first byte on. None for all else, which `select_ranges` reads.
     """
-    found = _PLAIN_RANGE.fullmatch(text)
+    found = _match_plain(text)
     if found is None:
         return None
     from_byte, to_byte = found.groups()
@@ -49,7 +49,9 @@ def plain_range(text: str, size: int) -> tuple[int, int] | None:
     last = int(to_byte) if to_byte else end
     if first > last or first > end:
         return None
-    return first, min(last, end)
+    if last >= size:
+        last = end
+    return first, last
 
 
 def select_ranges(text: str, size: int) -> list[ByteRange] | None:

@@ -165,9 +165,13 @@ class StaticFile:
         self.part_fields = [content_type, *others]
         return self.part_fields
 
+    def is_version(self, path: bytes, version: Version) -> bool:
+        """Return whether this was the file at *path* when its status was *version*."""
+        return self.path == path and self.version == version
+
     def is_same_as(self, other: "StaticFile") -> bool:
         """Return whether *other* is the same version of the same file."""
-        return (self.path, self.version, self.etag) == (other.path, other.version, other.etag)
+        return self.is_version(other.path, other.version) and self.etag == other.etag
 
     def with_forms(self, forms: "Sequence[StaticFile]") -> "StaticFile":
         """Return the same version of the file with these coded forms of it."""

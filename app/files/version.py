@@ -63,6 +63,13 @@ def sample(descriptor: int, size: int) -> bytes:
     return digest.digest()
 
 
+def has_grown_only(descriptor: int, status: os.stat_result, size: int, sampled: bytes) -> bool:
+    """Tell whether a file of *size* bytes has become longer, as its *status* says, and the blocks
+    that were *sampled* are what they were.
+    """
+    return status.st_size > size and sample(descriptor, size) == sampled
+
+
 def digest_of_large(status: os.stat_result, sampled: bytes, *, now: float, salt: int) -> str:
     """Return what the entity tag of a file is made of, of which only some blocks were read.
 

@@ -90,29 +90,32 @@ class ResponseHead:
 
     __slots__ = ("closes", "code", "content_length", "has_date", "has_server", "is_usual", "start")
 
-    def __init__(
-        self,
-        status: str,
-        fields: Iterable[tuple[str, str]],
-        begun: "ResponseHead | None" = None,
-    ) -> None:
-        """With *begun*, the fields follow those of that head of the same status."""
-        if begun is None:
-            self.content_length: int | None = None
-            self.has_date = self.has_server = self.closes = False
-            status_line, self.code = _status_line(status)
-            start = status_line.encode("latin-1")
-        else:
-            self.content_length, self.closes = begun.content_length, begun.closes
-            self.has_date, self.has_server = begun.has_date, begun.has_server
-            self.code, start = begun.code, begun.start
+    def __init__(self, status: str, fields: Iterable[tuple[str, str]]) -> None:
+        self.content_length: int | None = None
+        self.has_date = self.has_server = self.closes = False
         #: Whether there is nothing in it that other answers do not have, too.
         self.is_usual = True
-        lines = ""
-        for field in fields:
-            lines += _lines.get(field) or self._line_of(*field)
+        status_line, self.code = _status_line(status)
+        lines = "".join([_lines.get(field) or self._line_of(*field) for field in fields])
         #: The status line and the fields; what the server decides about comes after it.
-        self.start: bytes = start + lines.encode("latin-1")
+        self.start: bytes = (status_line + lines).encode("latin-1")
+
+    def followed_by(self, fields: Iterable[tuple[str, str]]) -> "ResponseHead":
+        """Return this head with more fields, whose names are all of _EVER_DIFFERENT."""
+        head = ResponseHead.__new__(ResponseHead)
+        head.content_length, head.closes = self.content_length, self.closes
+        head.has_date, head.has_server = self.has_date, self.has_server
+        head.is_usual, head.code = False, self.code
+        lines = ""
+        for name, value in fields:
+            if name == "Content-Length":
+                lines += head._length_line(_decimal(value))
+            elif name != "Date" and value.isascii() and value.isprintable():
+                lines += f"{name}: {value}\r\n"
+            else:
+                lines += head._line_of(name, value)
+        head.start = self.start + lines.encode("latin-1")
+        return head
 
     def _line_of(self, name: str, value: str) -> str:
         """Return the line of a field, "" when it is not sent or not here."""
@@ -178,7 +181,7 @@ def _head_with_others(status: str, fields: list[tuple[str, str]]) -> ResponseHea
         end -= 1
     usual = fields[:end]
     known = _heads.get((status, *usual)) or _remembered_head(status, usual)
-    return ResponseHead(status, fields[end:], known)
+    return known.followed_by(fields[end:])
 
 
 def _remembered_head(status: str, fields: list[tuple[str, str]]) -> ResponseHead:

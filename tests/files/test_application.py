@@ -14,6 +14,7 @@ from wsgiref.util import FileWrapper
 
 import pytest
 
+from app.clients import Classifier
 from app.counters.contract import Kind
 from app.files import FileApplication
 from app.files.conditional import parse_http_date
@@ -389,6 +390,18 @@ def test_count_lines_and_numbers(site: Site) -> None:
     assert site.counter.statuses == [200, 404]  # HEAD, and what is not there
 
 
+def test_clients_are_told_apart_by_the_parts_of_a_download_too(site: Site) -> None:
+    site.put("a.txt", b"0123456789")
+    app = site.application(classifier=Classifier(), download_bytes=8)
+    for agent, is_client in (("curl/8.0", True), ("Googlebot/2.1", False)):
+        for field in ("bytes=0-4", "bytes=5-9"):
+            site.get("/a.txt", app=app, HTTP_RANGE=field, HTTP_USER_AGENT=agent)
+            _, sent, _, client, enough = site.counter.details[-1]
+            assert (sent, client is not None, enough) == (5, is_client, 8)
+    assert [detail[0] for detail in site.counter.details] == [
+        "tools", "unknown", "robots", "unknown"]  # fmt: skip
+
+
 def test_a_port_that_is_absent(site: Site) -> None:
     site.put("a.txt")
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/a.txt"}
@@ -530,7 +543,7 @@ def test_descriptors_are_closed_on_every_way(site: Site) -> None:
     before = open_below(site.root)
     for variables in (
         {},
-        {"HTTP_RANGE": "bytes=1-2"},
+        {"HTTP_RANGE": "bytes=1-100000"},
         {"HTTP_RANGE": "bytes=1-2,9-10"},
         {"HTTP_RANGE": "bytes=999999999-"},
         {"HTTP_IF_NONE_MATCH": etag},

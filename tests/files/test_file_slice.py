@@ -223,6 +223,54 @@ def test_a_body_of_a_file_that_changes_is_short(
     assert b"\xff" * 300 not in received
 
 
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_short_part_is_of_one_version_with_its_fields(
+    site: Site, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+) -> None:
+    """The file changes after it was looked up, before the part is read."""
+    path = site.put("big.bin", CONTENT)
+    site.settle()
+    before = site.get("/big.bin", "HEAD").fields["ETag"]
+    changes = iter([change])
+    really_read = os.pread
+
+    def changed_first(descriptor: int, size: int, offset: int) -> bytes:
+        if size == 1000 and (now := next(changes, None)):
+            now(path)
+        return really_read(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", changed_first)
+    reply = site.get("/big.bin", HTTP_RANGE="bytes=1000-1999")
+    content = path.read_bytes()
+    assert reply.fields.get("ETag") != before
+    if len(content) > 2000:
+        assert (reply.status, reply.body) == (206, content[1000:2000])
+        assert reply.fields["Content-Range"] == f"bytes 1000-1999/{len(content)}"
+    else:
+        assert reply.status == (416 if content else 200)
+    assert len(site.counter.counted) == 1 + (reply.status != 416)
+    assert site.counter.ends == []
+
+
+def test_a_short_part_of_a_file_that_grows(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = site.put("big.bin", CONTENT)
+    site.settle()
+    before = site.get("/big.bin", "HEAD").fields["ETag"]
+    really_read = os.pread
+
+    def grown_first(descriptor: int, size: int, offset: int) -> bytes:
+        if size == 1000:
+            with path.open("ab") as file:
+                file.write(b"a line\n")
+        return really_read(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", grown_first)
+    reply = site.get("/big.bin", HTTP_RANGE="bytes=1000-1999")
+    assert (reply.status, reply.body) == (206, CONTENT[1000:2000])
+    assert reply.fields["ETag"] == before
+    assert reply.fields["Content-Range"] == f"bytes 1000-1999/{len(CONTENT)}"
+
+
 def test_multipart_bodies_are_read_in_pieces(site: Site) -> None:
     size = 20_000_000
     path = site.put("big.bin", b"")

@@ -13,6 +13,8 @@ from app.server.sendfile import FileWrapper
 from .conftest import Reply, Site, wait_until
 
 SIZE = 100_000
+#: Too long to be read at once.
+LONG_PART = 70_000
 _TWO_PARTS = ((0, 4), (100, 104))
 
 
@@ -26,10 +28,15 @@ def site_of_large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def part(
-    site: Site, path: str = "/a.bin", *, shares: bool = True, app: FileApplication | None = None
+    site: Site,
+    path: str = "/a.bin",
+    *,
+    length: int = LONG_PART,
+    shares: bool = True,
+    app: FileApplication | None = None,
 ) -> Reply:
     more: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper} if shares else {}
-    return site.get(path, app=app, HTTP_RANGE="bytes=10-19", **more)
+    return site.get(path, app=app, HTTP_RANGE=f"bytes=10-{length + 9}", **more)
 
 
 def open_descriptors(path: Path) -> int:
@@ -67,9 +74,21 @@ def test_a_server_that_says_where_to_send_from_shares_the_descriptor(
     part(site_of_large, shares=shares)  # described, and opened
     opened.clear()
     for _ in range(3):
-        assert part(site_of_large, shares=shares).body == b"a" * 10
+        assert part(site_of_large, shares=shares).body == b"a" * LONG_PART
     assert opened.count(os.fsencode(path)) == (0 if shares else 3)
     assert open_descriptors(path) == (1 if shares else 0)
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_short_parts_share_the_descriptor_under_every_server(
+    site_of_large: Site, monkeypatch: pytest.MonkeyPatch, opened: list[object], shares: bool
+) -> None:
+    monkeypatch.setattr(open_files, "_LOOK_SECONDS", 60)
+    path = site_of_large.root / "a.bin"
+    for _ in range(3):
+        assert part(site_of_large, length=10, shares=shares).body == b"a" * 10
+    assert opened.count(os.fsencode(path)) == 1
+    assert open_descriptors(path) == 1
 
 
 def test_what_was_deleted_is_closed(site_of_large: Site) -> None:
@@ -83,10 +102,10 @@ def test_what_was_deleted_is_closed(site_of_large: Site) -> None:
 
 def test_another_version_is_opened_anew(site_of_large: Site) -> None:
     path = site_of_large.root / "a.bin"
-    assert part(site_of_large).body == b"a" * 10
+    assert part(site_of_large).body == b"a" * LONG_PART
     site_of_large.put("new", b"b" * SIZE).rename(path)
     site_of_large.settle()
-    assert part(site_of_large).body == b"b" * 10
+    assert part(site_of_large).body == b"b" * LONG_PART
 
 
 def test_no_more_stay_open_than_the_process_can_spare(
@@ -99,7 +118,7 @@ def test_no_more_stay_open_than_the_process_can_spare(
     site.settle()
     for number in range(9):
         reply = part(site, f"/{number}.bin", app=app)
-        assert reply.body == b"%d" % number * 10
+        assert reply.body == b"%d" % number * LONG_PART
     assert sum(open_descriptors(site.root / f"{number}.bin") for number in range(9)) == 3
 
 
