@@ -3,6 +3,7 @@
 import gzip
 import os
 import random
+import time
 from dataclasses import dataclass
 
 PAGES = 1000
@@ -21,11 +22,13 @@ CODED = b"The plain form of a text that also lies beside itself as gzip.\n" * 20
 class Documents:
     """A directory filled for a comparison.
 
-    *pages* are URL paths with lengths; all content is on disk.
+    *pages* are URL paths with lengths; all content is on disk since *written_at*, in monotonic
+    seconds.
     """
 
     root: str
     pages: tuple[tuple[str, int], ...]
+    written_at: float
     small: str = "/small.html"
     large: str = "/large.bin"
 
@@ -47,7 +50,7 @@ def write_documents(root: str) -> Documents:
         pages.append((path, length))
     _write(root, "/small.html", _page(-1, SMALL_BYTES, source))
     _write_large(root + "/large.bin", source)
-    return Documents(root, tuple(pages))
+    return Documents(root, tuple(pages), time.monotonic())
 
 
 def _page(number: int, length: int, source: random.Random) -> bytes:

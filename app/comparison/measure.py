@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from .behaviour import observe
 from .bench import Bench
 from .competitor import Competitor
+from .documents import Documents
 from .expectations import TOPICS
 from .plan import Plan
 from .results import Comparison, Subject
@@ -40,12 +41,20 @@ def measure(plan: Plan, comparison: Comparison, bench: Bench, step: Callable[[st
                 competitor.stop()
                 if not competitor.start():
                     break
+        if plan.waits:
+            step(f"waiting until the files are {plan.age:g} s old")
+            _let_age(bench.documents, plan.age)
         for workload in plan.workloads:
             _measure_workload(workload, plan, comparison, competitors, step)
     if plan.behaviour:
         _observe_all(competitors, comparison, bench, plan.patience, step)
     comparison.summarize()
     comparison.took = time.monotonic() - begun
+
+
+def _let_age(documents: Documents, seconds: float) -> None:
+    """Wait until the documents were written so many seconds ago."""
+    time.sleep(max(0.0, documents.written_at + seconds - time.monotonic()))
 
 
 def _measure_workload(

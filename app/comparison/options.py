@@ -11,6 +11,7 @@ from .report_file import are_one_file, problem_with
 from .servers import DEFAULT_SERVERS, SERVERS, Server, find_program
 from .workloads import CHOICES, chosen
 
+_AGE = 45.0
 _CROWDS = {"idle": 1000, "readers": 64, "headers": 500}
 _SMALL_CROWDS = {"idle": 100, "readers": 16, "headers": 100}
 
@@ -76,6 +77,7 @@ def _plan(given: argparse.Namespace, servers: Sequence[Server]) -> Plan:
         patience=1.0 if quick else 2.0,
         starts=1 if quick else 3,
         behaviour=given.behaviour,
+        age=(0.0 if quick else _AGE) if given.age is None else given.age,
         crowd_sizes=_SMALL_CROWDS if quick else _CROWDS,
     )
 
@@ -118,6 +120,9 @@ def _parser() -> _Parser:
     add("--behaviour", action=argparse.BooleanOptionalAction, default=True, help="send the list of behaviour requests")
     add("--rounds", type=_number(int, 1, 100), metavar="N", help="how often each server is loaded (10; quick: 2)")
     add("--seconds", type=_number(float, 0.2, 60), metavar="S", help="how long each time (1; quick: 0.3)")
+    add("--age", type=_number(float, 0, 600), metavar="S",
+        help="how old the files are, in seconds, when the first load begins: a server may read again, and again,"
+        f" what has just been written, and the files of a site are older ({_AGE:g}; quick: 0)")
     add("--connections", type=_number(int, 1, 1000), default=64, metavar="N", help="at the same time (64)")
     add("--generator", choices=("auto", "wrk", "bundled"), default="auto",
         help="what loads: wrk where it is installed (auto), or the bundled one")

@@ -9,7 +9,9 @@ from .workloads import Workload
 
 @dataclass(frozen=True)
 class Plan:
-    """*starts*: how often each server is started; *patience*: seconds for an answer."""
+    """*starts*: how often each server is started; *patience*: seconds for an answer; *age*: how
+    many seconds old the documents are when the first load begins.
+    """
 
     servers: tuple[Server, ...]
     workloads: tuple[Workload, ...]
@@ -19,6 +21,7 @@ class Plan:
     patience: float
     starts: int
     behaviour: bool
+    age: float = 0.0
     crowd_sizes: Mapping[str, int] = field(default_factory=dict)
 
     def rounds_of(self, workload: Workload) -> int:
@@ -27,4 +30,10 @@ class Plan:
 
     def steps(self) -> int:
         """How many times the watcher will be told of a step, if all goes well."""
-        return len(self.servers) * (1 + sum(map(self.rounds_of, self.workloads)) + self.behaviour)
+        rounds = sum(map(self.rounds_of, self.workloads))
+        return len(self.servers) * (1 + rounds + self.behaviour) + self.waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether the first load has to wait for the documents to be old enough."""
+        return bool(self.workloads and self.age)

@@ -25,7 +25,7 @@ SHORT = [
     "--generator",
     "bundled",
 ]
-SHORT += ["--no-behaviour"]
+SHORT += ["--no-behaviour", "--age", "0"]
 
 
 def comparison(tmp_path: Path, *arguments: str) -> "subprocess.Popen[str]":

@@ -16,6 +16,8 @@ SENSELESS = [
     "--seconds 0",
     "--seconds nan",
     "--seconds -1",
+    "--age -1",
+    "--age 601",
     "--connections 0",
     "--connections 100000",
     "--servers apache",
@@ -155,3 +157,12 @@ def test_devices_and_pipes_are_as_good_as_files(tmp_path: Path) -> None:
     read_options(["--json", str(pipe)])
     read_options(["--json", "/dev/null", "--html", "/dev/null"])
     read_options(["--json", "/dev/stdout", "--html", "/dev/null"])
+
+
+@pytest.mark.parametrize(
+    ("line", "age"), [("", 45), ("--quick", 0), ("--age 7", 7), ("--quick --age 7", 7)]
+)
+def test_the_files_are_as_old_as_those_of_a_site(line: str, age: float) -> None:
+    plan = read_options(line.split()).plan
+    assert (plan.age, plan.waits) == (age, age > 0)
+    assert not read_options(["--workloads", "none", *line.split()]).plan.waits
