@@ -37,14 +37,7 @@ def test_a_new_receiver_is_idle() -> None:
 
 
 def test_the_default_limits_are_those_of_the_flags() -> None:
-    own = Limits()
-    assert (own.line, own.fields, own.field_size, own.head, own.body) == (
-        8190,
-        100,
-        8190,
-        65536,
-        1073741824,
-    )
+    assert Limits() == Limits(line=8190, fields=100, field_size=8190, head=65536, body=1073741824)
 
 
 def test_a_request_without_body_stands_alone() -> None:
