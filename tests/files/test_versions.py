@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from app.files import catalog
+
 from .conftest import Site, call
 
 SIZES = [3000, 64 * 1024, 64 * 1024 + 1, 300_000]
@@ -107,6 +109,18 @@ def test_a_settled_file_is_not_read_again(
     monkeypatch.setattr(os, "pread", lambda *_: pytest.fail("read"))
     for size in SIZES:
         assert site.get(f"/{size}.bin", "HEAD").status == 200
+
+
+def test_a_young_file_that_is_what_it_was_is_not_described_anew(
+    site: Site, monkeypatch: pytest.MonkeyPatch, next_second: Callable[[], None]
+) -> None:
+    site.put("a.bin", b"a" * 3000)
+    site.ahead = 3
+    before = site.get("/a.bin")
+    next_second()
+    monkeypatch.setattr(catalog, "StaticFile", lambda *_: pytest.fail("described"))
+    after = site.get("/a.bin")
+    assert (after.body, after.fields["ETag"]) == (before.body, before.fields["ETag"])
 
 
 @pytest.mark.parametrize("size", SIZES)
