@@ -16,7 +16,7 @@ from socket import MSG_MORE
 from ..http11 import EndOfMessage, ProtocolError, Request
 from ..http11.response import Framing
 from . import error_page
-from .access_log import refused
+from .access_line import refused
 from .call import Call, CutShortError
 from .channel import (
     COLLECTED,
