@@ -90,6 +90,8 @@ class _Site:
         server.setblocking(False)
         base = gateway.base_environ("127.0.0.1", "8080", tls=False)
         log = AccessLog(log_file, log_format) if log_file else None
+        if log is not None:
+            log._start = lambda: None  # type: ignore[method-assign]  # the same
         runner: Any = _Runner(gateway, log)
         self._connection = Connection(runner, Stream(server), "127.0.0.1", "50000", base)
 
@@ -144,6 +146,7 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
     from app.counters import open_counter
     from app.http11 import Receiver
     from app.http11.response import Framing, ResponseHead, encode_head
+    from app.server.access_line import formatter
 
     receiver, memory = Receiver(), open_counter("memory:")
     lmdb = open_counter(f"lmdb:{directory}/counts")
@@ -184,6 +187,8 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
     logged, logged_as_json = (
         _Site(directory, "memory:", log_format=log_format) for log_format in ("combined", "json")
     )
+    combined, as_json = formatter("combined"), formatter("json")
+    exchanges = [an_exchange(number) for number in range(COUNTED)]
     missing = [browser_request(n, path=f"/missing/{n}.html") for n in range(COUNTED)]
     return [
         ("parse, bare", lambda _: parse(small)),
@@ -196,6 +201,8 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
         ("200, in a coding", each(ask, coded)),
         ("200, logged", each(logged.exchange)),
         ("200, logged as JSON", each(logged_as_json.exchange)),
+        ("log line", lambda n: combined(exchanges[n])),
+        ("log line, JSON", lambda n: as_json(exchanges[n])),
         ("304", each(ask, "If-None-Match: {tag}")),
         ("HEAD", each(ask, method="HEAD")),
         ("206, held", each(ask, part)),
@@ -203,6 +210,20 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
         ("404", lambda n: ask(missing[n])),
         ("200, not held", lambda _: little.exchange(next(scattered))),
     ]
+
+
+def an_exchange(number: int) -> Any:
+    """Return what the access log says of a browser's request."""
+    from app.request_note import RequestNote
+    from app.server.access_line import Exchange
+
+    fields = dict(line.split(": ", 1) for line in CHROME)
+    path = f"/pages/{number % _PAGES}.html"
+    return Exchange(
+        "127.0.0.1", "", 1.8e9 + number / 1000, f"GET {path} HTTP/1.1", 200, 1000 + number, 1e-4,
+        fields["Referer"], fields["User-Agent"], False, "127.0.0.1:8080",
+        RequestNote(path, "full", "people", number, completed=True), "",
+    )  # fmt: skip
 
 
 def _tag(answer: bytes) -> str:
