@@ -59,8 +59,8 @@ class TLSStream(Stream):
             return b""
         except ssl.SSLError as error:
             raise ConnectionResetError(errno.ECONNRESET, "the TLS stream is broken") from error
-        # A read takes one record, and a record whole. More may be in the socket, of which epoll does
-        # not tell again; a read that found nothing would cost more than the question.
+        # A read takes one record, and all of it. More may be in the socket, of which epoll does not
+        # tell again; a read that found nothing would cost more than the question.
         if self.hung_up or self.has_input():
             self.readable = True
         return data
