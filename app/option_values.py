@@ -12,7 +12,7 @@ from .files.policy import HeaderRule, parse_header_rule
 
 #: As long as what can be asked of a store.
 _LONGEST_PATTERN = 1000
-#: What `formatter` in `server/access_log.py` knows; the first is the default.
+#: What `formatter` in `server/access_line.py` knows; the first is the default.
 LOG_FORMATS = ("combined", "combined+", "json")
 
 

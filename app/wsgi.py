@@ -94,13 +94,15 @@ class Application:
         """Open the counter now rather than at the first request.
 
         With *notes*, the server gets a `RequestNote` of each file; the built-in one's access log
-        always does. When the counter does not open, files are served all the same: one line says
-        so, and counting begins when the counter opens.
+        does whenever its format says something of it. When the counter does not open, files are
+        served all the same: one line says so, and counting begins when the counter opens.
         """
         with self._lock:
             if self._files is None:
                 settings = self._settings
                 counts = _counts(settings)
+                # The combined format has no place for what is noted.
+                notes |= bool(settings.access_logfile) and settings.access_logformat != "combined"
                 if is_one_of_several and not counts:
                     tell(_EACH_FOR_ITSELF)
                 self._counter = _counter(counts, settings)
@@ -123,7 +125,7 @@ class Application:
                     coded=not settings.no_compression,
                     count_header=settings.count_header,
                     missed=None if self._missed is None else self._missed.add,
-                    notes=notes or bool(settings.access_logfile),
+                    notes=notes,
                 )
                 self._serve = self._files.__call__
             return self._files

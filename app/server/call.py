@@ -24,7 +24,8 @@ from ..http11.response import (
     usual_head,
 )
 from ..request_note import NO_NOTE, NOTE, REQUEST_ID, RequestNote, shown_target
-from .access_log import AccessLog, Exchange
+from .access_line import AnyExchange
+from .access_log import AccessLog
 from .error_page import SERVER, error_answer
 from .gateway import Application, ExcInfo
 from .request_body import RequestBody
@@ -187,26 +188,29 @@ class Call:
         if note is not None and not note.is_told:
             lane.end_unmeasured()
             return
-        lane.end(self.request.method, seconds, self._body_sent())
+        sent = self._body_sent()
+        lane.end(self.request.method, seconds, sent)
         if access_log is not None:
-            access_log.write(self._exchange(seconds, note or NO_NOTE, aborted=aborted))
+            access_log.write(self._exchange(seconds, sent, note or NO_NOTE, aborted=aborted))
 
-    def _exchange(self, duration: float, note: RequestNote, *, aborted: bool) -> Exchange:
+    def _exchange(
+        self, duration: float, sent: int, note: RequestNote, *, aborted: bool
+    ) -> AnyExchange:
         request, environ = self.request, self.request.variables
-        return Exchange(
-            remote_addr=environ.get("REMOTE_ADDR", ""),
-            remote_user=environ.get("REMOTE_USER", ""),
-            received=time() - duration,
-            request_line=f"{request.method} {note.target or request.line.target} {request.version}",
-            status=self.head.code if self.head is not None else 0,
-            sent=self._body_sent(),
-            duration=duration,
-            referer=environ.get("HTTP_REFERER", ""),
-            user_agent=environ.get("HTTP_USER_AGENT", ""),
-            aborted=aborted,
-            host=environ.get("HTTP_HOST", ""),
-            note=note,
-            request_id=environ.get(REQUEST_ID, ""),
+        return (
+            environ.get("REMOTE_ADDR", ""),
+            environ.get("REMOTE_USER", ""),
+            time() - duration,  # received
+            f"{request.method} {note.target or request.line.target} {request.version}",
+            self.head.code if self.head is not None else 0,
+            sent,
+            duration,
+            environ.get("HTTP_REFERER", ""),
+            environ.get("HTTP_USER_AGENT", ""),
+            aborted,
+            environ.get("HTTP_HOST", ""),
+            note,
+            environ.get(REQUEST_ID, ""),
         )
 
     def _log_failure(self, message: str, error: BaseException) -> None:

@@ -17,7 +17,7 @@ from ..host_figures import Lane
 from ..http11 import EndOfMessage, ProtocolError, Request
 from ..http11.response import Framing
 from . import error_page
-from .access_log import refused
+from .access_line import refused
 from .call import Call, CutShortError
 from .channel import (
     COLLECTED,

@@ -21,7 +21,8 @@ from ..http11.response import Framing
 from . import channel as channels
 from . import error_page
 from .accept import EXHAUSTED, SETTLED, base_environs, name_and_port, open_stream
-from .access_log import AccessLog, refused
+from .access_line import refused
+from .access_log import AccessLog
 from .call import Call, ClientError, CutShortError
 from .channel import DRAINED, CallChannel, Upload
 from .gateway import Environ, Gateway, client_environ

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from .stream import PlainTextError, Stream
 
+#: More than a record has (RFC 8446 section 5.1), so that no part of one stays in the TLS layer.
 _RECORD = 65536
 
 
@@ -58,9 +59,9 @@ class TLSStream(Stream):
             return b""
         except ssl.SSLError as error:
             raise ConnectionResetError(errno.ECONNRESET, "the TLS stream is broken") from error
-        # A read takes one record at the most. More may be in the TLS layer or in the socket, and
-        # epoll tells of neither again; a read that found nothing would cost more than the question.
-        if self._tls.pending() or self.hung_up or self.has_input():
+        # A read takes one record, and all of it. More may be in the socket, of which epoll does not
+        # tell again; a read that found nothing would cost more than the question.
+        if self.hung_up or self.has_input():
             self.readable = True
         return data
 

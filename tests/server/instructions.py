@@ -57,20 +57,29 @@ def browser_request(number: int, *fields: str, path: str = "", method: str = "GE
 class _Site:
     """The built-in server's connection and the application, on one socket pair, in one thread."""
 
-    def __init__(self, directory: str, counts: str, held: int | None = None) -> None:
+    def __init__(
+        self, directory: str, counts: str, held: int | None = None, log_format: str = ""
+    ) -> None:
         # Imported here: the program that only starts callgrind needs none of it.
         from app.files.held import HeldStore
+        from app.server.access_log import AccessLog
         from app.server.connection import Connection
         from app.server.gateway import Gateway
         from app.server.stream import Stream
         from app.settings import Settings
         from app.wsgi import make_app
 
+        log_file = f"{directory}/{log_format}.log" if log_format else ""
         settings = Settings.from_environment(
             {
                 "TALLY_ROOT": f"{directory}/www",
                 "TALLY_COUNTS": counts,
                 "TALLY_COUNT_LOG": "off",  # its thread writes when it likes
+                **(
+                    {"TALLY_ACCESS_LOGFILE": log_file, "TALLY_ACCESS_LOGFORMAT": log_format}
+                    if log_file
+                    else {}
+                ),
             }
         )
         self._application = make_app(settings)
@@ -80,7 +89,10 @@ class _Site:
         self._client, server = socket.socketpair()
         server.setblocking(False)
         base = gateway.base_environ("127.0.0.1", "8080", tls=False)
-        runner: Any = _Runner(gateway)
+        log = AccessLog(log_file, log_format) if log_file else None
+        if log is not None:
+            log._start = lambda: None  # type: ignore[method-assign]  # the same
+        runner: Any = _Runner(gateway, log)
         self._connection = Connection(runner, Stream(server), "127.0.0.1", "50000", base)
 
     def exchange(self, request: bytes) -> bytes:
@@ -131,13 +143,13 @@ class _Door:
 class _Runner:
     """What a connection asks of the loop, without a loop."""
 
-    def __init__(self, gateway: Any) -> None:
+    def __init__(self, gateway: Any, access_log: Any) -> None:
         from app import host_figures
         from app.server.options import ServerOptions
 
         self.options = ServerOptions()
         self.gateway = gateway
-        self.access_log = None
+        self.access_log = access_log
         self.place = host_figures.present()
         self.lane = self.place.lane
         self.now = 0.0
@@ -168,6 +180,7 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
     from app.counters import open_counter
     from app.http11 import Receiver
     from app.http11.response import Framing, ResponseHead, encode_head
+    from app.server.access_line import formatter
 
     receiver, memory = Receiver(), open_counter("memory:")
     lmdb = open_counter(f"lmdb:{directory}/counts")
@@ -206,6 +219,11 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
     scattered = itertools.cycle(
         browser_request(n, coded, path=f"/scattered/{n % 40}/{n}.html") for n in range(_SCATTERED)
     )
+    logged, logged_as_json = (
+        _Site(directory, "memory:", log_format=log_format) for log_format in ("combined", "json")
+    )
+    combined, as_json = formatter("combined"), formatter("json")
+    exchanges = [an_exchange(number) for number in range(COUNTED)]
     missing = [browser_request(n, path=f"/missing/{n}.html") for n in range(COUNTED)]
     return [
         ("parse, bare", lambda _: parse(small)),
@@ -216,6 +234,10 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
         ("200, small", lambda _: ask(small)),
         ("200, browser", each(ask)),
         ("200, in a coding", each(ask, coded)),
+        ("200, logged", each(logged.exchange)),
+        ("200, logged as JSON", each(logged_as_json.exchange)),
+        ("log line", lambda n: combined(exchanges[n])),
+        ("log line, JSON", lambda n: as_json(exchanges[n])),
         ("304", each(ask, "If-None-Match: {tag}")),
         ("HEAD", each(ask, method="HEAD")),
         ("206, held", each(ask, part)),
@@ -224,6 +246,20 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
         ("200, close", lambda _: door.exchange(closing)),
         ("200, not held", lambda _: little.exchange(next(scattered))),
     ]
+
+
+def an_exchange(number: int) -> Any:
+    """Return what the access log says of a browser's request."""
+    from app.request_note import RequestNote
+    from app.server.access_line import Exchange
+
+    fields = dict(line.split(": ", 1) for line in CHROME)
+    path = f"/pages/{number % _PAGES}.html"
+    return Exchange(
+        "127.0.0.1", "", 1.8e9 + number / 1000, f"GET {path} HTTP/1.1", 200, 1000 + number, 1e-4,
+        fields["Referer"], fields["User-Agent"], False, "127.0.0.1:8080",
+        RequestNote(path, "full", "people", number, completed=True), "",
+    )  # fmt: skip
 
 
 def _tag(answer: bytes) -> str:

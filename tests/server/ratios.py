@@ -6,6 +6,11 @@ turns, with the fields that Chrome sends and a cookie that changes. Printed is e
 for a request, over all its processes, and the ratio: the median of the rounds', beside the bound
 that is aimed at. Needs wrk, nginx and openssl. Other work on the machine makes single rounds
 worthless; the medians hold.
+
+A second worker takes the core on which wrk runs, and a share of the caches: so all that runs gets
+dearer, whatever it does. What of it the machine does is told by two servers of one worker each, of
+which neither knows the other, asked at once (`workers-machine`), and by nginx (`workers-nginx`);
+what two workers lose by what they share, by comparing them with those two (`workers-apart`).
 """
 
 import argparse
@@ -45,7 +50,7 @@ request = function()
 end
 """
 NGINX = """
-daemon off; pid {scratch}/nginx.pid; worker_processes 1; error_log stderr;
+daemon off; pid {scratch}/{port}.pid; worker_processes {workers}; error_log stderr;
 {user}
 events {{ worker_connections 4096; }}
 http {{
@@ -53,7 +58,7 @@ http {{
   client_body_temp_path {scratch}; proxy_temp_path {scratch}; fastcgi_temp_path {scratch};
   uwsgi_temp_path {scratch}; scgi_temp_path {scratch};
   server {{
-    listen 127.0.0.1:{port} ssl; root {root};
+    listen 127.0.0.1:{port}{ssl}; root {root};
     ssl_certificate {certificate.certfile}; ssl_certificate_key {certificate.keyfile};
   }}
 }}
@@ -72,6 +77,9 @@ class Side(NamedTuple):
     coding: str = ""  # of the answers; "": as the file is
     scheme: str = "http"
     is_nginx: bool = False
+    workers: int = 1
+    apart: Sequence[Sequence[str]] = ()  # options of several servers, asked at once
+    loads: int = 1  # how many wrk ask at once, and share the connections
 
 
 class Kind(NamedTuple):
@@ -92,7 +100,14 @@ def kinds(scratch: Path) -> dict[str, Kind]:
     return {
         "lmdb": Kind(1.10, Side("memory:"), Side("lmdb:", kept())),
         "clients": Kind(None, Side("lmdb:", kept()), Side("and --clients", kept("--clients"))),
-        "workers": Kind(1.10, Side("1 worker", kept()), Side("2 workers", kept("-w", "2"))),
+        "workers": Kind(1.10, Side("1 worker", kept()),
+                        Side("2 workers", kept("-w", "2"), workers=2)),
+        "workers-apart": Kind(1.10, Side("2 servers", apart=[kept(), kept()], loads=2),
+                              Side("2 workers", kept("-w", "2"), workers=2, loads=2)),
+        "workers-machine": Kind(None, Side("1 worker", kept()),
+                                Side("2 servers", apart=[kept(), kept()], loads=2)),
+        "workers-nginx": Kind(None, Side("nginx, 1", is_nginx=True),
+                              Side("nginx, 2", is_nginx=True, workers=2)),
         "files": Kind(1.15, Side("20 files"), Side("200,000 files", files=MANY)),
         "files-at-random": Kind(1.15, Side("20 files"), Side("200,000 files", files=MANY,
                                                              asked=MANY, at_random=True)),
@@ -131,27 +146,37 @@ def compare(name: str, kind: Kind, rounds: int, scratch: Path) -> None:
 
 
 def begin(stack: ExitStack, side: Side, scratch: Path) -> Callable[[], float]:
-    """Start a server; return what loads it for a second and returns the cost of a request."""
+    """Start a server, or several; return what loads them for a second and returns the cost of a
+    request.
+    """
     root = site(scratch, side.files)
+    servers = [
+        serve(stack, side, options, root, scratch) for options in side.apart or [side.options]
+    ]
+    run = Run([pid for pid, _ in servers], [port for _, port in servers], scratch, side)
+    run.cost()  # the pages are read, compressed, and at hand
+    run.cost()
+    return run.cost
+
+
+def serve(
+    stack: ExitStack, side: Side, options: Sequence[str], root: Path, scratch: Path
+) -> tuple[int, int]:
+    """Start a server; return its process and its port."""
     if side.is_nginx:
-        command, port = nginx(root, scratch)
+        command, port = nginx(side, root, scratch)
     else:
         command = command_of(BUILTIN, "--root", str(root), "--bind", "127.0.0.1:0",
-                             "--count-log", "/dev/null", *side.options)  # fmt: skip
+                             "--count-log", "/dev/null", *options)  # fmt: skip
         port = 0
     # Several workers get all cores, and share them with wrk.
-    pinned = [] if "-w" in side.options else ["taskset", "-c", "0"]
+    pinned = [] if side.workers > 1 or side.apart else ["taskset", "-c", "0"]
     server = stack.enter_context(started([*pinned, *command]))
     if port:
         wait_until(lambda: _listens(port), message="nginx")
     else:
         wait_until(server.port_named, message="the port")
-    script = scratch / f"{len(list(scratch.iterdir()))}.lua"
-    address = f"{side.scheme}://127.0.0.1:{port or server.port_named()}/"
-    run = Run(server.process.pid, script, address, side)
-    run.cost()  # the pages are read, compressed, and at hand
-    run.cost()
-    return run.cost
+    return server.process.pid, port or server.port_named()
 
 
 def _listens(port: int) -> bool:
@@ -162,39 +187,57 @@ def _listens(port: int) -> bool:
 class Run:
     """Loads one server again and again, from a different start in its order each time."""
 
-    def __init__(self, pid: int, script: Path, address: str, side: Side) -> None:
-        self._pid = pid
-        self._script = script
-        self._address = address
+    def __init__(
+        self, pids: Sequence[int], ports: Sequence[int], scratch: Path, side: Side
+    ) -> None:
+        self._pids = pids
+        self._ports = ports
+        self._script = scratch / f"{len(list(scratch.iterdir()))}.lua"
         self._side = side
         self._turn = 0
 
     def cost(self) -> float:
         """Return the microseconds of CPU of a request, over a second."""
-        side, before = self._side, nanoseconds(self._pid)
+        side, before = self._side, sum(map(nanoseconds, self._pids))
         self._turn += 1
         self._script.write_text(
             SCRIPT.format(
                 seed=self._turn * 7919, many=side.asked, random=str(side.at_random).lower()
             )
         )
+        loads = [
+            subprocess.Popen(
+                self._load(self._ports[number % len(self._ports)]),
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            for number in range(side.loads)
+        ]  # fmt: skip
+        asked = sum(map(_requests, loads))
+        used = sum(map(nanoseconds, self._pids)) - before
+        return used / 1000 / max(1, asked)
+
+    def _load(self, port: int) -> list[str]:
+        side = self._side
         fields = [
             field
             for field in CHROME
             if not field.startswith(("Cookie:", "Accept-Encoding:", "Connection:"))
         ]
         fields.append(f"Accept-Encoding: {side.coding or 'identity'}")
-        done = subprocess.run(
-            ["taskset", "-c", str(max(os.sched_getaffinity(0))), program("wrk"), "-t1",
-             f"-c{side.connections}", "-d1s", "-s", str(self._script),
-             *(word for field in fields for word in ("-H", field)), self._address],
-            check=True, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        used = nanoseconds(self._pid) - before
-        found = re.search(r"(\d+) requests in", done.stdout)
-        assert found is not None, done.stdout
-        assert "Non-2xx" not in done.stdout, done.stdout
-        return used / 1000 / max(1, int(found[1]))
+        return ["taskset", "-c", str(max(os.sched_getaffinity(0))), program("wrk"), "-t1",
+                f"-c{side.connections // side.loads}", "-d1s", "-s", str(self._script),
+                *(word for field in fields for word in ("-H", field)),
+                f"{side.scheme}://127.0.0.1:{port}/"]  # fmt: skip
+
+
+def _requests(load: subprocess.Popen[str]) -> int:
+    """Return how many requests a wrk has asked, at its end."""
+    out, err = load.communicate(timeout=60)
+    found = re.search(r"(\d+) requests in", out)
+    assert load.returncode == 0, err
+    assert found is not None, out
+    assert "Non-2xx" not in out, out
+    return int(found[1])
 
 
 def site(scratch: Path, files: int) -> Path:
@@ -211,15 +254,21 @@ def site(scratch: Path, files: int) -> Path:
     return root
 
 
-def nginx(root: Path, scratch: Path) -> tuple[list[str], int]:
-    """Return a command that serves *root* over TLS, and its port."""
+def nginx(side: Side, root: Path, scratch: Path) -> tuple[list[str], int]:
+    """Return a command that serves *root*, and its port."""
     with socket.create_server(("127.0.0.1", 0)) as one:
         port = one.getsockname()[1]
-    certificate = make_certificate(scratch / "tls")
-    configuration = scratch / "nginx.conf"
-    user = "user root;" if os.getuid() == 0 else ""
+    configuration = scratch / f"nginx-{port}.conf"
     configuration.write_text(
-        NGINX.format(scratch=scratch, root=root, port=port, certificate=certificate, user=user)
+        NGINX.format(
+            scratch=scratch,
+            root=root,
+            port=port,
+            ssl=" ssl" if side.scheme == "https" else "",
+            certificate=make_certificate(scratch / "tls"),
+            workers=side.workers,
+            user="user root;" if os.getuid() == 0 else "",
+        )
     )
     return [program("nginx"), "-e", "stderr", "-c", str(configuration)], port
 

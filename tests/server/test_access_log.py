@@ -16,7 +16,8 @@ import pytest
 from app.option_values import LOG_FORMATS
 from app.request_note import RequestNote
 from app.server import access_log
-from app.server.access_log import AccessLog, Exchange, combined, formatter
+from app.server.access_line import Exchange, combined, formatter
+from app.server.access_log import AccessLog
 from tests.waiting import wait_until
 
 PLAIN = Exchange(
@@ -141,6 +142,23 @@ def test_what_clients_send_cannot_break_a_json_line(field: str, value: Any, expe
     assert json.loads(formatter("json")(PLAIN._replace(aborted=True)))["aborted"] is True
 
 
+@pytest.mark.parametrize("log_format", LOG_FORMATS)
+def test_what_many_clients_send_is_remembered_in_bounds_and_never_mixed_up(
+    log_format: str,
+) -> None:
+    line = formatter(log_format)
+    for number in (*range(3000), *range(3000)):
+        agent = f'"agent {number}" ' + "x" * (number % 400)
+        quoted = agent.replace('"', '\\"')
+        assert f'"{quoted}"' in line(PLAIN._replace(user_agent=agent))
+
+
+def test_the_times_of_two_lines_are_their_own() -> None:
+    later = PLAIN._replace(received=PLAIN.received + 1)
+    times = ["22/Nov/2026:19:05:08", "22/Nov/2026:19:05:09", "22/Nov/2026:19:05:08"]
+    assert [combined(one)[15:35] for one in (PLAIN, later, PLAIN)] == times
+
+
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ValueError, match="'xml'"):
         formatter("xml")
@@ -246,7 +264,8 @@ def test_many_threads_write_whole_lines(log: AccessLog, tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from app.server.access_log import AccessLog, Exchange
+from app.server.access_line import Exchange
+from app.server.access_log import AccessLog
 log = AccessLog(sys.argv[1])
 for sent in range(300):
     log.write(Exchange(sys.argv[2], "", 0.0, "GET /" + "x" * (sent * 7 % 900), 200, sent, 0.0, "", "", False, ""))
@@ -324,6 +343,19 @@ def test_a_reader_that_is_gone_costs_lines_only_and_is_told_once(told: list[str]
     os.close(writing)
     assert len(told) == 1
     assert "broken pipe" in told[0].lower()
+
+
+def test_what_is_no_text_costs_its_line_only(
+    log: AccessLog, told: list[str], tmp_path: Path
+) -> None:
+    log.write(PLAIN._replace(remote_user=5))  # type: ignore[arg-type]
+    log.write(PLAIN)
+    wait_until(lambda: len(lines_in(tmp_path / "log")) == 1)
+    log.write(PLAIN)
+    wait_until(lambda: told)
+    assert "1 lines were lost" in told[0]
+    log.close()
+    assert lines_in(tmp_path / "log") == [combined(PLAIN).rstrip()] * 2
 
 
 def test_a_full_disk_is_told_once_and_so_is_its_end(told: list[str], tmp_path: Path) -> None:
@@ -404,7 +436,8 @@ def test_on_a_terminal_each_line_is_there_at_once(monkeypatch: pytest.MonkeyPatc
 
 FORKED = """
 import os, sys
-from app.server.access_log import AccessLog, Exchange
+from app.server.access_line import Exchange
+from app.server.access_log import AccessLog
 log = AccessLog(sys.argv[1])
 pid = os.fork()
 if pid:

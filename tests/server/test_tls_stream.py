@@ -1,5 +1,6 @@
 """HTTP inside of TLS: whole answers and clean ends, and handshakes that hold nobody up."""
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.server.tls import load_context
+from app.server.tls_stream import TLSStream
 from tests.server.certificates import make_certificate
 from tests.server.serving import Running, get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
@@ -45,6 +47,37 @@ def connect(
             yield client
 
     return connecting
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_records_that_arrive_together_are_all_read(
+    version: ssl.TLSVersion, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    """Of what arrived before the last read epoll does not tell again."""
+    contexts[1].maximum_version = version
+    here, there = socket.socketpair()
+    for end in (here, there):
+        end.setblocking(False)
+    stream = TLSStream(here, contexts[0])
+    with contexts[1].wrap_socket(
+        there, server_hostname="localhost", do_handshake_on_connect=False
+    ) as client:
+        while not stream.established:
+            with suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            stream.handshake()
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()  # with 1.2, the last word is the server's
+        assert stream.receive() is None
+        records = [b"1", b"2" * 16384, b"3" * 100]
+        for record in records:
+            client.send(record)
+        stream.readable = True
+        received = []
+        while stream.readable:
+            received.append(stream.receive())
+        assert received == records
+    stream.shut()
 
 
 @MODELS
