@@ -137,9 +137,8 @@ class ResponseHead:
     def _length_line(self, length: int) -> str:
         if self.content_length is None:
             self.content_length = length
-            return (
-                "" if self.code == 204 else f"Content-Length: {length}\r\n"
-            )  # RFC 9110 section 8.6
+            # A 204 has none (RFC 9110 section 8.6).
+            return "" if self.code == 204 else f"Content-Length: {length}\r\n"
         if self.content_length != length:
             raise ValueError("two Content-Length fields that differ")
         return ""

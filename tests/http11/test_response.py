@@ -209,6 +209,23 @@ def test_a_usual_head_is_made_once(fields: list[tuple[str, str]], is_remembered:
     assert sorted(sent[0].split(b"\r\n")) == sorted(sent[2].split(b"\r\n"))
 
 
+@pytest.mark.parametrize("name", ["Location", "Set-Cookie", "Content-Range", "Tally-Count", "Date"])
+@pytest.mark.parametrize("before", [[], [("ETag", '"a"')]])
+@pytest.mark.parametrize("after", [[], [("Content-Length", "5")]])
+def test_the_last_fields_are_checked_like_the_others(
+    name: str, before: list[tuple[str, str]], after: list[tuple[str, str]]
+) -> None:
+    def sent(value: str) -> bytes:
+        head, date = usual_head("200 OK", [*before, (name, value), *after])
+        return encode_head(head, Framing.LENGTH, 5, date or DATE, "HTTP/1.1", True, "S")
+
+    for value in (DATE, "a\tb", "/gr\xfc\xdfe"):
+        assert f"\r\n{name}: {value}\r\n".encode("latin-1") in sent(value)
+    for value in ("a\r\nb: c", "a\nb", "a\0", "\x7f", "\u20ac"):
+        with pytest.raises(ValueError, match=r"cannot|can't"):
+            sent(value)
+
+
 def test_usual_heads_beyond_those_remembered_are_sent_as_well() -> None:
     for number in range(5000):
         head, _ = usual_head("200 OK", [("ETag", f'"{number}"')])
