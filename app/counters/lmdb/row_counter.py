@@ -9,7 +9,7 @@ behind another process's.
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, final
 
 from ..client_rows import client_hash, counted, sent_more
 from ..contract import ACCESSES, Class, Kind
@@ -83,6 +83,19 @@ class NumberedRows(Rows, Protocol):
     def id(self) -> int: ...
 
 
+@final
+class _KeptRow:
+    """A file's row as it was written last."""
+
+    __slots__ = ("accesses", "key", "row", "size")
+
+    def __init__(self, key: bytes, row: int, size: int, accesses: int) -> None:
+        self.key = key
+        self.row = row
+        self.size = size  # in bytes
+        self.accesses = accesses
+
+
 class RowCounter:
     """Counts in a transaction that the caller begins and commits. For one thread at a time.
 
@@ -105,10 +118,10 @@ class RowCounter:
         self._breaks = breaks or Breaks()
         #: Of the last transaction: its number, and how many breaks there had been.
         self._number, self._known_breaks = -1, 0
-        #: Rows of this second. Of a file, by its path: key, row, the row's size, accesses; of the
-        #: site: row and size.
-        self._kept: dict[str, tuple[bytes, int, int, int]] = {}
-        self._kept_site: tuple[int, int] | None = None
+        #: Rows of this second. Of a file, by its path.
+        self._kept: dict[str, _KeptRow] = {}
+        #: Of the site; its size is 0 when it is not kept.
+        self._site = self._site_size = 0
         self._set_time(0)
 
     def _set_time(self, at: int) -> None:
@@ -122,7 +135,7 @@ class RowCounter:
 
     def _keep_nothing(self) -> None:
         self._kept.clear()
-        self._kept_site = None
+        self._site_size = 0
 
     def _begin(self, rows: NumberedRows, at: int) -> None:
         """Begin a transaction of the second *at*."""
@@ -144,25 +157,24 @@ class RowCounter:
             self._number += 1
         else:
             self._begin(rows, at)
-        kept, kept_site = self._kept.get(path), self._kept_site
-        if kept is None or kept_site is None or client is not None:
+        kept = self._kept.get(path)
+        if kept is None or not self._site_size or client is not None:
             return self._count_the_long_way(rows, path, answer)
         in_file, in_site, is_access = self._growths.get(what) or self._growth_by(*what)
-        key, row, size, accesses = kept
-        site, size_of_site = kept_site
-        row += in_file
-        site += in_site
+        row = kept.row + in_file
+        site = self._site + in_site
         try:
-            packed = row.to_bytes(size, "little")
-            packed_site = site.to_bytes(size_of_site, "little")
+            packed = row.to_bytes(kept.size, "little")
+            packed_site = site.to_bytes(self._site_size, "little")
         except OverflowError:
             return self._count_the_long_way(rows, path, answer)
-        rows.put(key, packed)
+        rows.put(kept.key, packed)
         rows.put(SITE, packed_site)
-        accesses += is_access
-        self._kept[path] = key, row, size, accesses
-        self._kept_site = site, size_of_site
-        return accesses if is_access else None
+        kept.row, self._site = row, site
+        if not is_access:
+            return None
+        kept.accesses = accesses = kept.accesses + 1
+        return accesses
 
     def _count_the_long_way(self, rows: Rows, path: str, answer: AnswerToCount) -> int | None:
         """Do as `count`, in the transaction that it has begun, whatever is kept of the rows."""
@@ -171,7 +183,7 @@ class RowCounter:
         in_file, in_site, is_access = self._growths.get(what) or self._growth_by(*what)
         kept, value = self._kept.get(path), b""
         if kept is not None:
-            key, row, size, _ = kept
+            key, row, size = kept.key, kept.row, kept.size
         else:
             key = long_key(rows, path.encode("utf-8", "surrogatepass"))
             value = rows.get(key) or b""
@@ -194,7 +206,7 @@ class RowCounter:
         if packed[FILE_STAMP] == self._file_stamp:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
-            self._kept[path] = key, row, size, accesses
+            self._kept[path] = _KeptRow(key, row, size, accesses)
         return accesses if is_access else None
 
     def _growth_by(
@@ -343,8 +355,8 @@ class RowCounter:
     # The site
 
     def _add_to_site(self, rows: Rows, in_site: int, is_access: bool) -> None:
-        if self._kept_site is not None:
-            row, size = self._kept_site
+        if self._site_size:
+            row, size = self._site, self._site_size
         else:
             value = rows.get(SITE)
             if value is not None and value[SITE_STAMP] == self._site_stamp:
@@ -356,7 +368,7 @@ class RowCounter:
             size = site_size(row)
         packed = row.to_bytes(size, "little")
         rows.put(SITE, packed)
-        self._kept_site = (row, size) if packed[SITE_STAMP] == self._site_stamp else None
+        self._site, self._site_size = row, size if packed[SITE_STAMP] == self._site_stamp else 0
 
     def _site_brought_up(
         self, rows: Rows, value: bytes | None, is_access: bool, in_site: int
