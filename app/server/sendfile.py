@@ -26,6 +26,7 @@ class FileWrapper:
     #: many objects may share a descriptor.
     sends_spans = True
 
+    # An object of its own only for what an application may add.
     __slots__ = ("__dict__", "__weakref__", "block_size", "close", "filelike")
 
     def __init__(self, filelike: Any, block_size: int = 65536) -> None:
