@@ -14,7 +14,7 @@ from app.counters.lmdb import past_days, rests
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import Environment, Transaction
 from app.counters.lmdb.rows import BLOCK_KEY, FOLDED, NUMBER, RESTS, SPILLED, SUMMED, SUMS
-from app.counters.periods import Period, month_of
+from app.counters.periods import LAST_SECOND, SECONDS_PER_DAY, Period, month_of
 from app.counters.tally import Tally
 from tests.counters.kept import accesses_of, days_of, files_of
 from tests.counters.traffic import BEGIN, DAY, Answered, Clock, answers, expected, run
@@ -405,3 +405,14 @@ def test_a_history_that_was_removed_with_its_store_is_opened_anew(
     assert spilled(counter) == 0
     assert days_of(files_of(counter)["/a"]) == {TODAY + 2: 1, TODAY + 3: 1}
     assert os.path.exists(tmp_path / "counts" / "history" / "data.mdb")
+
+
+def test_a_period_may_end_later_than_any_month_can_be_kept(tmp_path: Path) -> None:
+    counter = LmdbCounter(str(tmp_path / "counts"))
+    try:
+        counter.count("/a", "full")
+        period = Period(0, LAST_SECOND // SECONDS_PER_DAY)
+        for order in ("accesses", "bytes"):
+            assert [row.path for row in counter.ranked(order, period).rows] == ["/a"]
+    finally:
+        counter.close()

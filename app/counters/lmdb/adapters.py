@@ -11,6 +11,7 @@ from .rows import (
     BLOCK_KEY,
     FIRST_MONTH,
     FOLDED,
+    LAST_MONTH,
     MONTH,
     REST_KEY,
     RESTS,
@@ -84,9 +85,11 @@ class TransactionBlocks:
         return found
 
     def of_month(self, month: int) -> Iterator[tuple[int, Packed]]:
-        return self._numbered(MONTH.pack(month))
+        return self._numbered(MONTH.pack(month)) if month <= LAST_MONTH else iter(())
 
     def sums_of(self, span: Span) -> Iterator[tuple[int, Packed]] | None:
+        if span.month > LAST_MONTH:
+            return iter(())  # no key reaches so far
         if span.is_whole:
             return self._numbered(SUMS + MONTH.pack(span.month)) if self.has_sums else None
         if span.ends_month and (span.month, span.first) in self._rests:
