@@ -499,6 +499,18 @@ def test_one_makes_them_and_they_expire(writer: RedisStore, redis_server: RedisS
         assert 0 < int(redis_server.ask("PTTL", key)[1:]) < 200_000
 
 
+def test_they_outlast_the_day_on_which_they_were_made(
+    writer: RedisStore, redis_server: RedisServer
+) -> None:
+    """They are made again when the day ends, and who looks meanwhile finds the last ones."""
+    fill(writer)
+    late = open_store(redis_server, (TODAY + 1) * DAY - 1, 0)
+    late.make_lists(Event())
+    late.close()
+    assert int(redis_server.ask("PTTL", script.MAKING)[1:]) <= 1000
+    assert int(redis_server.ask("PTTL", script.LISTS)[1:]) > 60_000
+
+
 def test_few_files_are_not_worth_it(
     writer: RedisStore, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,11 +179,11 @@ class ReadyLists:
         took = monotonic() - begun
         about = json.loads(fields[ABOUT]) | {"took": took}
         fields[ABOUT] = json.dumps(about).encode()
+        again = max(_SOONEST_SECONDS, _SPARED * took)
+        making.keep(scripts.LISTS, fields.items(), 2 * (again + took))
         # Not beyond the day: what came on another one is wanted soon.
         rest_of_day = SECONDS_PER_DAY - now % SECONDS_PER_DAY
-        again = min(max(_SOONEST_SECONDS, _SPARED * took), rest_of_day)
-        making.keep(scripts.LISTS, fields.items(), 2 * (again + took))
-        making.end(again)
+        making.end(min(again, rest_of_day))
 
     def forget(self) -> None:
         self._server.ask(self._server.patient, "DEL", scripts.LISTS, scripts.MAKING)
