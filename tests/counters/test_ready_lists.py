@@ -18,6 +18,7 @@ from app.counters.reading import ORDERS, DirectoryAnswer, Order, Ranking
 from app.counters.redis import kept_answers, month_making, ready_lists
 from app.counters.redis import scripts as script
 from app.counters.redis.columns import Sum, packed, packed_lanes, unpacked
+from app.counters.redis.days_at_hand import TooManyDaysError
 from app.counters.redis.entries import Entry, count_entry
 from app.counters.redis.list_making import EndedError, Making
 from app.counters.redis.month_columns import SIZE
@@ -373,6 +374,11 @@ def test_who_was_held_up_leaves_them_to_others(
     assert one_after_the_other(first, 4, 11) == 0
     with pytest.raises(EndedError):
         first.keep(script.LISTS, fields, 9)
+    with pytest.raises(EndedError):
+        first.go_on()
+    assert not first.stay(0)
+    assert 0 < int(redis_server.ask("PTTL", script.MAKING)[1:]) <= 9999, "the second's time"
+    second.go_on()
     assert redis_server.ask("EXISTS", script.LISTS) == b":0\r\n", "parts of two make no whole"
     second.keep(script.LISTS, fields, 9)
     assert redis_server.ask("HLEN", script.LISTS) == b":11\r\n"
@@ -518,6 +524,23 @@ def test_few_files_are_not_worth_it(
     count(writer, 1)
     writer.make_lists(Event())
     assert redis_server.ask("EXISTS", script.LISTS, script.MAKING) == b":0\r\n"
+
+
+@pytest.mark.parametrize("why", ["the process ends", "too many days"])
+def test_who_was_held_up_and_gives_up_leaves_the_other_alone(
+    writer: RedisStore, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    fill(writer)
+    end = Event()
+
+    def held_up(*_: object) -> dict[str, bytes]:
+        redis_server.ask("SET", script.MAKING, "second", "PX", "9999")
+        end.set()
+        raise EndedError if why == "the process ends" else TooManyDaysError
+
+    monkeypatch.setattr(Making, "fields", held_up)
+    writer.make_lists(end)
+    assert 0 < int(redis_server.ask("PTTL", script.MAKING)[1:]) <= 9999
 
 
 def test_a_process_that_ends_leaves_it_to_others(

@@ -27,7 +27,7 @@ _ANY_DAY = LAST_SECOND // SECONDS_PER_DAY
 
 
 class EndedError(Exception):
-    """The process ends, or somebody reset counts, and so the making ends."""
+    """The making ends, as the process does, or somebody reset counts, or another makes them."""
 
 
 class Making:
@@ -76,16 +76,21 @@ class Making:
 
     def end(self, again: float) -> None:
         """Leave it to whoever comes after *again* seconds, now that the lists are kept."""
-        self._server.ask(self._server.patient, "PEXPIRE", scripts.MAKING, milliseconds(again))
+        self.stay(again)
         self._months.forget_replaced()
 
     def go_on(self) -> None:
-        """Stay the one who makes them; not after a reset, which takes the token away."""
-        stays = self._server.ask(
-            self._server.patient, "PEXPIRE", scripts.MAKING, milliseconds(ALIVE_SECONDS)
-        )
-        if not stays or self._end.is_set():
+        """Stay the one who makes them. Raises EndedError when it is over."""
+        if not self.stay(ALIVE_SECONDS) or self._end.is_set():
             raise EndedError
+
+    def stay(self, seconds: float) -> bool:
+        """Let nobody else begin for *seconds*; with 0 anybody may.
+
+        Returns False when another has begun, or a reset took the token away: then nothing changes.
+        """
+        named = [self._token, milliseconds(seconds)]
+        return bool(self._server.run(self._server.patient, scripts.STAY, named))
 
     def _of_days(self, records: Records) -> dict[str, bytes]:
         """Return the days in the records, and those in the texts that are in no record."""

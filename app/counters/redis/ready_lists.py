@@ -161,14 +161,14 @@ class ReadyLists:
         if not ask(patient, "SET", scripts.MAKING, token, "NX", "PX", alive):
             return
         begun = monotonic()
+        making = Making(self._server, token, end)
         try:
-            self._make(Making(self._server, token, end), now)
+            self._make(making, now)
         except EndedError:
             if end.is_set():
-                ask(patient, "DEL", scripts.MAKING)
+                making.stay(0)
         except TooManyDaysError:
-            again = max(_SOONEST_SECONDS, _SPARED * (monotonic() - begun))
-            ask(patient, "PEXPIRE", scripts.MAKING, milliseconds(again))
+            making.stay(max(_SOONEST_SECONDS, _SPARED * (monotonic() - begun)))
             raise
 
     def _make(self, making: Making, now: int) -> None:

@@ -115,4 +115,4 @@ FINISH, FORGET, FORGET_DAYS, TOP_PAGE, ACCESSES, SALT_OF, ADD_MISSED = map(
 )
 READ, READ_BLOCKS = (_load("blocks", name) for name in ("read", "read_blocks"))
 SCAN, PACKABLE, PACK = map(_load, ("scan", "packable", "pack"))
-KEEP_LISTS, DIGEST = map(_load, ("keep_lists", "digest"))
+STAY, KEEP_LISTS, DIGEST = map(_load, ("stay", "keep_lists", "digest"))
