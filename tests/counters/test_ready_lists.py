@@ -53,6 +53,8 @@ PERIODS = [
     Period(0, 100),
     Period(TODAY + 1, TODAY + 40),
 ]
+#: In milliseconds: how long columns are kept at first, and how long when lists need them.
+AT_FIRST, A_DAY = 600_000, 86_400_000
 #: A file's accesses on a day, by class and then those that were completed, their bytes, and how many
 #: clients there were.
 Day = Counter[str]
@@ -275,6 +277,9 @@ def test_what_goes_while_they_are_made(
     monkeypatch.setattr(maker, step, and_then)
     writer.make_lists(Event())
     assert redis_server.ask("EXISTS", script.LISTS) == b":0\r\n"
+    are_left = what == "a reset" and step == "make"
+    assert bool(times_left(writer)) == are_left
+    assert all(0 < left <= AT_FIRST for left in times_left(writer))
     assert reader.ranked("bytes").matched == 0
 
 
@@ -298,6 +303,7 @@ def test_nothing_is_kept_when_days_are_packed_meanwhile(
     monkeypatch.setattr(maker, step, after_packing)
     writer.make_lists(Event())
     assert redis_server.ask("EXISTS", script.LISTS) == b":0\r\n"
+    assert all(0 < left <= AT_FIRST for left in times_left(writer))
 
 
 def make_again(writer: RedisStore, redis_server: RedisServer) -> None:
@@ -307,6 +313,39 @@ def make_again(writer: RedisStore, redis_server: RedisServer) -> None:
 
 def columns(writer: RedisStore) -> set[bytes]:
     return set(writer._server.ask(writer._server.patient, "KEYS", f"{script.COLUMNS}*"))
+
+
+def times_left(writer: RedisStore) -> list[int]:
+    """Return the milliseconds after which each of the columns is forgotten."""
+    ask, patient = writer._server.ask, writer._server.patient
+    return [ask(patient, "PTTL", key) for key in columns(writer)]
+
+
+def test_columns_are_kept_when_lists_need_them(
+    made: dict[str, dict[int, Day]],
+    writer: RedisStore,
+    redis_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def give_up(*_: object) -> None:
+        raise EndedError
+
+    def make_in_vain() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Making, "keep", give_up)
+            make_again(writer, redis_server)
+
+    kept = columns(writer)
+    assert kept
+    make_in_vain()
+    assert all(AT_FIRST < left <= A_DAY for left in times_left(writer)), "there are lists of them"
+    for key in kept:
+        writer._server.ask(writer._server.patient, "PEXPIRE", key, "60000")
+    make_in_vain()
+    assert all(60_000 < left <= AT_FIRST for left in times_left(writer)), "until a making ends"
+    make_again(writer, redis_server)
+    assert columns(writer) == kept
+    assert all(AT_FIRST < left <= A_DAY for left in times_left(writer))
 
 
 def test_columns_are_made_of_months_that_have_changed(

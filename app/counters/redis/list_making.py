@@ -76,8 +76,8 @@ class Making:
 
     def end(self, again: float) -> None:
         """Leave it to whoever comes after *again* seconds, now that the lists are kept."""
-        self.stay(again)
-        self._months.forget_replaced()
+        if self.stay(again):
+            self._months.end()
 
     def go_on(self) -> None:
         """Stay the one who makes them. Raises EndedError when it is over."""
