@@ -24,14 +24,14 @@ from threading import Event
 from time import monotonic
 from typing import Any, NamedTuple
 
-from ..history import Terms, spans
+from ..history import Terms, ranked_terms, spans
 from ..periods import SECONDS_PER_DAY, Period, first_day_of
 from ..ranking import Query
 from ..tally import NAMES
 from . import days_at_hand, scripts
 from .columns import Sum, numbers_of, unpacked
 from .days_at_hand import TooManyDaysError
-from .file_list import FileList, values_of, wanted_terms
+from .file_list import FileList
 from .list_making import (
     ABOUT,
     ALIVE_SECONDS,
@@ -76,7 +76,7 @@ class ReadyLists:
 
     def list_of(self, query: Query) -> tuple[FileList, float] | None:
         """Return the list that *query* asks for, if it is ready, and how long making it takes."""
-        terms = wanted_terms(query)
+        terms = ranked_terms(query.order, query.classes)
         places = {place for its in terms for place, _ in its}
         times = {"first": [FIRSTS], "last": [LASTS]}.get(query.order, [])
         if query.period is None:
@@ -93,8 +93,7 @@ class ReadyLists:
             if over is None:
                 return None
             numbers = over
-        values = values_of(query, records, numbers)
-        return FileList(records.as_of, records.packs, records.paths, values), found.about["took"]
+        return FileList.of(query, records, numbers), found.about["took"]
 
     def records(self) -> tuple[Records, float] | None:
         """Return all files with what they have in all, for directories."""
