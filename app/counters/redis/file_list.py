@@ -6,7 +6,7 @@ from operator import add
 from typing import Self
 
 from ..history import Span, Terms, ranked_terms, spans, sums
-from ..month_block import FILES
+from ..month_block import FILES, UNITS
 from ..path_search import matching
 from ..periods import Period, month_of
 from ..ranking import Query, values_of
@@ -17,7 +17,6 @@ from .server import Server
 
 #: So many blocks are read at once; a millisecond or two of the server's time.
 _BLOCKS_AT_ONCE = 64
-_UNITS = 255  # of a block; see month_block.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class RemoteBlocks:
         }
         places = {place for its in terms for place, _ in its}
         if PLACE["sent_bytes"] in places:
-            places |= {PLACE["completed"], _UNITS}
+            places |= {PLACE["completed"], UNITS}
         self._places = [str(place) for place in sorted(places)]
         self._months = set(self.months()) if files else set()
         self._kept: dict[int, list[tuple[int, bytes]]] = {}

@@ -19,7 +19,7 @@ from .server import Server
 #: Who makes lists says so again and again; when it has not for so long, it has died.
 ALIVE_SECONDS = 30.0
 #: Fields of the lists. *ids* has 0 for a file without one, else one more than its id.
-ABOUT, PATHS, IDS, FIRSTS, LASTS = "about", "paths", "ids", "first", "last"
+PATHS, IDS, FIRSTS, LASTS = "paths", "ids", "first", "last"
 
 #: So many fields are written at once; a millisecond of the server's time.
 _FIELDS_AT_ONCE = 4
@@ -61,7 +61,7 @@ class Making:
             "state": state,
             "months": kept,
         }
-        return fields | {ABOUT: json.dumps(about).encode()}
+        return fields | {scripts.LISTS_ABOUT: json.dumps(about).encode()}
 
     def keep(self, key: str, fields: Iterable[tuple[str, bytes]], seconds: float) -> None:
         """Write a hash, a millisecond of the server's time at once. Raises EndedError."""

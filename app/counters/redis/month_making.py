@@ -44,7 +44,9 @@ class MonthMaking:
     def __init__(self, server: Server, keeper: Keeper) -> None:
         self._server = server
         self._keeper = keeper
-        about = json.loads(server.ask(server.reading, "HGET", scripts.LISTS, "about") or "{}")
+        about = json.loads(
+            server.ask(server.reading, "HGET", scripts.LISTS, scripts.LISTS_ABOUT) or "{}"
+        )
         #: Those of the lists that are kept now, and what their blocks were.
         self._last: dict[int, Kept] = {}
         self._last_state: State | None = None

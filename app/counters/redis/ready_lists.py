@@ -33,7 +33,6 @@ from .columns import Sum, numbers_of, unpacked
 from .days_at_hand import TooManyDaysError
 from .file_list import FileList
 from .list_making import (
-    ABOUT,
     ALIVE_SECONDS,
     FIRSTS,
     IDS,
@@ -103,7 +102,7 @@ class ReadyLists:
 
     def _read(self, names: Sequence[str]) -> _Found | None:
         about, *texts = self._server.ask(
-            self._server.reading, "HMGET", scripts.LISTS, ABOUT, *names
+            self._server.reading, "HMGET", scripts.LISTS, scripts.LISTS_ABOUT, *names
         )
         known = json.loads(about or "{}")
         if known.get("format") != scripts.LISTS_FORMAT:
@@ -176,8 +175,8 @@ class ReadyLists:
         if not fields:
             return  # to be tried again when nobody says any more that it is being made
         took = monotonic() - begun
-        about = json.loads(fields[ABOUT]) | {"took": took}
-        fields[ABOUT] = json.dumps(about).encode()
+        about = json.loads(fields[scripts.LISTS_ABOUT]) | {"took": took}
+        fields[scripts.LISTS_ABOUT] = json.dumps(about).encode()
         again = max(_SOONEST_SECONDS, _SPARED * took)
         making.keep(scripts.LISTS, fields.items(), 2 * (again + took))
         # Not beyond the day: what came on another one is wanted soon.

@@ -79,7 +79,8 @@ LISTS, MAKING = PREFIX + "lists", PREFIX + "making"
 #: These keys are followed by a month and a digest. A format of columns has a name of its own, so
 #: that those of another are nobody's, and expire.
 COLUMNS = PREFIX + "columns-1:"
-#: What lists of another format say is not read.
+#: The field of the lists that says what they are. What those of another format say is not read.
+LISTS_ABOUT = "about"
 LISTS_FORMAT = 2
 
 FORMAT = "3"
