@@ -250,6 +250,19 @@ def test_a_reset_forgets_them(
     assert shown(reader.ranked("bytes")) == shown(writer.ranked("bytes"))
 
 
+@pytest.mark.parametrize(
+    "about", ["", "7", '"text"', "[]", '{"months":7}', '{"format":3,"months":{"24000":{"is":7}}}']
+)
+def test_a_reset_does_not_read_lists_of_another_format(
+    made: dict[str, dict[int, Day]], writer: RedisStore, about: str
+) -> None:
+    writer._server.patient.hset(script.LISTS, script.LISTS_ABOUT, about)
+    kept = columns(writer)
+    writer.reset()
+    assert writer.totals().files == 0
+    assert columns(writer) == kept, "they expire"
+
+
 @pytest.mark.parametrize("what", ["a reset", "an empty server"])
 @pytest.mark.parametrize(
     ("maker", "step"), [(Making, "_of_days"), (MonthMaking, "make"), (MonthMaking, "_read")]
