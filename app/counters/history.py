@@ -12,6 +12,7 @@ from .contract import CLASSES, Class
 from .month_block import DAYS, FILES, MonthBlock, Packed
 from .month_sums import BLOCKS, MonthSums, PlaneSums
 from .periods import first_day_of, month_of
+from .reading import NUMBER_OF_ORDER, Order
 from .tally import PLACE, WIDTH
 
 #: In bits.
@@ -71,6 +72,16 @@ def terms_of(name: str, classes: frozenset[Class] | None = None) -> Terms:
         others = [class_ for class_ in CLASSES if class_ not in classes]
         return [(PLACE["accesses"], 1), *((PLACE[class_], -1) for class_ in others)]
     return [(PLACE[class_], 1) for class_ in CLASSES if class_ in classes]
+
+
+def ranked_terms(order: Order, classes: frozenset[Class] | None) -> list[Terms]:
+    """Return what a list is made of: each file's accesses, and last the number that it is ranked
+    by, if it is by one.
+    """
+    terms = [terms_of("accesses", classes)]
+    if order in NUMBER_OF_ORDER and order != "accesses":
+        terms.append(terms_of(NUMBER_OF_ORDER[order]))
+    return terms
 
 
 def sums(

@@ -32,7 +32,7 @@ DAYS: Final = 31
 _CELLS: Final = FILES * DAYS
 _SENT, _COMPLETED = PLACE["sent_bytes"], PLACE["completed"]
 #: The place of the units, in which nothing is counted.
-_UNITS: Final = 255
+UNITS: Final = 255
 
 #: Place, and for the sums and for the days: byte planes and length.
 _ENTRY: Final = struct.Struct("<BBHBI")
@@ -84,16 +84,16 @@ class MonthBlock:
         64·i.
         """
         found = self._sums(place, first, last)
-        if place == _SENT and _UNITS in self._packed:
+        if place == _SENT and UNITS in self._packed:
             found += _lanes(
-                map(mul, self._numbers(_UNITS), _array(self._sums(_COMPLETED, first, last)))
+                map(mul, self._numbers(UNITS), _array(self._sums(_COMPLETED, first, last)))
             )
         return found
 
     def file_days(self, file: int, first: int = 0, last: int = DAYS - 1) -> list[int]:
         """Return a file's tallies, as integers, from day *first* to *last*."""
         tallies = [0] * (last + 1 - first)
-        unit = self._sum(_UNITS, file)
+        unit = self._sum(UNITS, file)
         for place in self._packed:
             scale = 1 << WIDTH * place
             if place == _COMPLETED:
@@ -121,9 +121,9 @@ class MonthBlock:
         """Return a file's tally of the whole month, as an integer."""
         tally = 0
         for place in self._packed:
-            if place != _UNITS:
+            if place != UNITS:
                 tally += self._sum(place, file) << WIDTH * place
-        return tally + (self._sum(_UNITS, file) * self._sum(_COMPLETED, file) << WIDTH * _SENT)
+        return tally + (self._sum(UNITS, file) * self._sum(_COMPLETED, file) << WIDTH * _SENT)
 
     def day_planes(self, place: int) -> memoryview:
         """Return the byte planes of the days as they are written: of all files on one day after
@@ -134,12 +134,12 @@ class MonthBlock:
     def pack(self) -> bytes:
         """Return the block's bytes; b"" when nothing was counted."""
         for place in self._packed:
-            if place != _UNITS:
+            if place != UNITS:
                 self._table(place)
         bodies: list[tuple[int, Table, Table]] = []
         for place, table in sorted(self._tables.items()):
             if place == _SENT and (units := _units(table, self._tables.get(_COMPLETED))):
-                bodies.append((_UNITS, units, array("Q")))
+                bodies.append((UNITS, units, array("Q")))
                 table = array("Q", map(sub, table, _times(units, self._tables[_COMPLETED])))
             bodies.append((place, _summed(table), table))
         return _written(bodies)
@@ -149,9 +149,9 @@ class MonthBlock:
         table = self._tables.get(place)
         if table is None:
             table = self._numbers(place, of_days=True)
-            if place == _SENT and _UNITS in self._packed:
+            if place == _SENT and UNITS in self._packed:
                 completed = self._numbers(_COMPLETED, of_days=True)
-                table = array("Q", map(add, table, _times(self._numbers(_UNITS), completed)))
+                table = array("Q", map(add, table, _times(self._numbers(UNITS), completed)))
             self._tables[place] = table
         return table
 
@@ -207,22 +207,21 @@ def _written(bodies: Iterable[tuple[int, Table, Table]]) -> bytes:
     entries: list[bytes] = []
     parts: list[bytes] = []
     for place, sums, table in bodies:
-        sum_planes, sum_body = _packed_planes(sums)
-        planes, body = _packed_planes(table)
+        sum_planes, sum_body = packed_planes(sums.tobytes())
+        planes, body = packed_planes(table.tobytes())
         entries.append(_ENTRY.pack(place, sum_planes, len(sum_body), planes, len(body)))
         parts += (sum_body, body)
     return b"".join((bytes([len(entries)]), *entries, *parts)) if entries else b""
 
 
-def _packed_planes(table: Table) -> tuple[int, bytes]:
-    """Return how many byte planes there are up to the highest that is not zero, and these,
-    compressed if they are much shorter then.
+def packed_planes(numbers: bytes, least: int = 0) -> tuple[int, bytes]:
+    """Return how many byte planes numbers of 64 bits have up to the highest that is not zero, or
+    *least*, and these, compressed if they are much shorter then.
     """
-    raw = table.tobytes()
     planes = 8
-    while planes and not any(raw[planes - 1 :: 8]):
+    while planes > least and not any(numbers[planes - 1 :: 8]):
         planes -= 1
-    body = b"".join(raw[plane::8] for plane in range(planes))
+    body = b"".join(numbers[plane::8] for plane in range(planes))
     packing = zlib.compressobj(_FASTEST, strategy=_STRATEGY)
     compressed = packing.compress(body) + packing.flush()
     # For less it is not worth the reader's time.

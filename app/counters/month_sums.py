@@ -22,7 +22,7 @@ _FASTEST: Final = 1
 _FILES: Final = BLOCKS * FILES
 _EVEN: Final = int.from_bytes(b"\xff\0" * (_FILES // 2), "little")
 #: So many bytes have a sum of 16 bits.
-_MOST_ADDED: Final = 257
+MOST_ADDED: Final = 257
 
 
 def packed_sums(blocks: Sequence[MonthBlock], first: int = 0) -> bytes:
@@ -82,7 +82,7 @@ class PlaneSums:
 
     def add(self, planes: Iterable[tuple[int, Packed]]) -> None:
         """Add what `MonthSums.planes` yields."""
-        if self._added == _MOST_ADDED:
+        if self._added == MOST_ADDED:
             self._before, self._sums, self._added = self.total(), {}, 0
         self._added += 1
         for plane, body in planes:

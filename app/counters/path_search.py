@@ -25,7 +25,7 @@ def matches(query: Query, paths: Iterable[bytes]) -> list[bool]:
     """Return of each path whether it matches, as `Query.pattern` says."""
     pattern = query.pattern()
     assert pattern is not None
-    search = re.compile(pattern.pattern.encode(), pattern.flags & re.IGNORECASE).search
+    search = re.compile(pattern.pattern.encode()).search
     part, is_all = _needed(query.match)
     found: list[bool] = []
     rest = iter(paths)
@@ -41,6 +41,14 @@ def matches(query: Query, paths: Iterable[bytes]) -> list[bool]:
         else:
             found += map(bool, map(search, some))
     return found
+
+
+def matching(query: Query, paths: Iterable[bytes], values: list[int]) -> list[int]:
+    """Return *values*, -1 for each of *paths* that *query* does not match."""
+    if not query.match:
+        return values
+    found = matches(query, paths)
+    return [value if is_meant else -1 for value, is_meant in zip(values, found, strict=True)]
 
 
 def _needed(match: str) -> tuple[bytes, bool]:

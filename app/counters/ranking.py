@@ -7,7 +7,7 @@ import binascii
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
 from heapq import nlargest
 from string import punctuation
@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from urllib.parse import quote
 
 from .contract import CLASSES, Class
-from .periods import Period, Unit
+from .periods import LAST_SECOND, Period, Unit
 from .reading import MOST_DAYS_BY_DAY, MOST_LISTED, ORDERS, Order
 
 _LONGEST_MATCH = 1000
@@ -118,6 +118,31 @@ class Page(NamedTuple):
         if not paths or self.ahead + len(paths) >= self.matched:
             return ""
         return query.cursor_text(Cursor(values[self.places[-1]], paths[-1]))
+
+
+def values_of(
+    query: Query,
+    numbers: Sequence[Sequence[int]],
+    firsts: Callable[[], Iterable[int]],
+    lasts: Callable[[], Iterable[int]],
+) -> list[int]:
+    """Return what each file is ranked by, whatever its path is; -1 for one that is not in the list.
+
+    *numbers* are those of `history.ranked_terms`, of each file. Its first and last access are asked
+    for if the order is by them.
+    """
+    accesses = numbers[0]
+    if query.order == "last":
+        values = list(lasts())
+    elif query.order == "first":
+        values = [LAST_SECOND - first for first in firsts()]
+    elif query.order == "path":
+        values = [0] * len(accesses)
+    else:
+        values = list(numbers[-1])
+    if (query.period is not None or query.classes is not None) and 0 in accesses:
+        values = [value if times else -1 for value, times in zip(values, accesses, strict=True)]
+    return values
 
 
 def page(paths: Sequence[str] | Sequence[bytes], values: Sequence[int], query: Query) -> Page:

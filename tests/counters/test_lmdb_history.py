@@ -267,7 +267,10 @@ def test_rests_that_cannot_be_made_hold_up_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(*_: object) -> None:
+    tried = []
+
+    def fail(_history: object, _store_id: object, rest: rests.Rest) -> None:
+        tried.append(rest)
         raise CounterError("counts: no room")
 
     monkeypatch.setattr(past_days, "_has_many", lambda _: True)
@@ -278,6 +281,7 @@ def test_rests_that_cannot_be_made_hold_up_nothing(
         counter.count("/a", "full")
     assert spilled(counter) == 2
     counter._past.fold_if_due(counter._today())
+    assert len(tried) == 1
     assert spilled(counter) == 0
     assert days_of(files_of(counter)["/a"]) == {TODAY + day: 1 for day in (1, 2, 3)}
     assert capfd.readouterr().err == ""

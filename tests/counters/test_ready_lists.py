@@ -18,6 +18,7 @@ from app.counters.reading import ORDERS, DirectoryAnswer, Order, Ranking
 from app.counters.redis import kept_answers, month_making, ready_lists
 from app.counters.redis import scripts as script
 from app.counters.redis.columns import Sum, packed, packed_lanes, unpacked
+from app.counters.redis.days_at_hand import TooManyDaysError
 from app.counters.redis.entries import Entry, count_entry
 from app.counters.redis.list_making import EndedError, Making
 from app.counters.redis.month_columns import SIZE
@@ -52,6 +53,8 @@ PERIODS = [
     Period(0, 100),
     Period(TODAY + 1, TODAY + 40),
 ]
+#: In milliseconds: how long columns are kept at first, and how long when lists need them.
+AT_FIRST, A_DAY = 600_000, 86_400_000
 #: A file's accesses on a day, by class and then those that were completed, their bytes, and how many
 #: clients there were.
 Day = Counter[str]
@@ -247,6 +250,19 @@ def test_a_reset_forgets_them(
     assert shown(reader.ranked("bytes")) == shown(writer.ranked("bytes"))
 
 
+@pytest.mark.parametrize(
+    "about", ["", "7", '"text"', "[]", '{"months":7}', '{"format":3,"months":{"24000":{"is":7}}}']
+)
+def test_a_reset_does_not_read_lists_of_another_format(
+    made: dict[str, dict[int, Day]], writer: RedisStore, about: str
+) -> None:
+    writer._server.patient.hset(script.LISTS, script.LISTS_ABOUT, about)
+    kept = columns(writer)
+    writer.reset()
+    assert writer.totals().files == 0
+    assert columns(writer) == kept, "they expire"
+
+
 @pytest.mark.parametrize("what", ["a reset", "an empty server"])
 @pytest.mark.parametrize(
     ("maker", "step"), [(Making, "_of_days"), (MonthMaking, "make"), (MonthMaking, "_read")]
@@ -274,6 +290,9 @@ def test_what_goes_while_they_are_made(
     monkeypatch.setattr(maker, step, and_then)
     writer.make_lists(Event())
     assert redis_server.ask("EXISTS", script.LISTS) == b":0\r\n"
+    are_left = what == "a reset" and step == "make"
+    assert bool(times_left(writer)) == are_left
+    assert all(0 < left <= AT_FIRST for left in times_left(writer))
     assert reader.ranked("bytes").matched == 0
 
 
@@ -297,6 +316,7 @@ def test_nothing_is_kept_when_days_are_packed_meanwhile(
     monkeypatch.setattr(maker, step, after_packing)
     writer.make_lists(Event())
     assert redis_server.ask("EXISTS", script.LISTS) == b":0\r\n"
+    assert all(0 < left <= AT_FIRST for left in times_left(writer))
 
 
 def make_again(writer: RedisStore, redis_server: RedisServer) -> None:
@@ -306,6 +326,39 @@ def make_again(writer: RedisStore, redis_server: RedisServer) -> None:
 
 def columns(writer: RedisStore) -> set[bytes]:
     return set(writer._server.ask(writer._server.patient, "KEYS", f"{script.COLUMNS}*"))
+
+
+def times_left(writer: RedisStore) -> list[int]:
+    """Return the milliseconds after which each of the columns is forgotten."""
+    ask, patient = writer._server.ask, writer._server.patient
+    return [ask(patient, "PTTL", key) for key in columns(writer)]
+
+
+def test_columns_are_kept_when_lists_need_them(
+    made: dict[str, dict[int, Day]],
+    writer: RedisStore,
+    redis_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def give_up(*_: object) -> None:
+        raise EndedError
+
+    def make_in_vain() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Making, "keep", give_up)
+            make_again(writer, redis_server)
+
+    kept = columns(writer)
+    assert kept
+    make_in_vain()
+    assert all(AT_FIRST < left <= A_DAY for left in times_left(writer)), "there are lists of them"
+    for key in kept:
+        writer._server.ask(writer._server.patient, "PEXPIRE", key, "60000")
+    make_in_vain()
+    assert all(60_000 < left <= AT_FIRST for left in times_left(writer)), "until a making ends"
+    make_again(writer, redis_server)
+    assert columns(writer) == kept
+    assert all(AT_FIRST < left <= A_DAY for left in times_left(writer))
 
 
 def test_columns_are_made_of_months_that_have_changed(
@@ -373,6 +426,11 @@ def test_who_was_held_up_leaves_them_to_others(
     assert one_after_the_other(first, 4, 11) == 0
     with pytest.raises(EndedError):
         first.keep(script.LISTS, fields, 9)
+    with pytest.raises(EndedError):
+        first.go_on()
+    assert not first.stay(0)
+    assert 0 < int(redis_server.ask("PTTL", script.MAKING)[1:]) <= 9999, "the second's time"
+    second.go_on()
     assert redis_server.ask("EXISTS", script.LISTS) == b":0\r\n", "parts of two make no whole"
     second.keep(script.LISTS, fields, 9)
     assert redis_server.ask("HLEN", script.LISTS) == b":11\r\n"
@@ -499,6 +557,18 @@ def test_one_makes_them_and_they_expire(writer: RedisStore, redis_server: RedisS
         assert 0 < int(redis_server.ask("PTTL", key)[1:]) < 200_000
 
 
+def test_they_outlast_the_day_on_which_they_were_made(
+    writer: RedisStore, redis_server: RedisServer
+) -> None:
+    """They are made again when the day ends, and who looks meanwhile finds the last ones."""
+    fill(writer)
+    late = open_store(redis_server, (TODAY + 1) * DAY - 1, 0)
+    late.make_lists(Event())
+    late.close()
+    assert int(redis_server.ask("PTTL", script.MAKING)[1:]) <= 1000
+    assert int(redis_server.ask("PTTL", script.LISTS)[1:]) > 60_000
+
+
 def test_few_files_are_not_worth_it(
     writer: RedisStore, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -506,6 +576,23 @@ def test_few_files_are_not_worth_it(
     count(writer, 1)
     writer.make_lists(Event())
     assert redis_server.ask("EXISTS", script.LISTS, script.MAKING) == b":0\r\n"
+
+
+@pytest.mark.parametrize("why", ["the process ends", "too many days"])
+def test_who_was_held_up_and_gives_up_leaves_the_other_alone(
+    writer: RedisStore, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    fill(writer)
+    end = Event()
+
+    def held_up(*_: object) -> dict[str, bytes]:
+        redis_server.ask("SET", script.MAKING, "second", "PX", "9999")
+        end.set()
+        raise EndedError if why == "the process ends" else TooManyDaysError
+
+    monkeypatch.setattr(Making, "fields", held_up)
+    writer.make_lists(end)
+    assert 0 < int(redis_server.ask("PTTL", script.MAKING)[1:]) <= 9999
 
 
 def test_a_process_that_ends_leaves_it_to_others(

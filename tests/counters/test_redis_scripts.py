@@ -54,3 +54,4 @@ def test_keys() -> None:
     columns = re.search(r"'(\S+)' \.\. month \.\. ':' \.\. kept", script.RESET.text.decode())
     assert columns
     assert columns[1] == script.COLUMNS
+    assert f"local LISTS_FORMAT = {script.LISTS_FORMAT} " in script.RESET.text.decode()

@@ -1,5 +1,4 @@
-"""Numbers of all files of a store of format 2, as columns in the order of the paths, and what lists
-rank by.
+"""Numbers of all files of a store of format 2, as columns in the order of the paths.
 
 The files' rows are cut and joined some hundred at a time, so that numbers come out of them as
 slices of an array and no row is unpacked: 100,000 files take a fiftieth of a second. A column is
@@ -13,9 +12,7 @@ from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeAlias, overload
 
 from ..history import Blocks, Terms, sums
-from ..path_search import matches
-from ..periods import LAST_SECOND, Period
-from ..ranking import Query
+from ..periods import Period
 from ..tally import MASK, NAMES, WIDTH
 from .rows import DIGESTS, LONG_PATHS, SPILLED, SPILLED_KEY, unpack_tally
 
@@ -212,25 +209,6 @@ def over(
         _column(_lanes(array("Q", in_order(by_id)[:-1])) + (_lanes(today) & within), len(today))
         for by_id, today in zip(found, files.todays, strict=True)
     ]
-
-
-def values_of(query: Query, files: Columns, numbers: Sequence[Column]) -> list[int]:
-    """Return what each file is ranked by, -1 for a file that is not in the list."""
-    accesses = numbers[0]
-    if query.order == "last":
-        values = files.lasts.tolist()
-    elif query.order == "first":
-        values = [LAST_SECOND - first for first in files.firsts]
-    elif query.order == "path":
-        values = [0] * len(accesses)
-    else:
-        values = list(numbers[-1])
-    if (query.period is not None or query.classes is not None) and 0 in accesses:
-        values = [value if times else -1 for value, times in zip(values, accesses, strict=True)]
-    if query.match:
-        found = matches(query, files.paths)
-        values = [value if match else -1 for value, match in zip(values, found, strict=True)]
-    return values
 
 
 def _lanes_within(period: Period, ids_and_days: Column) -> int:

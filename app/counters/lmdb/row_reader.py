@@ -9,10 +9,10 @@ from itertools import groupby, islice
 from typing import Any, TypeAlias
 
 from ..contract import STATUS_OF_KIND
-from ..history import Blocks, curves_of, days_of, months_of, terms_of
+from ..history import Blocks, curves_of, days_of, months_of, ranked_terms, terms_of
 from ..missed import most_missed
 from ..month_block import FILES
-from ..path_search import prefix
+from ..path_search import matching, prefix
 from ..periods import (
     HOURS_KEPT_DAYS,
     SECONDS_PER_DAY,
@@ -25,9 +25,8 @@ from ..periods import (
     unit_of,
     units_of,
 )
-from ..ranking import Query, page
+from ..ranking import Query, page, values_of
 from ..reading import (
-    NUMBER_OF_ORDER,
     ClientDays,
     DirectoryAnswer,
     FileAnswer,
@@ -50,7 +49,6 @@ from .row_columns import (
     ids_and_numbers,
     over,
     total_of,
-    values_of,
     with_long_paths,
 )
 from .rows import (
@@ -327,9 +325,7 @@ class RowReader:
 
     def ranked(self, query: Query) -> Ranking:
         """See `CountReader.ranked`."""
-        terms = [terms_of("accesses", query.classes)]
-        if query.order in NUMBER_OF_ORDER and query.order != "accesses":
-            terms.append(terms_of(NUMBER_OF_ORDER[query.order]))
+        terms = ranked_terms(query.order, query.classes)
         has_long_paths = self._has_long_paths()
         files = columns(
             Keys(self._table, b"" if has_long_paths else prefix(query.match)),
@@ -343,7 +339,8 @@ class RowReader:
         if query.period is not None:
             past = Past(self._blocks, self._folded)
             numbers = over(self._in_months(query.period), terms, files, self._table, past)
-        values = values_of(query, files, numbers)
+        values = values_of(query, numbers, lambda: files.firsts, lambda: files.lasts)
+        values = matching(query, files.paths, values)
         chosen = page(files.paths, values, query)
         paths = files.paths
         if _KEYS_IN_A_ROW * len(chosen.places) > len(paths):

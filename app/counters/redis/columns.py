@@ -10,13 +10,11 @@ import zlib
 from array import array
 from collections.abc import Iterable
 
-#: As in month blocks (`month_block.py`).
-_STRATEGY = zlib.Z_RLE
-_FASTEST = 1
+from ..month_block import packed_planes
+from ..month_sums import MOST_ADDED
+
 #: Added to the number of planes.
 _IS_COMPRESSED = 128
-#: So many bytes add up to no more than two bytes hold.
-_MOST_ADDED = 257
 
 
 def packed(numbers: Iterable[int]) -> bytes:
@@ -40,14 +38,10 @@ def numbers_of(lanes: int, files: int) -> "array[int]":
 
 
 def _packed(raw: bytes) -> bytes:
-    planes = 8
-    while planes > 1 and not any(raw[planes - 1 :: 8]):
-        planes -= 1
-    body = b"".join([raw[plane::8] for plane in range(planes)])
-    packing = zlib.compressobj(_FASTEST, strategy=_STRATEGY)
-    compressed = packing.compress(body) + packing.flush()
-    if len(compressed) < len(body) * 3 // 4:  # for less it is not worth the reader's time
-        return bytes([planes + _IS_COMPRESSED]) + compressed
+    # At least one, as its length says how many numbers there are.
+    planes, body = packed_planes(raw, least=1)
+    if len(body) < planes * len(raw) // 8:
+        return bytes([planes + _IS_COMPRESSED]) + body
     return bytes([planes]) + body
 
 
@@ -83,7 +77,7 @@ class Sum:
             wide = bytearray(2 * len(body))
             wide[::2] = body
             times, lanes = self._waiting.get((sign, plane), (0, 0))
-            if times == _MOST_ADDED:
+            if times == MOST_ADDED:
                 self._take(sign, plane)
                 times = lanes = 0
             self._waiting[sign, plane] = times + 1, lanes + int.from_bytes(wide, "little")

@@ -1,15 +1,15 @@
 """A list of files in an order, for which every file must be looked at."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import add
+from typing import Self
 
-from ..history import Span, Terms, spans, sums, terms_of
-from ..month_block import FILES
-from ..periods import LAST_SECOND, Period, month_of
-from ..ranking import Query
-from ..reading import NUMBER_OF_ORDER
+from ..history import Span, Terms, ranked_terms, spans, sums
+from ..month_block import FILES, UNITS
+from ..path_search import matching
+from ..periods import Period, month_of
+from ..ranking import Query, values_of
 from ..tally import PLACE
 from . import scripts
 from .records import Records
@@ -17,7 +17,6 @@ from .server import Server
 
 #: So many blocks are read at once; a millisecond or two of the server's time.
 _BLOCKS_AT_ONCE = 64
-_UNITS = 255  # of a block; see month_block.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,50 +29,30 @@ class FileList:
     paths: list[bytes]
     values: list[int]
 
+    @classmethod
+    def of(cls, query: Query, records: Records, numbers: list[list[int]]) -> Self:
+        """Return the list that *query* asks for, whatever it matches."""
+        values = values_of(
+            query,
+            numbers,
+            lambda: records.ordered(records.firsts),
+            lambda: records.ordered(records.lasts),
+        )
+        return cls(records.as_of, records.packs, records.paths, values)
+
     def matching(self, query: Query) -> list[int]:
         """Return the values, -1 for files that *query* does not match."""
-        pattern = query.pattern()
-        if pattern is None:
-            return self.values
-        # Paths are ASCII, and so is the pattern.
-        search = re.compile(pattern.pattern.encode()).search
-        return [
-            value if search(path) else -1
-            for path, value in zip(self.paths, self.values, strict=True)
-        ]
+        return matching(query, self.paths, self.values)
 
 
 def read_list(server: Server, records: Records, query: Query) -> FileList:
     """Read the list that *query* asks for, whatever it matches. Raises CounterError."""
-    terms = wanted_terms(query)
+    terms = ranked_terms(query.order, query.classes)
     if query.period is None:
         numbers = [records.totals(its) for its in terms]
     else:
         numbers = _over(server, records, terms, query.period)
-    return FileList(records.as_of, records.packs, records.paths, values_of(query, records, numbers))
-
-
-def wanted_terms(query: Query) -> list[Terms]:
-    """Return what is to be known of each file: its accesses, and what it is ranked by."""
-    terms = [terms_of("accesses", query.classes)]
-    if query.order in NUMBER_OF_ORDER and query.order != "accesses":
-        terms.append(terms_of(NUMBER_OF_ORDER[query.order]))
-    return terms
-
-
-def values_of(query: Query, records: Records, numbers: list[list[int]]) -> list[int]:
-    """Return what each file is ranked by, -1 for a file that is not in the list."""
-    if query.order == "last":
-        values = records.ordered(records.lasts)
-    elif query.order == "first":
-        values = [LAST_SECOND - first for first in records.ordered(records.firsts)]
-    elif query.order == "path":
-        values = [0] * len(records.paths)
-    else:
-        values = numbers[-1]
-    if (query.period is not None or query.classes is not None) and 0 in numbers[0]:
-        values = [value if times else -1 for value, times in zip(values, numbers[0], strict=True)]
-    return values
+    return FileList.of(query, records, numbers)
 
 
 def _over(server: Server, records: Records, terms: list[Terms], period: Period) -> list[list[int]]:
@@ -134,7 +113,7 @@ class RemoteBlocks:
         }
         places = {place for its in terms for place, _ in its}
         if PLACE["sent_bytes"] in places:
-            places |= {PLACE["completed"], _UNITS}
+            places |= {PLACE["completed"], UNITS}
         self._places = [str(place) for place in sorted(places)]
         self._months = set(self.months()) if files else set()
         self._kept: dict[int, list[tuple[int, bytes]]] = {}

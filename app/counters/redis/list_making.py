@@ -19,7 +19,7 @@ from .server import Server
 #: Who makes lists says so again and again; when it has not for so long, it has died.
 ALIVE_SECONDS = 30.0
 #: Fields of the lists. *ids* has 0 for a file without one, else one more than its id.
-ABOUT, PATHS, IDS, FIRSTS, LASTS = "about", "paths", "ids", "first", "last"
+PATHS, IDS, FIRSTS, LASTS = "paths", "ids", "first", "last"
 
 #: So many fields are written at once; a millisecond of the server's time.
 _FIELDS_AT_ONCE = 4
@@ -27,7 +27,7 @@ _ANY_DAY = LAST_SECOND // SECONDS_PER_DAY
 
 
 class EndedError(Exception):
-    """The process ends, or somebody reset counts, and so the making ends."""
+    """The making ends, as the process does, or somebody reset counts, or another makes them."""
 
 
 class Making:
@@ -61,7 +61,7 @@ class Making:
             "state": state,
             "months": kept,
         }
-        return fields | {ABOUT: json.dumps(about).encode()}
+        return fields | {scripts.LISTS_ABOUT: json.dumps(about).encode()}
 
     def keep(self, key: str, fields: Iterable[tuple[str, bytes]], seconds: float) -> None:
         """Write a hash, a millisecond of the server's time at once. Raises EndedError."""
@@ -76,16 +76,21 @@ class Making:
 
     def end(self, again: float) -> None:
         """Leave it to whoever comes after *again* seconds, now that the lists are kept."""
-        self._server.ask(self._server.patient, "PEXPIRE", scripts.MAKING, milliseconds(again))
-        self._months.forget_replaced()
+        if self.stay(again):
+            self._months.end()
 
     def go_on(self) -> None:
-        """Stay the one who makes them; not after a reset, which takes the token away."""
-        stays = self._server.ask(
-            self._server.patient, "PEXPIRE", scripts.MAKING, milliseconds(ALIVE_SECONDS)
-        )
-        if not stays or self._end.is_set():
+        """Stay the one who makes them. Raises EndedError when it is over."""
+        if not self.stay(ALIVE_SECONDS) or self._end.is_set():
             raise EndedError
+
+    def stay(self, seconds: float) -> bool:
+        """Let nobody else begin for *seconds*; with 0 anybody may.
+
+        Returns False when another has begun, or a reset took the token away: then nothing changes.
+        """
+        named = [self._token, milliseconds(seconds)]
+        return bool(self._server.run(self._server.patient, scripts.STAY, named))
 
     def _of_days(self, records: Records) -> dict[str, bytes]:
         """Return the days in the records, and those in the texts that are in no record."""

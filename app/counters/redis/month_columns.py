@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from ..contract import CLASSES
 from ..history import Span, Terms
-from ..month_block import DAYS, FILES, MonthBlock
+from ..month_block import DAYS, FILES, UNITS, MonthBlock
 from ..reading import NUMBER_OF_ORDER
 from ..tally import PLACE
 from . import scripts
@@ -35,7 +35,6 @@ PLACES = tuple(
 )
 WHOLE = 32
 _SENT, _COMPLETED = PLACE["sent_bytes"], PLACE["completed"]
-_UNITS = 255  # of a block; see month_block.py
 #: Fields beside the columns: how many files these have, and how many bytes they take.
 _FILES, SIZE = "files", "size"
 _NO_FILES = bytes(FILES)
@@ -76,7 +75,7 @@ def digest_part(first: int, blocks: Sequence[bytes]) -> str:
 def month_columns(blocks: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
     """Yield the fields and columns of a month. *blocks* are numbered from 0 on, b"" for none."""
     files = FILES * len(blocks)
-    for place in (*PLACES, _UNITS):
+    for place in (*PLACES, UNITS):
         # Not kept from place to place, with all that they have unpacked.
         read = [MonthBlock(block) for block in blocks]
         whole = int.from_bytes(
@@ -85,7 +84,7 @@ def month_columns(blocks: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
         if not whole:
             continue
         yield _field(WHOLE, place), packed_lanes(whole, files)
-        if place != _UNITS:
+        if place != UNITS:
             for node, lanes in _nodes(_by_day(read, place)):
                 if lanes:
                     yield _field(node, place), packed_lanes(lanes, files)
@@ -144,7 +143,7 @@ def add_part(server: Server, key: str, wanted: Sequence[tuple[Terms, Sum]], span
     has_units = _SENT in places and not span.is_whole
     fields = [_field(node, place) for place in places for node in signs]
     if has_units:
-        fields += [_field(node, _COMPLETED) for node in signs] + [_field(WHOLE, _UNITS)]
+        fields += [_field(node, _COMPLETED) for node in signs] + [_field(WHOLE, UNITS)]
     files, *texts = server.ask(server.reading, "HMGET", key, _FILES, *fields)
     if files is None:
         return False
@@ -159,7 +158,7 @@ def add_part(server: Server, key: str, wanted: Sequence[tuple[Terms, Sum]], span
     for terms, to in wanted:
         for place, sign in terms:
             add(place, sign, to)
-            if place == _SENT and has_units and (units := columns.get(_field(WHOLE, _UNITS))):
+            if place == _SENT and has_units and (units := columns.get(_field(WHOLE, UNITS))):
                 completed = Sum()
                 add(_COMPLETED, sign, completed)
                 to.add_lanes(_times(units, completed.lanes(), int(files)))

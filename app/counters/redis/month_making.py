@@ -14,9 +14,11 @@ from .server import RemoteRefusedError, Server
 #: The columns of months take no more than this, and leave a quarter of Redis's memory free. If that
 #: is not enough, those of the latest months are kept.
 _MOST_BYTES = 256 << 20
+#: Columns are kept for so long at first, as the making may be in vain; it takes seconds.
+_AT_FIRST_SECONDS = 600.0
 #: Columns that no list needs for so long are forgotten; and for so long those of blocks that have
 #: changed are kept for whoever has read of them.
-_KEPT_SECONDS, _REPLACED_MS = 86_400.0, "60000"
+_KEPT_MS, _REPLACED_MS = "86400000", "60000"
 #: So many blocks are read at once; a millisecond or two of the server's time.
 _AT_ONCE = 32
 
@@ -42,7 +44,9 @@ class MonthMaking:
     def __init__(self, server: Server, keeper: Keeper) -> None:
         self._server = server
         self._keeper = keeper
-        about = json.loads(server.ask(server.reading, "HGET", scripts.LISTS, "about") or "{}")
+        about = json.loads(
+            server.ask(server.reading, "HGET", scripts.LISTS, scripts.LISTS_ABOUT) or "{}"
+        )
         #: Those of the lists that are kept now, and what their blocks were.
         self._last: dict[int, Kept] = {}
         self._last_state: State | None = None
@@ -76,12 +80,21 @@ class MonthMaking:
                 self._found[month] = kept
         return self._found
 
-    def forget_replaced(self) -> None:
-        """Forget columns that no list needs, now that lists are kept that need those made last."""
+    def end(self) -> None:
+        """Keep the columns that lists need, now that lists are kept that need those made last, and
+        forget others.
+        """
+        for month, kept in self._found.items():
+            if kept.is_kept:
+                self._expire(month, kept, _KEPT_MS)
         for month, kept in self._last.items():
             if kept.is_kept and self._found.get(month) != kept:
-                ask, patient = self._server.ask, self._server.patient
-                ask(patient, "PEXPIRE", kept.key(month), _REPLACED_MS)
+                self._expire(month, kept, _REPLACED_MS)
+
+    def _expire(self, month: int, kept: Kept, milliseconds: str) -> bool:
+        """Forget columns later, and return whether they are there."""
+        ask, patient = self._server.ask, self._server.patient
+        return bool(ask(patient, "PEXPIRE", kept.key(month), milliseconds))
 
     def _room(self) -> int:
         """Return the bytes that columns may take."""
@@ -99,10 +112,9 @@ class MonthMaking:
         """Return what is kept of a month: made now, unless it is there or known to be too much."""
         if wanted.size >= room:
             return wanted
-        ask, patient, key = self._server.ask, self._server.patient, wanted.key(month)
-        size = ask(patient, "HGET", key, SIZE)
-        if size and ask(patient, "PEXPIRE", key, str(int(1000 * _KEPT_SECONDS))):
-            return wanted._replace(size=int(size), is_kept=True)
+        size = self._size_of_kept(month, wanted)
+        if size:
+            return wanted._replace(size=size, is_kept=True)
         blocks = self._read(month)
         parts = (digest_part(at, blocks[at : at + _AT_ONCE]) for at in self._groups())
         if digest_of(parts) != wanted.digest:
@@ -111,8 +123,17 @@ class MonthMaking:
         size = sum(len(name) + len(column) for name, column in fields)
         if size >= room:
             return wanted._replace(size=size)
-        self._keeper.keep(key, [*fields, (SIZE, str(size).encode())], _KEPT_SECONDS)
+        fields.append((SIZE, str(size).encode()))
+        self._keeper.keep(wanted.key(month), fields, _AT_FIRST_SECONDS)
         return wanted._replace(size=size, is_kept=True)
+
+    def _size_of_kept(self, month: int, wanted: Kept) -> int:
+        """Return the size of columns that stay until the making ends, 0 when there are none."""
+        ask, patient, key = self._server.ask, self._server.patient, wanted.key(month)
+        size, left = ask(patient, "HGET", key, SIZE), ask(patient, "PTTL", key)
+        # Not sooner than they would anyway: there may be lists that need them.
+        stays = max(int(1000 * _AT_FIRST_SECONDS), left)
+        return int(size) if size and self._expire(month, wanted, str(stays)) else 0
 
     def _groups(self) -> range:
         return range(0, self._blocks, _AT_ONCE)

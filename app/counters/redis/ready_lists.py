@@ -24,16 +24,15 @@ from threading import Event
 from time import monotonic
 from typing import Any, NamedTuple
 
-from ..history import Terms, spans
+from ..history import Terms, ranked_terms, spans
 from ..periods import SECONDS_PER_DAY, Period, first_day_of
 from ..ranking import Query
 from ..tally import NAMES
 from . import days_at_hand, scripts
 from .columns import Sum, numbers_of, unpacked
 from .days_at_hand import TooManyDaysError
-from .file_list import FileList, values_of, wanted_terms
+from .file_list import FileList
 from .list_making import (
-    ABOUT,
     ALIVE_SECONDS,
     FIRSTS,
     IDS,
@@ -76,7 +75,7 @@ class ReadyLists:
 
     def list_of(self, query: Query) -> tuple[FileList, float] | None:
         """Return the list that *query* asks for, if it is ready, and how long making it takes."""
-        terms = wanted_terms(query)
+        terms = ranked_terms(query.order, query.classes)
         places = {place for its in terms for place, _ in its}
         times = {"first": [FIRSTS], "last": [LASTS]}.get(query.order, [])
         if query.period is None:
@@ -93,8 +92,7 @@ class ReadyLists:
             if over is None:
                 return None
             numbers = over
-        values = values_of(query, records, numbers)
-        return FileList(records.as_of, records.packs, records.paths, values), found.about["took"]
+        return FileList.of(query, records, numbers), found.about["took"]
 
     def records(self) -> tuple[Records, float] | None:
         """Return all files with what they have in all, for directories."""
@@ -104,7 +102,7 @@ class ReadyLists:
 
     def _read(self, names: Sequence[str]) -> _Found | None:
         about, *texts = self._server.ask(
-            self._server.reading, "HMGET", scripts.LISTS, ABOUT, *names
+            self._server.reading, "HMGET", scripts.LISTS, scripts.LISTS_ABOUT, *names
         )
         known = json.loads(about or "{}")
         if known.get("format") != scripts.LISTS_FORMAT:
@@ -161,14 +159,14 @@ class ReadyLists:
         if not ask(patient, "SET", scripts.MAKING, token, "NX", "PX", alive):
             return
         begun = monotonic()
+        making = Making(self._server, token, end)
         try:
-            self._make(Making(self._server, token, end), now)
+            self._make(making, now)
         except EndedError:
             if end.is_set():
-                ask(patient, "DEL", scripts.MAKING)
+                making.stay(0)
         except TooManyDaysError:
-            again = max(_SOONEST_SECONDS, _SPARED * (monotonic() - begun))
-            ask(patient, "PEXPIRE", scripts.MAKING, milliseconds(again))
+            making.stay(max(_SOONEST_SECONDS, _SPARED * (monotonic() - begun)))
             raise
 
     def _make(self, making: Making, now: int) -> None:
@@ -177,13 +175,13 @@ class ReadyLists:
         if not fields:
             return  # to be tried again when nobody says any more that it is being made
         took = monotonic() - begun
-        about = json.loads(fields[ABOUT]) | {"took": took}
-        fields[ABOUT] = json.dumps(about).encode()
+        about = json.loads(fields[scripts.LISTS_ABOUT]) | {"took": took}
+        fields[scripts.LISTS_ABOUT] = json.dumps(about).encode()
+        again = max(_SOONEST_SECONDS, _SPARED * took)
+        making.keep(scripts.LISTS, fields.items(), 2 * (again + took))
         # Not beyond the day: what came on another one is wanted soon.
         rest_of_day = SECONDS_PER_DAY - now % SECONDS_PER_DAY
-        again = min(max(_SOONEST_SECONDS, _SPARED * took), rest_of_day)
-        making.keep(scripts.LISTS, fields.items(), 2 * (again + took))
-        making.end(again)
+        making.end(min(again, rest_of_day))
 
     def forget(self) -> None:
         self._server.ask(self._server.patient, "DEL", scripts.LISTS, scripts.MAKING)

@@ -5,13 +5,18 @@
 -- imports go: what they bring again after a reset of everything is to be counted.
 
 local import = ARGV[1]
+local LISTS_FORMAT = 2  -- as in scripts.py
 -- These can be made anew. Columns follow from month blocks, and a file's stay in these.
 local about = redis.call('HGET', '{tally}:lists', 'about')
 redis.call('UNLINK', '{tally}:lists', '{tally}:making')
 local kept_months = redis.call('HKEYS', months)
 if #ARGV == 1 then
-  for month, kept in pairs(about and cjson.decode(about).months or {}) do
-    redis.call('UNLINK', '{tally}:columns-1:' .. month .. ':' .. kept[1])
+  -- What lists of another format say is not read; their columns expire.
+  local is_json, known = pcall(cjson.decode, about or '')
+  if is_json and type(known) == 'table' and known.format == LISTS_FORMAT then
+    for month, kept in pairs(known.months) do
+      redis.call('UNLINK', '{tally}:columns-1:' .. month .. ':' .. kept[1])
+    end
   end
   local next_era = tonumber(redis.call('HGET', site, 'era') or '0') + 1
   for _, month in ipairs(kept_months) do

@@ -79,7 +79,8 @@ LISTS, MAKING = PREFIX + "lists", PREFIX + "making"
 #: These keys are followed by a month and a digest. A format of columns has a name of its own, so
 #: that those of another are nobody's, and expire.
 COLUMNS = PREFIX + "columns-1:"
-#: What lists of another format say is not read.
+#: The field of the lists that says what they are. What those of another format say is not read.
+LISTS_ABOUT = "about"
 LISTS_FORMAT = 2
 
 FORMAT = "3"
@@ -115,4 +116,4 @@ FINISH, FORGET, FORGET_DAYS, TOP_PAGE, ACCESSES, SALT_OF, ADD_MISSED = map(
 )
 READ, READ_BLOCKS = (_load("blocks", name) for name in ("read", "read_blocks"))
 SCAN, PACKABLE, PACK = map(_load, ("scan", "packable", "pack"))
-KEEP_LISTS, DIGEST = map(_load, ("keep_lists", "digest"))
+STAY, KEEP_LISTS, DIGEST = map(_load, ("stay", "keep_lists", "digest"))
