@@ -82,7 +82,7 @@ def test_every_column(kind: str, tls: bool, tmp_path: Path) -> None:
 def given_up(curl: str, url: str, part: Path) -> None:
     """Fetch the file as a browser does, and give up after 8 MB."""
     process = subprocess.Popen(
-        [curl, "-sSk", "-A", BROWSER, "--limit-rate", "20M", "-o", str(part), url]
+        [curl, "-sSk", "-A", BROWSER, "--limit-rate", "8M", "-o", str(part), url]
     )
     wait_until(lambda: part.exists() and part.stat().st_size > 8_000_000, message="8 MB")
     process.kill()
