@@ -17,6 +17,7 @@ import pytest
 
 from tests.end_to_end.client import Client, fetch, request
 from tests.end_to_end.servers import LiveServer, started
+from tests.ports import free_port
 from tests.programs import program
 from tests.waiting import wait_until
 
@@ -116,7 +117,7 @@ def test_systemd_hands_over_sockets_and_is_told_what_goes_on(
 ) -> None:
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(str(tmp_path / "notify"))
-    manager.settimeout(10)
+    manager.settimeout(30)
     # LISTEN_PID names the process itself, so a shell sets it and becomes the server.
     script = 'LISTEN_PID=$$ LISTEN_FDS=2 exec "$@" 3<&"$FIRST" 4<&"$SECOND"'
     with (
@@ -154,8 +155,11 @@ def test_systemd_hands_over_sockets_and_is_told_what_goes_on(
 
 
 def test_a_port_that_is_given_is_had_again_at_once(root: Path) -> None:
-    with running(str(root)) as server, Client(server.port) as client:
-        port = server.port
+    port = free_port()
+    with (
+        running(str(root), bind=[f"127.0.0.1:{port}"]) as server,
+        Client(port) as client,
+    ):
         assert client.ask("GET", "/a.txt").status == 200
         assert server.stop() == 0
     with running(str(root), bind=[f"127.0.0.1:{port}"]) as server:
