@@ -28,7 +28,7 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
     opened: list[JournaledCounter] = []
 
     def connected(url: str, journal: str = "journal", **options: object) -> JournaledCounter:
-        store = RedisStore(url, timeout=1.0)
+        store = RedisStore(url)
         counter = JournaledCounter(store, str(tmp_path / journal), retry=0.02, **options)  # type: ignore[arg-type]
         opened.append(counter)
         return counter
