@@ -59,7 +59,7 @@ class RedisServer:
     def ask(self, *words: str) -> bytes:
         """Return the reply to one command, as it came."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(5)
+            client.settimeout(30)
             client.connect(self.path)
             client.sendall(" ".join(words).encode() + b"\r\n")
             return client.recv(65536)

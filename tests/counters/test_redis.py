@@ -99,7 +99,7 @@ def test_an_outage_under_threads_with_two_servers(own_redis: RedisServer, connec
 def test_a_server_that_hangs_is_not_waited_for_twice(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
-    counter = JournaledCounter(RedisStore(own_redis.url, timeout=0.3), str(tmp_path), retry=0.02)
+    counter = JournaledCounter(RedisStore(own_redis.url, timeout=2.0), str(tmp_path), retry=0.02)
     assert counter.count("/f", "full") == 1
     own_redis.pause()
     numbers = [counter.count("/f", "full") for _ in range(500)]
