@@ -66,6 +66,16 @@ def test_kills_in_mid_write_lose_and_double_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.damaged-*"))
 
 
+def stop(process: "subprocess.Popen[str]") -> None:
+    """Have *process* stand still. A moment after the signal it still goes on writing."""
+    process.send_signal(signal.SIGSTOP)
+    status = Path(f"/proc/{process.pid}/stat")
+    wait_until(
+        lambda: status.read_text().rpartition(")")[2].split()[0] == "T",
+        message="the process to stand still",
+    )
+
+
 def _kill(process: "subprocess.Popen[str]") -> list[str]:
     process.kill()
     assert process.stdout is not None
@@ -197,13 +207,7 @@ def test_damage_under_another_process_is_refused(kept: Path) -> None:
     process = counting(kept)
     assert process.stdout is not None
     process.stdout.readline()
-    process.send_signal(signal.SIGSTOP)
-    status = Path(f"/proc/{process.pid}/stat")
-    # Until then it goes on writing, over the garbage too.
-    wait_until(
-        lambda: status.read_text().rpartition(")")[2].split()[0] == "T",
-        message="the process to stand still",
-    )
+    stop(process)
     with (kept / "data.mdb").open("r+b") as file:
         file.write(b"garbage " * 16)
     with pytest.raises(CounterError, match="damaged"):
@@ -484,7 +488,7 @@ def test_who_comes_does_not_open_what_others_hold_without_its_lock_file(
     process = counting(tmp_path)
     assert process.stdout is not None
     process.stdout.readline()
-    process.send_signal(signal.SIGSTOP)
+    stop(process)
     (tmp_path / "lock.mdb").unlink()
     monkeypatch.setattr(environment_module, "LEAVE_SECONDS", 0.01)
     with pytest.raises(CounterError, match=r"lock\.mdb was removed"):
