@@ -235,7 +235,8 @@ def test_an_idle_supervisor_takes_no_time() -> None:
 
 
 def test_a_reload_replaces_every_worker_and_answers_on_idle_connections() -> None:
-    with running("-w", "2") as server:
+    # An idle connection is kept for half of it, in which new workers start on the slowest machine.
+    with running("-w", "2", "--graceful-timeout", "120") as server:
         before = pids_that_serve(server, 2)
         with Client(server.port) as idle:
             assert idle.ask("GET", "/").status == 200
