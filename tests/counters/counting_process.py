@@ -11,6 +11,7 @@ from threading import Thread
 
 from app.counters import open_counter
 from app.counters.contract import Counter
+from app.counters.redis.store import RedisStore
 
 
 def _count(counter: Counter, times: int, paths: list[str]) -> None:
@@ -24,6 +25,10 @@ def _count(counter: Counter, times: int, paths: list[str]) -> None:
 
 def main() -> None:
     url, journal, times, threads, *paths = sys.argv[1:]
+    # As in conftest.py: Redis may take longer than usual before an access has no number.
+    defaults = RedisStore.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["timeout"] = 10.0
     counter = open_counter(url, journal=journal)
     counting = [
         Thread(target=_count, args=(counter, int(times), paths)) for _ in range(int(threads))

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from app.counters.redis.store import RedisStore
 from tests.programs import program
@@ -45,8 +46,14 @@ class RedisServer:
             os.unlink(self.path)
 
     def pause(self) -> None:
+        """Have it stand still. A moment after the signal it still answers."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        status = Path(f"/proc/{self._process.pid}/stat")
+        wait_until(
+            lambda: status.read_text().rpartition(")")[2].split()[0] == "T",
+            message="redis-server to stand still",
+        )
 
     def resume(self) -> None:
         assert self._process is not None
@@ -59,7 +66,7 @@ class RedisServer:
     def ask(self, *words: str) -> bytes:
         """Return the reply to one command, as it came."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(5)
+            client.settimeout(30)
             client.connect(self.path)
             client.sendall(" ".join(words).encode() + b"\r\n")
             return client.recv(65536)

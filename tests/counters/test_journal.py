@@ -336,7 +336,7 @@ def test_two_pid_namespaces_on_one_journal(own_redis: RedisServer, tmp_path: Pat
             its_lines += [line for line in rest.readlines() if line.endswith("\n")]
         process.wait()
     own_redis.start()
-    counter = JournaledCounter(RedisStore(own_redis.url, timeout=1.0), str(tmp_path))
+    counter = JournaledCounter(RedisStore(own_redis.url), str(tmp_path))
     wait_until(lambda: not list(tmp_path.glob("*/*.journal")), message="delivery")
     counted = accesses(own_redis.url)
     for path, its_lines in zip(("/a", "/b"), lines, strict=True):

@@ -107,7 +107,7 @@ def test_a_start_check_leaves_no_thread_and_delivers_nothing(
 def test_numbers_that_were_sent_are_not_used_for_other_accesses(
     redis_server: RedisServer, proxy: CuttingProxy, tmp_path: Path, filling: type[FillingJournal]
 ) -> None:
-    store = LeavingStore(f"unix://{proxy.path}", timeout=1.0)
+    store = LeavingStore(f"unix://{proxy.path}")
     counter = JournaledCounter(store, str(tmp_path), retry=0.02)
     now = [100.0]
     counter._sender._outage = Outage(clock=lambda: now[0])
@@ -132,7 +132,7 @@ def test_what_went_uncounted_is_told_when_redis_is_back(
     filling: type[FillingJournal],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    store = LeavingStore(f"unix://{proxy.path}", timeout=1.0)
+    store = LeavingStore(f"unix://{proxy.path}")
     counter = JournaledCounter(store, str(tmp_path), retry=0.02)
     assert counter.count("/f", "full") == 1
     store.is_back = False
@@ -206,7 +206,7 @@ def test_what_went_uncounted_is_recorded_once_it_can_be(
 def test_accesses_that_wait_on_this_host_are_told(
     redis_server: RedisServer, proxy: CuttingProxy, tmp_path: Path
 ) -> None:
-    store = LeavingStore(f"unix://{proxy.path}", timeout=1.0)
+    store = LeavingStore(f"unix://{proxy.path}")
     counters = [JournaledCounter(store, str(tmp_path), retry=0.02)]
     counters.append(JournaledCounter(LeavingStore(f"unix://{proxy.path}"), str(tmp_path)))
     assert counters[0].count("/f", "full") == 1

@@ -52,6 +52,7 @@ def test_nothing_is_made_when_nobody_looks(
     quick.get("a", numbers)
     wait_until(lambda: quick._thread is None, message="the end of the thread")
     made = numbers.last
+    monkeypatch.setattr(kept_answers, "_LOOKED_AT_SECONDS", 3600)
     assert quick.get("a", numbers) == made + 1
     assert quick._thread is not None, "somebody looks again"
 

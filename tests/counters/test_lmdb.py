@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def test_kills_in_mid_write_lose_and_double_nothing(tmp_path: Path) -> None:
         assert 0 <= files[path].total.accesses - len(seen) <= 6 + 10 * 2
         assert max(seen) <= files[path].total.accesses
     assert not list(tmp_path.glob("*.damaged-*"))
+
+
+def stop(process: "subprocess.Popen[str]") -> None:
+    """Have *process* stand still. A moment after the signal it still goes on writing."""
+    process.send_signal(signal.SIGSTOP)
+    status = Path(f"/proc/{process.pid}/stat")
+    wait_until(
+        lambda: status.read_text().rpartition(")")[2].split()[0] == "T",
+        message="the process to stand still",
+    )
 
 
 def _kill(process: "subprocess.Popen[str]") -> list[str]:
@@ -196,13 +207,7 @@ def test_damage_under_another_process_is_refused(kept: Path) -> None:
     process = counting(kept)
     assert process.stdout is not None
     process.stdout.readline()
-    process.send_signal(signal.SIGSTOP)
-    status = Path(f"/proc/{process.pid}/stat")
-    # Until then it goes on writing, over the garbage too.
-    wait_until(
-        lambda: status.read_text().rpartition(")")[2].split()[0] == "T",
-        message="the process to stand still",
-    )
+    stop(process)
     with (kept / "data.mdb").open("r+b") as file:
         file.write(b"garbage " * 16)
     with pytest.raises(CounterError, match="damaged"):
@@ -216,9 +221,15 @@ def test_snapshots_are_taken_while_counting_and_only_when_something_changed(tmp_
     snapshot = tmp_path / "snapshot.mdb"
     wait_until(snapshot.exists, message="a snapshot")
     assert verified_problem(str(snapshot)) == ""
+
+    def stays() -> bool:
+        before = snapshot.stat().st_ino
+        counter._snapshots.take(due_after=0.0)
+        return snapshot.stat().st_ino == before
+
+    # The first may be of the moment before the access.
+    wait_until(stays, message="a snapshot with all that changed")
     before = snapshot.stat().st_ino
-    counter._snapshots.take(due_after=0.0)
-    assert snapshot.stat().st_ino == before
     counter.count("/f", "full")
     wait_until(lambda: snapshot.stat().st_ino != before, message="the next snapshot")
     counter.close()
@@ -283,6 +294,10 @@ def test_a_file_is_checked_after_a_kill(kept: Path, checks: list[str]) -> None:
 @pytest.mark.parametrize("touch", [Path.touch, lambda path: path.write_bytes(path.read_bytes())])
 def test_a_file_that_was_touched_is_checked(kept: Path, checks: list[str], touch: object) -> None:
     LmdbCounter(str(kept)).close()
+    # The kernel's stamps are some milliseconds apart.
+    wait_until(
+        lambda: time.time() - (kept / "data.mdb").stat().st_mtime > 0.05, message="another stamp"
+    )
     assert callable(touch)
     touch(kept / "data.mdb")
     LmdbCounter(str(kept)).close()
@@ -473,7 +488,7 @@ def test_who_comes_does_not_open_what_others_hold_without_its_lock_file(
     process = counting(tmp_path)
     assert process.stdout is not None
     process.stdout.readline()
-    process.send_signal(signal.SIGSTOP)
+    stop(process)
     (tmp_path / "lock.mdb").unlink()
     monkeypatch.setattr(environment_module, "LEAVE_SECONDS", 0.01)
     with pytest.raises(CounterError, match=r"lock\.mdb was removed"):

@@ -28,7 +28,7 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
     opened: list[JournaledCounter] = []
 
     def connected(url: str, journal: str = "journal", **options: object) -> JournaledCounter:
-        store = RedisStore(url, timeout=1.0)
+        store = RedisStore(url)
         counter = JournaledCounter(store, str(tmp_path / journal), retry=0.02, **options)  # type: ignore[arg-type]
         opened.append(counter)
         return counter
@@ -99,7 +99,7 @@ def test_an_outage_under_threads_with_two_servers(own_redis: RedisServer, connec
 def test_a_server_that_hangs_is_not_waited_for_twice(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
-    counter = JournaledCounter(RedisStore(own_redis.url, timeout=0.3), str(tmp_path), retry=0.02)
+    counter = JournaledCounter(RedisStore(own_redis.url, timeout=2.0), str(tmp_path), retry=0.02)
     assert counter.count("/f", "full") == 1
     own_redis.pause()
     numbers = [counter.count("/f", "full") for _ in range(500)]

@@ -129,7 +129,7 @@ def test_without_redis_no_client_is_counted_and_no_time_is_lost(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     clock = Clock()
-    store = RedisStore(own_redis.url, timeout=1.0, clock=clock)
+    store = RedisStore(own_redis.url, clock=clock)
     counter = JournaledCounter(store, str(tmp_path), clock=clock, retry=0.02)
     assert counter.count("/f", "full", None, "people", 9, True, b"ann", 5) == 1
     own_redis.stop()
@@ -148,7 +148,7 @@ def test_without_redis_no_client_is_counted_and_no_time_is_lost(
 
 
 def test_no_client_is_written_anywhere(own_redis: RedisServer, tmp_path: Path) -> None:
-    counter = JournaledCounter(RedisStore(own_redis.url, timeout=1.0), str(tmp_path), retry=60.0)
+    counter = JournaledCounter(RedisStore(own_redis.url), str(tmp_path), retry=60.0)
     client = b"192.0.2.77 Mozilla"
     counter.count("/f", "full", None, "people", 9, True, client, 5)
     own_redis.stop()

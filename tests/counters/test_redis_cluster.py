@@ -14,7 +14,7 @@ from app.counters.redis.counter import JournaledCounter
 from app.counters.redis.store import RedisStore
 from tests.counters.far_away import far_away
 from tests.counters.redis_server import RedisServer
-from tests.counters.test_redis_sentinel import free_port
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 DAY = 86400
@@ -108,7 +108,7 @@ def test_counting_goes_on_when_another_node_has_the_keys(cluster: Cluster, tmp_p
 @pytest.mark.slow
 def test_a_node_that_is_far_away_is_slow_not_away(cluster: Cluster, tmp_path: Path) -> None:
     with far_away(cluster.ports[0], 0.3) as port:
-        store = RedisStore(f"redis+cluster://127.0.0.1:{port}")
+        store = RedisStore(f"redis+cluster://127.0.0.1:{port}", timeout=0.25)
         counter = JournaledCounter(store, str(tmp_path), retry=0.02)
         assert counter.count("/f", "full") is None
 

@@ -20,14 +20,9 @@ from app.counters.redis.sentinels import MostSentinels
 from app.counters.redis.store import RedisStore
 from tests.counters.far_away import far_away
 from tests.counters.redis_server import RedisServer, accesses
+from tests.ports import free_port
 from tests.programs import program
 from tests.waiting import wait_until
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Sentinels:
@@ -133,7 +128,7 @@ def test_counting_goes_on_after_a_failover(sentinels: Sentinels, tmp_path: Path)
 @pytest.mark.slow
 def test_a_sentinel_that_is_far_away_is_slow_not_away(sentinels: Sentinels, tmp_path: Path) -> None:
     with far_away(sentinels.port, 0.3) as port:
-        store = RedisStore(f"redis+sentinel://127.0.0.1:{port}/counts")
+        store = RedisStore(f"redis+sentinel://127.0.0.1:{port}/counts", timeout=0.25)
         counter = JournaledCounter(store, str(tmp_path), retry=0.02)
         assert counter.count("/f", "full") is None
         url = sentinels.servers[0].url

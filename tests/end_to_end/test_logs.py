@@ -30,12 +30,15 @@ def root(tmp_path: Path) -> Path:
 
 
 def lines_in(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+    """Return the whole lines: of a batch that is being written a part may be there already."""
+    return path.read_text().split("\n")[:-1] if path.exists() else []
 
 
 def logged(log: Path, number: int) -> list[dict[str, Any]]:
-    wait_until(lambda: len(lines_in(log)) >= number, message=f"{number} lines")
-    return [json.loads(line) for line in lines_in(log)]
+    lines = wait_until(
+        lambda: len(found := lines_in(log)) >= number and found, message=f"{number} lines"
+    )
+    return [json.loads(line) for line in lines]
 
 
 NOTHING = {"path": None, "kind": None, "class": None, "number": None, "completed": False}

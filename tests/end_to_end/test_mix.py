@@ -3,11 +3,13 @@ crawler, a HEAD, a browser that fetches ahead, and a download that was given up.
 """
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from app.counters.open_counter import open_store
+from app.counters.periods import SECONDS_PER_DAY
 from app.counters.reading import FileAnswer
 from tests.end_to_end.servers import BUILTIN, GUNICORN, running
 from tests.programs import program
@@ -26,6 +28,8 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 @pytest.mark.parametrize("kind", [BUILTIN, GUNICORN])
 def test_every_column(kind: str, tls: bool, tmp_path: Path) -> None:
     curl, wget = program("curl"), program("wget")
+    # Who comes before midnight and after it is a client of each day.
+    wait_until(lambda: time.time() % SECONDS_PER_DAY < SECONDS_PER_DAY - 25, message="the next day")
     file = tmp_path / "root" / PATH.strip("/")
     file.parent.mkdir(parents=True)
     with file.open("wb") as big:
@@ -82,7 +86,7 @@ def test_every_column(kind: str, tls: bool, tmp_path: Path) -> None:
 def given_up(curl: str, url: str, part: Path) -> None:
     """Fetch the file as a browser does, and give up after 8 MB."""
     process = subprocess.Popen(
-        [curl, "-sSk", "-A", BROWSER, "--limit-rate", "20M", "-o", str(part), url]
+        [curl, "-sSk", "-A", BROWSER, "--limit-rate", "8M", "-o", str(part), url]
     )
     wait_until(lambda: part.exists() and part.stat().st_size > 8_000_000, message="8 MB")
     process.kill()

@@ -221,6 +221,7 @@ def test_what_the_prefix_hides_is_said_at_the_start(kind: str, root: Path) -> No
     (root / "-" / "tally" / "x.txt").write_text("hidden")
     with running(kind, root=root) as server:
         assert fetch(server.port, PREFIX + "x.txt").status == 404
+        server.stop()  # and so all is read that it has printed
         said = [line for line in server.err if "the statistics hide" in line]
         assert len(said) == 1
         assert str(root / "-" / "tally") in said[0]

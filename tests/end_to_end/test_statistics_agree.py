@@ -202,8 +202,10 @@ def test_while_redis_is_away_they_say_so(kind: str, root: Path, own_redis: Redis
                 message=f"{name} to say so",
             )
             assert all(has_no_other_number(text, expected) for text in said), name
-        found = sources.ask("metrics").body.decode()
-        assert "tally_counts_store_up 0.0" in found
+        wait_until(
+            lambda: b"tally_counts_store_up 0.0" in sources.ask("metrics").body,
+            message="the metric to say so",
+        )
         own_redis.start()
         more = {"accesses": 8, "completed": 8, "sent_bytes": 8 * SIZES["/small.txt"]}
         for path in (SITE, "/small.txt"):

@@ -13,6 +13,7 @@ import pytest
 
 from app.counters.contract import ACCESSES, Announce, Class, Kind
 from app.files import FileApplication
+from tests.waiting import wait_until
 
 #: A moment long enough ago that a file of that age can be held, and its date is a strong validator.
 EARLIER = 1_700_000_000
@@ -203,12 +204,17 @@ class _Errors:
         pass
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Ask again and again until *condition* holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.001)
+def wait_for_the_next_tick(directory: Path) -> None:
+    """Until the file system's clock moves, two changes of a file look the same."""
+    probe = directory / "probe"
+    probe.write_bytes(b"")
+    first = probe.stat().st_mtime_ns
+
+    def moved() -> bool:
+        probe.write_bytes(b"")
+        return probe.stat().st_mtime_ns != first
+
+    wait_until(moved, message="the next tick")
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from app.files import FileApplication, compression
 from app.files.policy import Policy
 from app.files.static_file import StaticFile
 from tests.programs import is_thorough
+from tests.waiting import wait_until
 
-from .conftest import RecordingCounter, Site, wait_until
+from .conftest import RecordingCounter, Site
 
 
 def ask(app: FileApplication, path: str) -> bytes:

@@ -9,8 +9,9 @@ import pytest
 
 from app.files import FileApplication, open_files
 from app.server.sendfile import FileWrapper
+from tests.waiting import wait_until
 
-from .conftest import Reply, Site, wait_until
+from .conftest import Reply, Site
 
 SIZE = 100_000
 #: Too long to be read at once.
@@ -112,6 +113,7 @@ def test_no_more_stay_open_than_the_process_can_spare(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (96, 96))
+    monkeypatch.setattr(open_files, "_LOOK_SECONDS", 60)
     app = site.application()
     for number in range(9):
         site.put(f"{number}.bin", b"%d" % number * SIZE)

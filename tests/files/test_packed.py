@@ -9,8 +9,9 @@ import pytest
 
 from app.files.compression import MOST_BYTES, unpack
 from app.files.precompress import compress_tree
-from tests.files.conftest import Site, wait_until
+from tests.files.conftest import Site
 from tests.files.test_compression import DECODE
+from tests.waiting import wait_until
 
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><path d='M1 2 L3 4 L5 6'/></svg>\n" * 100
 PACKED = gzip.compress(SVG)

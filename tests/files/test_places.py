@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .conftest import Site
+from .conftest import Site, wait_for_the_next_tick
 
 TEXT = b"some text " * 100
 
@@ -19,6 +19,7 @@ def seconds_pass(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[], No
     seconds = iter(range(10**6))
 
     def go_on() -> None:
+        wait_for_the_next_tick(site.outside)
         date = f"second {next(seconds)}"
         for module in ("application", "catalog"):
             monkeypatch.setattr(f"app.files.{module}.date_header", lambda: date)

@@ -13,7 +13,7 @@ import pytest
 
 from app.files import catalog
 
-from .conftest import Site, call
+from .conftest import Site, call, wait_for_the_next_tick
 
 SIZES = [3000, 64 * 1024, 64 * 1024 + 1, 300_000]
 
@@ -49,12 +49,18 @@ def next_second(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 )
 @pytest.mark.parametrize("size", SIZES)
 def test_young_files_are_not_held(
-    site: Site, age: float, mtime_age: float, held: bool, size: int
+    site: Site,
+    age: float,
+    mtime_age: float,
+    held: bool,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = site.put("a.bin", b"x" * size)
     now = time.time()
     os.utime(path, (now + age - mtime_age,) * 2)
-    site.ahead = age
+    # A clock that stands: a busy machine may take longer than what is left of two seconds.
+    monkeypatch.setattr(catalog, "time", lambda: now + age)
     assert site.get("/a.bin").status == 200
     assert site.holds("/a.bin") is held
 
@@ -197,6 +203,7 @@ def test_a_small_file_deployed_anew_keeps_its_tag(site: Site) -> None:
 
 def _write_and_set_the_time_back(path: Path, position: int) -> None:
     status = path.stat()
+    wait_for_the_next_tick(path.parent.parent)
     with path.open("r+b") as file:
         file.seek(position)
         file.write(b"!")

@@ -116,7 +116,7 @@ def test_a_client_that_sends_all_before_it_reads(
     ):
         client.sendall(request)
         assert read_answer(client)[2] == b"x" * BIG
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 20, "neither waits for the other until its time is over"
 
 
 @pytest.mark.parametrize("threads", [0, 2])

@@ -206,13 +206,15 @@ def test_who_is_too_slow_is_sent_away(threads: int, sent: bytes, expected: bytes
         environ["wsgi.input"].read()
         return plain(environ, start_response)
 
-    times: dict[str, Any] = {"header_timeout": 0.3, "body_timeout": 0.3, "keep_alive": 0.3}
-    with serving(application, threads=threads, **times) as running, running.connect() as client:
+    # Long enough that what is sent at once comes in time on a busy machine, too.
+    times: dict[str, Any] = {"header_timeout": 1.0, "body_timeout": 1.0, "keep_alive": 1.0}
+    with serving(application, threads=threads, **times) as running:
         begin = monotonic()
-        client.sendall(sent)
-        answer = read_all(client)
+        with running.connect() as client:
+            client.sendall(sent)
+            answer = read_all(client)
         assert answer[: len(expected)] == expected
-        assert 0.2 < monotonic() - begin < 5
+        assert 0.9 < monotonic() - begin < 10
 
 
 @MODELS
@@ -220,7 +222,7 @@ def test_who_is_too_slow_is_sent_away(threads: int, sent: bytes, expected: bytes
     "sent", [b"HEAD / HTTP/1.1\r\n\r\n", b"HEAD /a b HTTP/1.1\r\n", b"HEAD / HT"]
 )
 def test_a_refused_head_is_answered_without_content(threads: int, sent: bytes) -> None:
-    with serving(plain, threads=threads, header_timeout=0.3) as running:
+    with serving(plain, threads=threads, header_timeout=1.0) as running:
         head, _, body = running.exchange(sent).partition(b"\r\n\r\n")
     assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
     assert b"\r\nContent-Length: " in head
@@ -250,7 +252,7 @@ def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(
     threads: int, path: str, large_file: Path
 ) -> None:
     with (
-        serving(large, threads=threads, write_timeout=0.2) as running,
+        serving(large, threads=threads, write_timeout=1.0) as running,
         running.connect(receive_buffer=4096) as client,
     ):
         client.sendall(get(path, named(large_file)))
@@ -258,7 +260,7 @@ def test_a_reader_that_stops_is_cut_off_and_a_slow_one_is_not(
         taken = 0
         for _ in range(12):
             taken += len(client.recv(65536))
-            pause.wait(0.05)  # in all three times as long as may pass without progress
+            pause.wait(0.1)  # in all longer than may pass without progress
         rest = client.recv(100)
         assert rest
         # From here on it takes nothing: the server ends it, and the answer stays short.
@@ -458,8 +460,7 @@ def test_stop_finishes_what_is_under_way(threads: int, large_file: Path) -> None
         assert idle.recv(1) == b""
         assert running.thread.is_alive()
         assert len(read_all(download)) > 16 * MEBIBYTE
-        with pytest.raises(ConnectionRefusedError):
-            running.connect()
+        wait_until(running.refuses)
         gate.opened.set()
         with call:
             status, head, _ = read_answer(call)
@@ -496,7 +497,7 @@ def test_the_end_of_patience(threads: int, monkeypatch: pytest.MonkeyPatch) -> N
         client.sendall(get("/wait"))
         wait_until(lambda: gate.inside == 1)
         running.server.stop()
-        running.thread.join(5)
+        running.thread.join(20)
         assert running.status == 0
         gate.opened.set()
 
@@ -505,7 +506,7 @@ def test_who_waits_in_the_backlog_is_served_at_the_end() -> None:
     gate = Gate()
     with serving(gate, threads=1) as running, ExitStack() as stack:
         clients = [stack.enter_context(running.connect()) for _ in range(10)]
-        running.server.stop(linger=5)
+        running.server.stop(linger=20)
         for client in clients:
             client.sendall(get("/late"))
             assert read_answer(client)[2] == b"/late"
@@ -513,8 +514,10 @@ def test_who_waits_in_the_backlog_is_served_at_the_end() -> None:
 
 @MODELS
 def test_a_file_that_changes_under_way_is_not_sent_on(threads: int, tmp_path: Path) -> None:
+    changed = threading.Event()
+
     class Changing:
-        """A file that says it has changed once some of it has been sent."""
+        """A file that says when it has changed."""
 
         def __init__(self, path: Path) -> None:
             self.file = path.open("rb")
@@ -524,21 +527,27 @@ def test_a_file_that_changes_under_way_is_not_sent_on(threads: int, tmp_path: Pa
                 self.file.tell,
                 self.file.close,
             )
-            self.asked = 0
 
         def unchanged(self) -> bool:
-            self.asked += 1
-            return self.asked < 3
+            return not changed.is_set()
 
     path = tmp_path / "file"
-    path.write_bytes(b"x" * 8 * MEBIBYTE)
+    with path.open("wb") as sparse:
+        sparse.truncate(64 * MEBIBYTE)  # much more than lies in buffers
 
     def application(environ: Environ, start_response: Any) -> Any:
-        start_response("200 OK", [("Content-Length", str(8 * MEBIBYTE))])
+        start_response("200 OK", [("Content-Length", str(64 * MEBIBYTE))])
         return environ["wsgi.file_wrapper"](Changing(path))
 
     with serving(application, threads=threads) as running:
-        assert MEBIBYTE < len(running.exchange(get())) < 4 * MEBIBYTE
+        with running.connect() as client:
+            client.sendall(get())
+            received = 0
+            while received < MEBIBYTE:
+                received += len(client.recv(65536))
+            changed.set()
+            assert len(read_all(client)) < 60 * MEBIBYTE
+        changed.clear()
         path.write_bytes(b"short")
         assert running.exchange(get()).endswith(b"\r\n\r\nshort")
 
@@ -591,7 +600,7 @@ def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(
     head = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n"
     size = 64 * MEBIBYTE
     with (
-        serving(application, body_timeout=2.0) as running,
+        serving(application) as running,
         running.connect() as first,
         running.connect() as second,
     ):
@@ -607,7 +616,7 @@ def test_uploads_beyond_the_places_for_them_wait_outside_of_memory(
         assert total < size // 2  # the rest of it has not been taken
         first.sendall(b"x" * 10_000)
         assert read_answer(first)[2] == b"/100000"
-        second.settimeout(10)
+        second.settimeout(30)
         second.sendall(b"x" * (size - total))
         assert sent
         assert read_answer(second)[2] == b"/%d" % size
@@ -638,7 +647,7 @@ def test_an_upload_that_fails_inside_of_the_call(
         return plain(environ, start_response)
 
     with (
-        serving(application, threads=threads, body_timeout=0.3) as running,
+        serving(application, threads=threads, body_timeout=1.0) as running,
         running.connect() as client,
     ):
         client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\n" + framing + b"x" * 90_000)

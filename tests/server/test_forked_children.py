@@ -15,6 +15,7 @@ import pytest
 
 from app.server.tls import load_context
 from tests.end_to_end.servers import BUILTIN, started
+from tests.ports import free_port
 from tests.server.certificates import make_certificate
 from tests.server.serving import get, read_all, read_answer, serving
 from tests.waiting import wait_until
@@ -106,7 +107,8 @@ def test_nobody_waits_at_the_listener_of_a_child_that_outlives_the_server(
 ) -> None:
     from tests.end_to_end.servers import command_of
 
-    command = command_of(BUILTIN, "--bind", "127.0.0.1:0", "--threads", threads, "-w", workers)
+    bind = f"127.0.0.1:{free_port()}"  # which nobody else takes after the end
+    command = command_of(BUILTIN, "--bind", bind, "--threads", threads, "-w", workers)
     command += ["--app", "tests.server.small_apps:forks"]
     with started(command) as server:
         port = wait_until(server.port_named, timeout=20, message="the address")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import socket
 import stat
 import subprocess
@@ -76,6 +77,12 @@ def listening(*binds: str, backlog: int = 16, unix_mode: int = 0o666) -> Iterato
             listener.close()
 
 
+def accepted_by(listener: Listener) -> socket.socket:
+    """Return the next client's socket, once it is there: the client may know of it before."""
+    assert select.select([listener.socket], [], [], 30)[0]
+    return listener.socket.accept()[0]
+
+
 def port_of(listener: Listener) -> int:
     port = listener.socket.getsockname()[1]
     assert isinstance(port, int)
@@ -144,8 +151,7 @@ def test_accepted_connections_are_not_delayed_and_the_socket_does_not_block() ->
         assert not listener.socket.get_inheritable()
         with socket.create_connection(listener.socket.getsockname()) as client:
             assert client.getpeername()[1] == port_of(listener)
-            accepted, _ = listener.socket.accept()
-            with accepted:
+            with accepted_by(listener) as accepted:
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
@@ -156,7 +162,7 @@ def test_the_port_can_be_had_again_at_once() -> None:
     with listening("127.0.0.1:0") as [listener]:
         port = port_of(listener)
         with socket.create_connection(("127.0.0.1", port)) as client:
-            listener.socket.accept()[0].close()
+            accepted_by(listener).close()
             assert client.recv(1) == b""
     with listening(f"127.0.0.1:{port}") as [again]:
         assert port_of(again) == port

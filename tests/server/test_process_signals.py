@@ -29,12 +29,13 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def former(path: Path) -> Path:
-    return path.with_suffix(".1")
-
-
 def lines_in(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def all_lines_of(log: Path) -> int:
+    """Return the lines of a log and of all that it was before."""
+    return sum(map(lines_in, log.parent.glob(f"{log.name}*")))
 
 
 @pytest.mark.slow
@@ -51,35 +52,49 @@ def test_logs_that_were_renamed_are_begun_anew(
     options = ["--access-logfile", str(accesses)] if kind == BUILTIN else []
     names = [counts, accesses] if kind == BUILTIN else [counts]
     with running(kind, "-w", workers, *options, root=root, TALLY_COUNT_LOG=str(counts)) as server:
-        for _ in range(10):
-            fetch(server.port)
-        wait_until(lambda: all(lines_in(name) == 10 for name in names), message="the lines")
-        for name in names:
-            name.rename(former(name))
-        if told:
-            server.send(signal.SIGUSR1)
-        else:
-            asked = 10
+        asked = 0
 
-            def is_noticed() -> bool:
-                nonlocal asked
+        def ask(times: int) -> None:
+            nonlocal asked
+            for _ in range(times):
                 fetch(server.port)
-                asked += 1
-                return all(map(lines_in, names))
+            asked += times
 
+        def wait_for_all() -> None:
+            wait_until(
+                lambda: all(all_lines_of(name) == asked for name in names), message="all lines"
+            )
+
+        def rename(number: int) -> None:
+            for name in names:
+                with suppress(FileNotFoundError):  # nobody has begun a new one
+                    name.rename(name.with_name(f"{name.name}.{number}"))
+
+        def goes_on_at_once(number: int) -> bool:
+            rename(number)
+            server.send(signal.SIGUSR1)
+            ask(10)
+            wait_for_all()
+            return all(lines_in(name) == 10 for name in names)
+
+        def is_noticed() -> bool:
+            ask(1)
+            return all(map(lines_in, names))
+
+        ask(10)
+        wait_for_all()
+        if told:
+            # On a busy machine a worker may write a line before it hears of it; and once in a
+            # second it notices by itself.
+            assert sum(map(goes_on_at_once, (1, 2, 3))) >= 2
+        else:
+            rename(1)
             wait_until(is_noticed, timeout=20, message="the new files")
-        for _ in range(10):
-            fetch(server.port)
-        # A worker that has not noticed yet still writes to the former file.
-        total = 20 if told else asked + 10
-        wait_until(
-            lambda: all(lines_in(name) + lines_in(former(name)) == total for name in names),
-            message="all lines",
-        )
+            # A worker that has not noticed yet still writes to the former file.
+            ask(10)
+            wait_for_all()
         assert server.stop() == 0
-        for name in names:
-            assert lines_in(name) + lines_in(former(name)) == total
-            assert lines_in(name) == 10 or not told
+        assert [all_lines_of(name) for name in names] == [asked] * len(names)
         assert [line for line in server.err if "rror" in line] == []
 
 
@@ -109,10 +124,17 @@ def test_a_real_logrotate(tmp_path: Path, root: Path) -> None:
         recipe = tmp_path / "recipe"
         recipe.write_text(RECIPE % (log, user, group, server.process.pid))
         recipe.chmod(0o644)
-        subprocess.run([logrotate, "-f", "-s", tmp_path / "state", recipe], check=True, timeout=30)
-        fetch(server.port)
-        wait_until(lambda: lines_in(log) == 1, message="a line in the new file")
-        assert lines_in(tmp_path / "counts.log.1") == 1
+
+        def goes_on_at_once(number: int) -> bool:
+            command = [logrotate, "-f", "-s", str(tmp_path / "state"), str(recipe)]
+            subprocess.run(command, check=True, timeout=30)
+            fetch(server.port)
+            wait_until(lambda: all_lines_of(log) == 1 + number, message="all lines")
+            return lines_in(log) == 1 and lines_in(tmp_path / "counts.log.1") >= 1
+
+        # On a busy machine it may write a line before it hears of it; and once in a second it
+        # notices by itself.
+        assert sum(map(goes_on_at_once, (1, 2, 3))) >= 2
         assert server.stop() == 0
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from tests.end_to_end.client import Client, fetch, request
 from tests.end_to_end.servers import LiveServer, started
+from tests.ports import free_port
 from tests.programs import program
 from tests.waiting import wait_until
 
@@ -116,7 +117,7 @@ def test_systemd_hands_over_sockets_and_is_told_what_goes_on(
 ) -> None:
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(str(tmp_path / "notify"))
-    manager.settimeout(10)
+    manager.settimeout(30)
     # LISTEN_PID names the process itself, so a shell sets it and becomes the server.
     script = 'LISTEN_PID=$$ LISTEN_FDS=2 exec "$@" 3<&"$FIRST" 4<&"$SECOND"'
     with (
@@ -154,8 +155,11 @@ def test_systemd_hands_over_sockets_and_is_told_what_goes_on(
 
 
 def test_a_port_that_is_given_is_had_again_at_once(root: Path) -> None:
-    with running(str(root)) as server, Client(server.port) as client:
-        port = server.port
+    port = free_port()
+    with (
+        running(str(root), bind=[f"127.0.0.1:{port}"]) as server,
+        Client(port) as client,
+    ):
         assert client.ask("GET", "/a.txt").status == 200
         assert server.stop() == 0
     with running(str(root), bind=[f"127.0.0.1:{port}"]) as server:
@@ -246,10 +250,8 @@ def test_the_access_log_tells_what_was_sent(root: Path, tmp_path: Path) -> None:
             client.send(b"NONSENSE\r\n\r\n")
             assert client.read().status == 400
         # The aborted one may be noticed last.
-        read = wait_until(
-            lambda: len(found := [*map(json.loads, log.read_text().splitlines())]) == 6 and found,
-            message="six lines",
-        )
+        wait_until(lambda: log.read_text().count("\n") == 6, message="six lines")
+        read = [*map(json.loads, log.read_text().splitlines())]
         assert server.stop() == 0
     by_status = {
         (line["status"], line["method"], line["target"], line["aborted"]): line for line in read
@@ -321,10 +323,13 @@ def test_behind_nginx_on_a_unix_socket_the_count_line_names_the_real_client(
     log = tmp_path / "log"
     options = ("--forwarded-allow-ips", "unix", "--access-logfile", str(log))
     with running(str(root), *options, bind=[f"unix:{tmp_path / 'tally'}"]) as server:
-        for client in ("203.0.113.9", "203.0.113.9", "2001:db8::7"):
+        clients = ("203.0.113.9", "203.0.113.9", "2001:db8::7")
+        for asked, client in enumerate(clients, 1):
             # What a client claims itself comes first in the list, and is not believed.
             fields = {"X-Test-Client": client, "X-Forwarded-For": "198.51.100.1"}
             assert fetch_by_unix(nginx, "/a.txt", **fields) == b"hello"
+            # A line is written after its answer, perhaps after the next one's.
+            wait_until(lambda: log.read_text().count("\n") == asked, message="its line")  # noqa: B023
         assert server.counted(3) == [
             ("/a.txt", "203.0.113.9", "0", "1"),
             ("/a.txt", "203.0.113.9", "0", "2"),

@@ -15,6 +15,7 @@ import pytest
 
 from app.server import AddressError, BindError, Server, make_server, serve
 from tests.end_to_end.servers import HOME
+from tests.ports import free_port
 from tests.server.certificates import make_certificate
 from tests.server.serving import plain
 from tests.waiting import wait_until
@@ -34,7 +35,8 @@ def run(server: Server) -> Iterator[None]:
 
 @pytest.mark.parametrize("threads", [0, 4])
 def test_a_server_in_a_thread_of_the_program(threads: int) -> None:
-    server = make_server(plain, bind="127.0.0.1:0", threads=threads, keep_alive=1.0)
+    bind = f"127.0.0.1:{free_port()}"  # which nobody else takes after the end
+    server = make_server(plain, bind=bind, threads=threads, keep_alive=1.0)
     [url] = server.urls
     with run(server), urllib.request.urlopen(url + "some/path", timeout=10) as answer:
         assert (answer.status, answer.read()) == (200, b"/some/path")

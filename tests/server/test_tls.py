@@ -13,7 +13,7 @@ import pytest
 from app.server.addresses import parse_bind
 from app.server.listeners import open_listeners
 from app.server.tls import TlsError, load_context, reload
-from tests.end_to_end.servers import LiveServer, started
+from tests.end_to_end.servers import LiveServer, started, workers_of
 from tests.server.certificates import Certificate, make_certificate
 from tests.waiting import wait_until
 
@@ -172,8 +172,13 @@ def test_renewed_certificates_are_used_after_a_reload_and_broken_ones_are_not(
                 return False
 
         assert not is_renewed()
+        retired = workers_of(server)
         server.send(signal.SIGHUP)
-        wait_until(is_renewed, message="the renewed certificate")
+        # A worker of before may answer until it has ended.
+        wait_until(
+            lambda: is_renewed() and not retired & workers_of(server),
+            message="the renewed certificate alone",
+        )
         good = tmp_path / "good.pem"
         good.write_bytes(certificate.certfile.read_bytes())
         certificate.certfile.write_text("broken")

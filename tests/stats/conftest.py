@@ -11,11 +11,14 @@ import pytest
 from app.counters.memory import MemoryCounter
 from app.counters.reading import CountReader
 from app.host_figures import Board, Known
+from app.stats import parameters
 from app.stats.application import Host, StatsApplication, StatsOptions
 from app.stats_tokens import Tokens
 
 READ = "read-token-read-token-read"
 METRICS = "metrics-token-metrics-token"
+#: 2026-11-26T12:34:56Z. The tests' time stands still: today does not end among their questions.
+NOW = 1_795_696_496
 TOKENS = Tokens((READ,), (METRICS,))
 PREFIX = "/-/tally/"
 #: Names that people and attackers give to files, percent-encoded as the counters have them.
@@ -63,7 +66,7 @@ class Site:
     """A counter, and the statistics of it."""
 
     def __init__(self, **options: Any) -> None:
-        self.counter = MemoryCounter()
+        self.counter = MemoryCounter(clock=lambda: NOW)
         self.problem: str | None = None
         self.reader: Callable[[], CountReader] = lambda: self.counter
         given: dict[str, Any] = {"prefix": PREFIX, "tokens": TOKENS, **options}
@@ -126,6 +129,11 @@ def call(application: Any, environ: Mapping[str, Any]) -> Answer:
         body.close()  # type: ignore[attr-defined]
     [(status, fields)] = heads
     return Answer(int(status[:3]), fields, content)
+
+
+@pytest.fixture(autouse=True)
+def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parameters, "time", lambda: NOW)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from time import time
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +16,7 @@ from app.stats.charts import HEIGHT, WIDTH, ceiling, chart
 from app.stats.page import _PERIODS
 from app.stats.parameters import Parameters
 from app.stats_tokens import Tokens
-from tests.stats.conftest import ODD_PATHS, READ, Answer, Site
+from tests.stats.conftest import NOW, ODD_PATHS, READ, Answer, Site
 
 
 class Page(HTMLParser):
@@ -399,7 +398,7 @@ def test_words(said: str, expected: str) -> None:
 )
 def test_what_came_today_stands_beside_a_file(query: str, shown: list[str]) -> None:
     site = Site()
-    yesterday = int(time()) - SECONDS_PER_DAY
+    yesterday = NOW - SECONDS_PER_DAY
     site.count("/a", 5, at=yesterday)
     site.count("/a", 2)
     site.count("/b", 1, at=yesterday)

@@ -140,7 +140,7 @@
     main.classList.remove("is-away");
     if (isStale && Date.now() - read >= PARTS) await readParts();
     failures = 0;
-    say("live", "live");
+    if (!isPaused) say("live", "live");
   }
 
   async function turn() {
@@ -152,7 +152,7 @@
       failures += 1;
       main.classList.add("is-away");
       const reason = error.message === "503" ? "the counts cannot be read" : "no answer";
-      say("away", reason + "; the numbers are from before");
+      if (!isPaused) say("away", reason + "; the numbers are from before");
     }
     const isIdle = Date.now() - moved > IDLE || failures > 3;
     if (!isPaused) timer = setTimeout(turn, isIdle ? SLOW : QUICK);
