@@ -62,6 +62,11 @@ STATUS_OF_KIND: dict[Kind, int] = {
 Announce: TypeAlias = Callable[[int | None], None]
 
 
+#: What `Counter.count` is given, but for the moment, which is now: path, kind, announce, class_,
+#: sent, complete, client, enough.
+Count: TypeAlias = tuple[str, Kind, Announce | None, Class, int, bool, bytes | None, int]
+
+
 class CounterError(Exception):
     """A store that cannot be used. The text is one line, fit to be shown, without credentials."""
 
@@ -72,6 +77,9 @@ class Counter(Protocol):
 
     The parameters are positional and plain, because `count` runs once for every request.
     """
+
+    #: From how many counts on it pays to wait until they can be made together; 0: never.
+    pays_together_from: int
 
     def count(
         self,
@@ -106,6 +114,12 @@ class Counter(Protocol):
         `sent` follows, which takes the same moment.
         """
 
+    def count_together(self, counts: Sequence[Count]) -> list[int | None]:
+        """Do as `count` for each, in order, and return what it returns.
+
+        It costs less than as many calls, as a store is asked once for all of them.
+        """
+
     def sent(
         self,
         path: str,
@@ -126,8 +140,8 @@ class Counter(Protocol):
         since, is ignored.
         """
 
-    def answered(self, status: int) -> None:
-        """Record one answer by its status code. Never raises.
+    def answered(self, status: int, answers: int = 1) -> None:
+        """Record *answers* by their status code. Never raises.
 
         For every answer but those whose kind tells it to `count`: 200 (full), 206 (partial,
         resumed, probe) and 304 (not_modified). A HEAD's status is recorded here too.

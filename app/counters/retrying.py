@@ -7,7 +7,7 @@ from threading import Lock
 from time import time
 from typing import TYPE_CHECKING
 
-from .contract import ACCESSES, Announce, Class, CounterError, Kind
+from .contract import ACCESSES, Announce, Class, Count, CounterError, Kind
 from .outage import Outage
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ class DeferredCounter:
     *error* is why it did not open so far. One line says so, and another, later, how many accesses
     were not counted. The store learns of these, too, so that its numbers do not seem exact.
     """
+
+    #: As of the stores that may fail to open.
+    pays_together_from = 24
 
     def __init__(self, open_store: "Callable[[], CountingStore]", error: CounterError) -> None:
         self._open_store = open_store
@@ -52,6 +55,12 @@ class DeferredCounter:
                 announce(None)
         return None
 
+    def count_together(self, counts: Sequence[Count]) -> list[int | None]:
+        store = self._store or self._opened()
+        if store is not None:
+            return store.count_together(counts)
+        return [self.count(*each) for each in counts]
+
     def sent(
         self,
         path: str,
@@ -66,10 +75,10 @@ class DeferredCounter:
         if store is not None:
             store.sent(path, kind, sent, complete, at, client, enough)
 
-    def answered(self, status: int) -> None:
+    def answered(self, status: int, answers: int = 1) -> None:
         store = self._store or self._opened()
         if store is not None:
-            store.answered(status)
+            store.answered(status, answers)
 
     def accesses(self, paths: Sequence[str]) -> dict[str, int]:
         store = self._store or self._opened()

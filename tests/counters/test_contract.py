@@ -3,6 +3,7 @@ processes, with both.
 """
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ from threading import Barrier, Thread
 
 import pytest
 
-from app.counters.contract import ACCESSES, KINDS
+from app.counters.contract import ACCESSES, CLASSES, KINDS, Count
+from app.counters.memory import MemoryCounter
 from app.counters.reading import CountingStore, SiteRecord
 from app.counters.tally import Tally
 from tests.counters.conftest import Open
@@ -86,12 +88,36 @@ def test_announce_is_called_once_with_the_number_before_count_returns(
     assert announced == [1, 2, 3]
 
 
+@pytest.mark.parametrize("size", [1, 2, 16, 300])
+def test_counts_made_together_are_those_made_one_by_one(counter: CountingStore, size: int) -> None:
+    one_by_one = MemoryCounter()
+    dice = random.Random(size)
+    for _ in range(3 if size > 100 else 12):
+        announced: list[list[int | None]] = [[], []]
+        group: list[list[Count]] = [[], []]
+        for _ in range(size):
+            kind, class_, path = dice.choice(KINDS), dice.choice(CLASSES), dice.choice(PATHS)
+            sent, complete = dice.choice([(0, False), (9, False), (10, True)])
+            for counts, numbers in zip(group, announced, strict=True):
+                counts.append((path, kind, numbers.append, class_, sent, complete, None, 0))
+        returned = [one_by_one.count(*each) for each in group[1]]
+        assert counter.count_together(group[0]) == returned
+        assert announced[0] == announced[1]
+    assert {path: kept.total for path, kept in files_of(counter).items()} == {
+        path: kept.total for path, kept in files_of(one_by_one).items()
+    }
+    assert counter.totals().tally == one_by_one.totals().tally
+    assert counter.count_together([]) == []
+
+
 def test_statuses_are_kept_and_those_of_files_follow_from_the_kinds(counter: CountingStore) -> None:
     for kind in KINDS:
         counter.count("/f", kind)
     for status in (404, 404, 301, 200):
         counter.answered(status)
     assert counter.totals().statuses == {200: 2, 206: 3, 301: 1, 304: 1, 404: 2}
+    counter.answered(404, 5)
+    assert counter.totals().statuses == {200: 2, 206: 3, 301: 1, 304: 1, 404: 7}
 
 
 def test_answers_for_no_file_leave_no_file(counter: CountingStore) -> None:
@@ -159,6 +185,36 @@ def test_threads(counter: CountingStore) -> None:
         assert sorted(number for counted, number in returned if counted == path and number) == list(
             range(1, 161)
         )
+
+
+def test_threads_that_count_together(counter: CountingStore) -> None:
+    """More at once than go into one batch of a remote store."""
+    announced: dict[str, list[int | None]] = {path: [] for path in PATHS}
+    returned: list[tuple[str, int | None]] = []
+    start = Barrier(8)
+
+    def count(size: int) -> None:
+        counts: list[Count] = [
+            (path, "full", announced[path].append, "tools", 1, True, None, 0)
+            for path in (PATHS * size)[:size]
+        ]
+        start.wait()
+        for _ in range(240 // size):
+            numbers = counter.count_together(counts)
+            returned.extend(
+                (count[0], number) for count, number in zip(counts, numbers, strict=True)
+            )
+
+    threads = [Thread(target=count, args=[size]) for size in (1, 5, 16, 30, 40, 48, 60, 80)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(map(len, announced.values())) == len(returned) == 8 * 240
+    for path in PATHS:
+        numbers = [number for counted, number in returned if counted == path]
+        assert announced[path] == list(range(1, len(numbers) + 1)), "announced in order"
+        assert sorted(number for number in numbers if number) == announced[path]
 
 
 @pytest.mark.parametrize(("processes", "threads"), [(3, 1), (2, 4)])

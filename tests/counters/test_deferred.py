@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.counters import CounterError, open_counter
+from app.counters.contract import Count
 from app.counters.memory import MemoryCounter
 from app.counters.retrying import DeferredCounter
 from tests.waiting import wait_until
@@ -23,12 +24,18 @@ def test_counting_begins_as_soon_as_the_store_opens(
     assert counter.count("/a", "full", announced.append) is None
     assert counter.count("/a", "head", announced.append) is None
     counter.answered(404)
-    assert announced == [None]
+    counts: list[Count] = [
+        ("/b", kind, announced.append, "people", 0, True, None, 0) for kind in ("full", "head")
+    ]
+    assert counter.count_together(counts) == [None, None]
+    assert announced == [None, None]
     assert not counter.is_counting()
     directory.unlink()
     assert wait_until(lambda: counter.count("/a", "not_modified"), message="a number") == 1
     assert counter.count("/a", "full", announced.append) == 2
     assert announced[-1] == 2
+    assert counter.count_together(counts * 2) == [1, None, 2, None]
+    assert announced[-2:] == [1, 2]
     assert counter.is_counting()
     assert counter.pending() == 0
     counter.close()

@@ -12,6 +12,7 @@ import pytest
 
 from app import host_figures
 from app.counters import CounterError, open_counter
+from app.counters.contract import Count
 from app.counters.lmdb import environment as environment_module
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import Environment
@@ -102,8 +103,12 @@ def test_the_map_grows_under_several_processes(tmp_path: Path) -> None:
         )
         for own in range(2)
     ]
-    for name in range(1200):
-        assert counter.count(f"/own/{name}", "full") == 1
+    for begin in range(0, 1200, 40):
+        names = range(begin, begin + 40)
+        counts: list[Count] = [
+            (f"/own/{name}", "full", None, "people", 0, True, None, 0) for name in names
+        ]
+        assert counter.count_together(counts) == [1] * 40
     assert [process.wait() for process in processes] == [0, 0]
     files = files_of(counter)
     assert sum(record.total.accesses for record in files.values()) == 1200 + 2 * 2 * 1200
@@ -351,8 +356,9 @@ def test_what_cannot_be_used_is_refused_in_one_line(url: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("size", [1, 50])
 def test_a_disk_that_is_full_costs_counts_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], size: int
 ) -> None:
     counter = LmdbCounter(str(tmp_path), first_size=65536)
     announced: list[int | None] = []
@@ -365,7 +371,18 @@ def test_a_disk_that_is_full_costs_counts_and_nothing_else(
         allocate(descriptor, offset, length)
 
     monkeypatch.setattr(os, "posix_fallocate", posix_fallocate)
-    numbers = [counter.count(f"/{name}", "full", announced.append) for name in range(2000)]
+    numbers: list[int | None] = []
+    for begin in range(0, 2000, size):
+        names = range(begin, begin + size)
+        if size == 1:
+            numbers.append(counter.count(f"/{begin}", "full", announced.append))
+        else:
+            numbers += counter.count_together(
+                [
+                    (f"/{name}", "full", announced.append, "people", 0, True, None, 0)
+                    for name in names
+                ]
+            )
     assert announced == numbers
     uncounted = numbers.count(None)
     assert 0 < uncounted < 2000

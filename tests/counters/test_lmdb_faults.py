@@ -14,6 +14,7 @@ import lmdb
 import pytest
 
 from app.counters import CounterError
+from app.counters.contract import Count
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import Environment
 from app.counters.lmdb.file_system import reserves_space
@@ -149,8 +150,11 @@ for line in sys.stdin:
     print("grown", flush=True)
 """
 
+TOGETHER: list[Count] = [("/a", "full", None, "people", 1, True, None, 0)] * 3
+
 CALLS: dict[str, Callable[[LmdbCounter, Path], object]] = {
     "count": lambda counter, _: counter.count("/a", "full"),
+    "count_together": lambda counter, _: counter.count_together(TOGETHER),
     "answered": lambda counter, _: counter.answered(404),
     "contents": lambda counter, _: counter.contents(),
     "ranked": lambda counter, _: counter.ranked(),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.counters.client_rows import ROW
-from app.counters.contract import Class, Kind
+from app.counters.contract import Class, Count, Kind
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.environment import Transaction
 from app.counters.lmdb.row_counter import RowCounter
@@ -137,6 +137,48 @@ def test_rows_hold_what_the_store_in_memory_holds(seed: int, behind: int) -> Non
         if turn % 60 == 0:
             assert_same(rows, store)
     assert_same(rows, store)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("behind", [0, 5, 2 * HOUR, DAY + 7])
+@pytest.mark.parametrize("size", [2, 7, 40])
+def test_rows_of_answers_that_are_counted_together(seed: int, behind: int, size: int) -> None:
+    """Two processes in turn, as above; with clients, some of whom come again."""
+    rows, clock, salts = Rows(), Clock(), MemorySalts()
+    counters = [RowCounter(), RowCounter()]
+    if not behind:  # one process that counts clients: another would have the same salt
+        counters = [RowCounter(salts)] * 2
+    store = MemoryCounter(clock=clock)
+    given = list(answers(seed, 300))
+    for turn, begin in enumerate(range(0, len(given), size)):
+        group = given[begin : begin + size]
+        at = group[0].at - behind * (turn % 2)
+        clock.now = max(clock.now, at)
+        clients = [None if behind or each.later else b"client %d" % (each.at % 5) for each in group]
+        numbers = counters[turn % 2].count_together(
+            rows,
+            [
+                (each.path, each.kind, None, each.class_, each.sent, each.complete, client, 1000)
+                for each, client in zip(group, clients, strict=True)
+            ],
+            at,
+        )
+        assert numbers == [
+            store.count(each.path, each.kind, None, each.class_, each.sent, each.complete, client,
+                        1000, at)
+            for each, client in zip(group, clients, strict=True)
+        ]  # fmt: skip
+    assert_same(rows, store)
+
+
+def test_rows_get_longer_in_the_middle_of_what_is_counted_together() -> None:
+    rows, counter, store = Rows(), RowCounter(), MemoryCounter(clock=Clock())
+    kinds: list[Kind] = ["full", "full", "head", "full", "probe", "partial", "full"]
+    counts: list[Count] = [("/f", kind, None, "robots", 2**50, True, None, 0) for kind in kinds * 3]
+    for _ in range(2):
+        numbers = counter.count_together(rows, counts, BEGIN)
+        assert numbers == [store.count(*each) for each in counts]
+        assert_same(rows, store)
 
 
 @pytest.mark.parametrize("kind", ["full", "partial", "resumed"])

@@ -11,7 +11,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from app.counters.contract import ACCESSES, Announce, Class, Kind
+from app.counters.contract import ACCESSES, Announce, Class, Count, Kind
 from app.files import FileApplication
 from tests.waiting import wait_until
 
@@ -21,6 +21,8 @@ EARLIER = 1_700_000_000
 
 class RecordingCounter:
     """Counts in a dict, and remembers every call in order."""
+
+    pays_together_from = 2
 
     def __init__(self) -> None:
         self.counted: list[tuple[str, Kind]] = []
@@ -52,6 +54,9 @@ class RecordingCounter:
             announce(number)
         return number
 
+    def count_together(self, counts: Sequence[Count]) -> list[int | None]:
+        return [self.count(*each) for each in counts]
+
     def sent(
         self,
         path: str,
@@ -64,8 +69,8 @@ class RecordingCounter:
     ) -> None:
         self.ends.append((path, kind, sent, complete))
 
-    def answered(self, status: int) -> None:
-        self.statuses.append(status)
+    def answered(self, status: int, answers: int = 1) -> None:
+        self.statuses += [status] * answers
 
     def accesses(self, paths: Sequence[str]) -> dict[str, int]:
         return {path: self.numbers.get(path, 0) for path in paths}

@@ -7,12 +7,12 @@ behind another process's.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Protocol, TypeAlias, final
 
 from ..client_rows import client_hash, counted, sent_more
-from ..contract import ACCESSES, Class, Kind
+from ..contract import ACCESSES, Class, Count, Kind
 from ..missed import add_names
 from ..outage import tell
 from ..periods import SECONDS_PER_DAY, SECONDS_PER_HOUR
@@ -148,7 +148,8 @@ class RowCounter:
 
     def count(self, rows: NumberedRows, path: str, answer: AnswerToCount) -> int | None:
         """Count one answer for the file at *path*, and return an access's number."""
-        what, client, _, at = answer
+        what, client, enough, at = answer
+        # As `_begin`, which most counts need not call.
         if (
             at == self._at
             and rows.id() == self._number + 1
@@ -157,28 +158,54 @@ class RowCounter:
             self._number += 1
         else:
             self._begin(rows, at)
+        number = self._count_one(rows, path, what, client, enough)
+        self._put_site(rows)
+        return number
+
+    def count_together(
+        self, rows: NumberedRows, counts: Sequence[Count], at: int
+    ) -> list[int | None]:
+        """Do as `count` for each of *counts*, in order, in one transaction."""
+        self._begin(rows, at)
+        numbers = [
+            self._count_one(rows, path, (kind, class_, sent, complete), client, enough)
+            for path, kind, _, class_, sent, complete, client, enough in counts
+        ]
+        self._put_site(rows)
+        return numbers
+
+    def _count_one(
+        self, rows: Rows, path: str, what: What, client: bytes | None, enough: int
+    ) -> int | None:
+        """Count one answer; what is kept of the site's row is for `_put_site` to put."""
         kept = self._kept.get(path)
         if kept is None or not self._site_size or client is not None:
-            return self._count_the_long_way(rows, path, answer)
+            return self._count_the_long_way(rows, path, what, client, enough)
         in_file, in_site, is_access = self._growths.get(what) or self._growth_by(*what)
         row = kept.row + in_file
-        site = self._site + in_site
         try:
-            packed = row.to_bytes(kept.size, "little")
-            packed_site = site.to_bytes(self._site_size, "little")
+            rows.put(kept.key, row.to_bytes(kept.size, "little"))
         except OverflowError:
-            return self._count_the_long_way(rows, path, answer)
-        rows.put(kept.key, packed)
-        rows.put(SITE, packed_site)
-        kept.row, self._site = row, site
+            return self._count_the_long_way(rows, path, what, client, enough)
+        kept.row = row
+        self._site += in_site
         if not is_access:
             return None
         kept.accesses = accesses = kept.accesses + 1
         return accesses
 
-    def _count_the_long_way(self, rows: Rows, path: str, answer: AnswerToCount) -> int | None:
-        """Do as `count`, in the transaction that it has begun, whatever is kept of the rows."""
-        what, client, enough, _ = answer
+    def _put_site(self, rows: Rows) -> None:
+        """Put the site's row as it is kept, if it is; whoever keeps it not has put it."""
+        if self._site_size:
+            try:
+                rows.put(SITE, self._site.to_bytes(self._site_size, "little"))
+            except OverflowError:
+                self._add_to_site(rows, 0, is_access=False)
+
+    def _count_the_long_way(
+        self, rows: Rows, path: str, what: What, client: bytes | None, enough: int
+    ) -> int | None:
+        """Do as `_count_one`, whatever is kept of the rows."""
         kind, sent = what[0], what[2]
         in_file, in_site, is_access = self._growths.get(what) or self._growth_by(*what)
         kept, value = self._kept.get(path), b""
@@ -263,9 +290,9 @@ class RowCounter:
             rows, growth(lanes_of(uncounted=accesses, uncounted_sent=transfers))[1], is_access=False
         )
 
-    def answered(self, rows: Rows, status: int) -> None:
-        """Count one answer by its status."""
-        add_answers(rows, status, 1)
+    def answered(self, rows: Rows, status: int, answers: int) -> None:
+        """Count *answers* by their status."""
+        add_answers(rows, status, answers)
 
     def add_missed(self, rows: Rows, names: Mapping[str, int]) -> None:
         """See `reading.Store.add_missed`."""

@@ -13,7 +13,7 @@ from time import time
 from typing import TypeVar
 
 from ..client_rows import client_hash
-from ..contract import ACCESSES, Announce, Class, CounterError, Kind
+from ..contract import ACCESSES, Announce, Class, Count, CounterError, Kind
 from ..periods import SECONDS_PER_DAY, Period, Unit
 from ..reading import (
     Answer,
@@ -35,6 +35,7 @@ from .sender import RETRY_SECONDS, Sender
 from .server import RemoteAwayError
 from .store import RedisStore
 from .waiting import WaitingAccesses
+from .waiting_entry import WaitingEntry
 
 _A = TypeVar("_A", bound=Answer)
 _T = TypeVar("_T")
@@ -45,6 +46,9 @@ class JournaledCounter:
 
     Raises CounterError when one of them refuses.
     """
+
+    #: A round trip takes longer than all else that a request costs.
+    pays_together_from = 2
 
     def __init__(
         self,
@@ -78,6 +82,16 @@ class JournaledCounter:
         entry = count_entry(path, kind, class_, sent, complete, hashed, enough, at)
         return self._sender.submit(entry, kind in ACCESSES, announce)
 
+    def count_together(self, counts: Sequence[Count]) -> list[int | None]:
+        at = int(self._clock())
+        return self._sender.submit_together([self._waiting_entry(each, at) for each in counts])
+
+    def _waiting_entry(self, count: Count, at: int) -> WaitingEntry:
+        path, kind, announce, class_, sent, complete, client, enough = count
+        hashed = None if client is None else self._hash(client, at)
+        entry = count_entry(path, kind, class_, sent, complete, hashed, enough, at)
+        return WaitingEntry(entry, kind in ACCESSES, announce)
+
     def sent(
         self,
         path: str,
@@ -91,8 +105,8 @@ class JournaledCounter:
         hashed = None if client is None else self._hash(client, at)
         self._sender.submit(sent_entry(path, kind, sent, complete, hashed, enough, at))
 
-    def answered(self, status: int) -> None:
-        self._sender.answered(status)
+    def answered(self, status: int, answers: int = 1) -> None:
+        self._sender.answered(status, answers)
 
     def uncounted(self, accesses: int, transfers: int, at: int) -> None:
         self._sender.submit(uncounted_entry(accesses, transfers, at))

@@ -19,9 +19,9 @@ class Held:
         """Accesses and ends of transfers that went uncounted, unknown to the store so far."""
         return self._missed
 
-    def answered(self, status: int) -> None:
+    def answered(self, status: int, answers: int) -> None:
         with self._lock:
-            self._statuses[status] = self._statuses.get(status, 0) + 1
+            self._statuses[status] = self._statuses.get(status, 0) + answers
 
     def miss(self, entries: Iterable[Entry], accesses: int) -> None:
         """Note *entries*, so many *accesses* among them, that neither store nor journal took."""

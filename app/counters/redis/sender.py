@@ -19,7 +19,7 @@ What is sent, and how, is the affair of `entries.py` and `store.py`.
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import monotonic, time
@@ -135,34 +135,43 @@ class Sender:
 
         Return an access's number, None when it is not known yet.
         """
-        return self._submit(WaitingEntry(entry, is_access, announce))
+        return self.submit_together([WaitingEntry(entry, is_access, announce)])[0]
 
-    def answered(self, status: int) -> None:
-        """Note an answer, which is submitted soon."""
-        self._held.answered(status)
+    def answered(self, status: int, answers: int) -> None:
+        """Note *answers*, which are submitted soon."""
+        self._held.answered(status, answers)
         with self._lock:
             refusal = self._begin_writing()
         if not refusal and not self._wake.is_set():
             self._wake.set()
 
-    def _submit(self, waiting: WaitingEntry) -> int | None:
+    def submit_together(self, entries: Sequence[WaitingEntry]) -> list[int | None]:
+        """Do as `submit` for each, in order. Waits for the store about as long as for one entry."""
+        for begin in range(0, len(entries), _MOST_IN_BATCH):
+            self._submit(entries[begin : begin + _MOST_IN_BATCH])
+        return [waiting.number for waiting in entries]
+
+    def _submit(self, entries: Sequence[WaitingEntry]) -> None:
+        """Bring entries that fit into a batch to the store or into the journal."""
+        locks: list[Lock] = []
         with self._lock:
             if self._begin_writing() or self._away:
-                self._keep([waiting])
-                return None
-            self._pending.append(waiting)
-            if self._leading:
-                done = waiting.done = Lock()
-                done.acquire()
-            else:
-                self._leading = True
-                done = None
-        if done is not None:
+                self._keep(entries)
+                return
+            self._pending.extend(entries)
+            leads, self._leading = not self._leading, True
+            if not leads:
+                # Each its own: another's batch may end among them, and the first of the rest leads.
+                for waiting in entries:
+                    done = waiting.done = Lock()
+                    done.acquire()
+                    locks.append(done)
+        if leads:
+            self._lead()  # nothing was pending, so all of them are in this batch
+        for waiting, done in zip(entries, locks, strict=False):
             done.acquire()
-            if not waiting.leads:
-                return waiting.number
-        self._lead()
-        return waiting.number
+            if waiting.leads:
+                self._lead()
 
     def _lead(self) -> None:
         """Send one batch for all who wait, and pass the lead on."""
@@ -215,7 +224,7 @@ class Sender:
         self._told = f"{reason}; accesses wait in {self._journal.directory} until it works again"
         tell(self._told)
 
-    def _keep(self, batch: list[WaitingEntry]) -> None:
+    def _keep(self, batch: Sequence[WaitingEntry]) -> None:
         """Write *batch* into the journal and settle it; with the lock held."""
         accesses = sum(waiting.is_access for waiting in batch)
         try:
