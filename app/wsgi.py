@@ -84,6 +84,11 @@ class Application:
                 return self._stats(environ)(environ, start_response)
         return self._serve(environ, start_response)
 
+    @property
+    def leaves_work_from(self) -> int:
+        """See before_answer.py. Known once it is open."""
+        return 0 if self._files is None else self._files.leaves_work_from
+
     def _open_and_serve(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:

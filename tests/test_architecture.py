@@ -82,6 +82,7 @@ ARROWS: dict[str, set[str]] = {
     "app.after_fork": set(),
     "app.host_figures": {"app.after_fork"},
     "app.request_note": set(),
+    "app.before_answer": set(),
     "app.line_log": {"app.after_fork"},
     "app.failure_log": {"app.line_log"},
     "app.files": {
@@ -91,6 +92,7 @@ ARROWS: dict[str, set[str]] = {
         "app.failure_log",
         "app.after_fork",
         "app.request_note",
+        "app.before_answer",
     },
     "app.counters": {"app.line_log", "app.after_fork", "app.host_figures"},
     "app.counters.contract": set(),
@@ -136,6 +138,7 @@ ARROWS: dict[str, set[str]] = {
         "app.after_fork",
         "app.host_figures",
         "app.request_note",
+        "app.before_answer",
     },
     "app.comparison": set(),
 }

@@ -5,13 +5,14 @@ A body that is in memory is handed over with the answer. A larger one is sent af
 got is counted when the server closes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
+from ..before_answer import BEFORE_ANSWER, Work
 from ..clients import Classifier
-from ..counters.contract import ACCESSES, Announce, Class, Counter, Kind
+from ..counters.contract import ACCESSES, Announce, Class, Count, Counter, Kind
 from ..request_note import NOTE, RequestNote
 from .answer import Answer
 from .policy import Fields
@@ -64,6 +65,8 @@ class Accounts:
         self._download_bytes = download_bytes
         self._count_header = count_header
         self._notes = notes
+        # Functions of what requests leave to be done together; each the same object every time.
+        self._counts_work, self._statuses_work = self._count_together, self._note_answers
 
     def count(self, environ: "WSGIEnvironment", answer: Answer, fields: Fields) -> None:
         """Count an answer about a file. When its body is sent later, have its end counted, too."""
@@ -78,19 +81,45 @@ class Accounts:
         client, enough = self._client(environ, answer.size) if self._tells_clients else _NOBODY
         at = 0 if source is None else int(time())
         completed = source is None and answer.completes
-        number = self.counter.count(
-            key, kind, announce, class_, answer.held, completed, client, enough, at
-        )
         note = None
         if self._notes:
             class_noted = class_ if kind in ACCESSES else ""
-            environ[NOTE] = note = RequestNote(key, kind, class_noted, number, completed)
+            environ[NOTE] = note = RequestNote(key, kind, class_noted, None, completed)
+        work: list[Work] | None = environ.get(BEFORE_ANSWER)
+        if work is not None and source is None and not self._count_header:
+            count = key, kind, announce, class_, answer.held, completed, client, enough
+            work.append((self._counts_work, (note, count)))
+            return
+        number = self.counter.count(
+            key, kind, announce, class_, answer.held, completed, client, enough, at
+        )
+        if note is not None:
+            note.number = number
         if source is not None:
             source.ended = partial(
                 self._ended, key, kind, answer.completes, at, client, enough, note
             )
         if self._count_header and number is not None:
             fields.append(("Tally-Count", str(number)))
+
+    def answered(self, environ: "WSGIEnvironment", status: int) -> None:
+        """Count an answer whose status no kind tells."""
+        work: list[Work] | None = environ.get(BEFORE_ANSWER)
+        if work is None:
+            self.counter.answered(status)
+        else:
+            work.append((self._statuses_work, status))
+
+    def _note_answers(self, statuses: Sequence[int]) -> None:
+        for status in set(statuses):
+            self.counter.answered(status, statuses.count(status))
+
+    def _count_together(self, left: Sequence[tuple[RequestNote | None, Count]]) -> None:
+        """Count what several requests have left, just before their answers go out."""
+        numbers = self.counter.count_together([count for _, count in left])
+        for (note, _), number in zip(left, numbers, strict=True):
+            if note is not None:
+                note.number = number
 
     def _ended(
         self,

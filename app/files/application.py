@@ -111,6 +111,8 @@ class FileApplication:
         )
         self._forms = Forms(self._catalog)
         self._counter = counter
+        #: See before_answer.py.
+        self.leaves_work_from = counter.pays_together_from
         self._missed = missed
         self._accounts = Accounts(
             counter,
@@ -140,7 +142,7 @@ class FileApplication:
                 _name_in(environ), fields, is_error=status >= 400
             )
         if kind is None or kind == "head":  # the other kinds tell their status
-            self._counter.answered(status)
+            self._accounts.answered(environ, status)
             if status == 404 and self._missed is not None:
                 self._missed(environ.get("PATH_INFO", ""))
         start_response(STATUS_LINES[status], fields)

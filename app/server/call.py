@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from time import monotonic, time
 from typing import Protocol
 
+from ..before_answer import Work, do_together
 from ..clock import date_header
 from ..host_figures import Lane
 from ..http11 import Request
@@ -101,6 +102,7 @@ class Call:
         "request",
         "span",
         "wire",
+        "work",
     )
 
     # Set with the head: its Date, and what is left of the length that it declares.
@@ -123,6 +125,8 @@ class Call:
         self.complete = False  # nothing comes after what next_output returned last
         self.span: FileSpan | None = None  # comes next, its head was given out
         self.wire = 0  # bytes that were handed to the kernel; counted by the connection
+        #: What the application has left to be done before its answer goes out.
+        self.work: list[Work] | None = None
         self.overhead = 0  # how many bytes of the answer so far are not its body's
         self._cut_short = False  # a write() failed in the middle
         self._iterable: Iterable[bytes] | None = None
@@ -164,6 +168,8 @@ class Call:
         Returns False when the application's `close` fails. Calls after the first do nothing.
         """
         self.complete = True
+        if self.work:
+            self.do_work()
         iterable = self._iterable
         if iterable is None:
             return True
@@ -178,6 +184,19 @@ class Call:
                 self._log_failure("the application failed at close(), %s %r", error)
                 return False
         return True
+
+    def take_work(self) -> list[Work]:
+        """Return what is left to be done; the caller does it, with others' or alone."""
+        work = self.work
+        if not work:
+            return []
+        taken = work.copy()
+        work.clear()  # the application has this list, and may go on with it
+        return taken
+
+    def do_work(self) -> None:
+        if self.work:
+            do_together(self.take_work())
 
     def record(
         self, lane: Lane, access_log: AccessLog | None, began: float, *, aborted: bool
@@ -246,6 +265,7 @@ class Call:
             raise RuntimeError("write() was called after the end of the answer")
         if not isinstance(data, bytes):
             raise _not_bytes(data)
+        self.do_work()
         out = self._encode_head(None) if self.framing is None else b""
         out += self._framed(data)
         if out:

@@ -13,6 +13,7 @@ import logging
 from contextlib import suppress
 from socket import MSG_MORE
 
+from ..before_answer import BEFORE_ANSWER, Work
 from ..host_figures import Lane
 from ..http11 import EndOfMessage, ProtocolError, Request
 from ..http11.response import Framing
@@ -31,6 +32,7 @@ from .channel import (
 from .gateway import Environ, client_environ
 from .phase import RESTING, Phase
 from .runner import Runner
+from .sendfile import FileSpan
 from .stream import GONE, PlainTextError, Stream, StreamChangedError
 
 log = logging.getLogger("tally.server")
@@ -55,6 +57,7 @@ class Connection:
     """For the runner's thread, or while `busy` for the thread that runs its call."""
 
     __slots__ = (
+        "_held",
         "_linger_until",
         "_request",
         "_started",
@@ -88,6 +91,8 @@ class Connection:
         self.deadline = runner.now + runner.options.header_timeout
         self.busy = False
         self.due = False  # the runner has been asked for `again`; the runner's
+        #: An answer that is whole, and waits for work that is to be done before it goes out.
+        self._held: bytes | FileSpan | None = None
         self._linger_until = 0.0
         self._taken = 0.0  # when the client took some of its answer last, as far as was seen
         # For the request
@@ -142,16 +147,21 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - as in advance
             self._fail(error)
 
-    def perform(self, lane: Lane) -> None:
+    def perform(self, lane: Lane, output: bytes | FileSpan | None = None) -> None:
         """Run the call and send, until the answer is complete or the client takes no more.
 
-        *lane* is that of the thread.
+        *lane* is that of the thread; *output* what the call has given out already.
         """
         call, stream = self.channel.call, self.stream
         assert call is not None
         try:
-            while not call.complete and (output := call.next_output()) is not None:
+            while output is not None or (
+                not call.complete and (output := call.next_output()) is not None
+            ):
+                if call.work:
+                    call.do_work()
                 call.wire += stream.begin(output, MSG_MORE if call.span is not None else 0)
+                output = None
                 if stream.pending is not None and not self._flush(call):
                     break
             if stream.pending is not None:
@@ -164,6 +174,39 @@ class Connection:
             self._abort()
         except Exception as error:  # noqa: BLE001 - as in advance
             self._fail(error)
+
+    def hold(self, lane: Lane) -> bool:
+        """Do as `perform`, but hold an answer that is whole and waits for work; True if so.
+
+        The next `send_held` sends it.
+        """
+        call = self.channel.call
+        assert call is not None
+        try:
+            output = call.next_output()
+        except CutShortError:
+            self._abort()
+            return False
+        if call.work and call.complete:
+            self._held = output
+            return True
+        self.perform(lane, output)
+        return False
+
+    def send_held(self, lane: Lane) -> None:
+        output, self._held = self._held, None
+        self.perform(lane, output)
+
+    def take_work(self) -> list[Work]:
+        """Return what its answer waits for; the caller does it, and then `send_held`."""
+        call = self.channel.call
+        return [] if call is None else call.take_work()
+
+    def go_on(self) -> None:
+        """Give it back to the runner after `send_held`, in the runner's thread."""
+        self.busy = False
+        if self.phase is not _ANSWER and not (self.receiver.idle and not self.stream.readable):
+            self.runner.again(self)
 
     def settle(self) -> bool:
         """Give the connection up after `perform` in a thread that is not the runner's.
@@ -304,7 +347,9 @@ class Connection:
         self.phase = _ANSWER
         if channel.upload is not None:
             self._hand_over(request, channel.upload)
-        channel.call = Call(runner.gateway.application, request, channel)
+        channel.call = call = Call(runner.gateway.application, request, channel)
+        if runner.gathers:
+            request.variables[BEFORE_ANSWER] = call.work = []
         self._started = runner.now
         runner.lane.begun += 1
         return runner.run_call(self) and self.phase is not _ANSWER

@@ -5,6 +5,8 @@
                 another thread of the crew leads from there on, and the first returns to the crew
                 when its call ends. Where that costs too much of the time (`HeldUp`), calls go
                 to other threads from the start for a while.
+    gathering:  an answer may wait for work that is done for several at once (before_answer.py). The
+                leader holds it until it has seen to the other connections that are ready.
 
 A `Term` is one thread's turn as leader, and at once the place that holds the call it is inside of.
 The thread that takes the call out (the leader when the call ends or, under the lock, the watchdog)
@@ -21,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
+from ..before_answer import Work, do_together
 from .call import Call
 from .connection import Connection
 
@@ -38,6 +41,9 @@ _WATCH_IDLE = 100
 #: up nobody.
 _MOST_HELD_UP = 0.05
 _SLOW_FOR = 1.0
+#: How many answers wait for each other at most, and how long, and for the call that goes on then.
+_MOST_GATHERED = 64
+_GATHER_SECONDS = 0.001
 #: How many calls may wait for their clients' bodies; each holds a thread, but none of the crew's.
 _UPLOADS = 64
 
@@ -162,6 +168,9 @@ class Crew:
         self._uploads = 0
         self._threads = 0
         self._idle = 0  # threads that wait for work, less those that were woken for it
+        #: The leader's: whose answers are ready, and wait for what is done for all of them at once.
+        self.gathered: list[Connection] = []
+        self._send_at = 0.0
         #: The leader's; None while nobody leads.
         self.term: Term | None = None
         self.finished = threading.Event()
@@ -200,14 +209,63 @@ class Crew:
             return False
         term = self.term
         assert term is not None
-        term.enter(connection.channel.call)
+        call = connection.channel.call
+        assert call is not None
+        term.enter(call)
         if self._watchdog.is_parked:
             self._watchdog.wake()
-        connection.perform(connection.runner.lane)
+        lane = connection.runner.lane
+        is_held = False
+        if call.work is None:
+            connection.perform(lane)
+        else:
+            is_held = connection.hold(lane)
         if not term.leave():
+            if is_held:
+                connection.send_held(lane)
             self._return(connection)
             return False
+        if is_held:
+            self._gather(connection)
+            return False
         connection.busy = False
+        return True
+
+    def _gather(self, connection: Connection) -> None:
+        if not self.gathered:
+            self._send_at = monotonic() + _GATHER_SECONDS
+        self.gathered.append(connection)
+
+    def gathered_enough(self) -> bool:
+        """Tell whether no more answers should wait for each other."""
+        return len(self.gathered) >= _MOST_GATHERED or monotonic() >= self._send_at
+
+    def send_gathered(self) -> bool:
+        """Do at once what gathered answers wait for, and send them.
+
+        For the leader. Returns False if another thread leads now.
+        """
+        connections, self.gathered = self.gathered, []
+        term = self.term
+        assert term is not None
+        lane = connections[0].runner.lane
+        term.enter(connections[0].channel.call)
+        if self._watchdog.is_parked:
+            self._watchdog.wake()
+        work: list[Work] = []
+        for connection in connections:
+            work += connection.take_work()
+        try:
+            do_together(work)
+        except BaseException as error:
+            log.error("what answers waited for failed", exc_info=error)
+        for connection in connections:
+            connection.send_held(lane)
+        if not term.leave():
+            self._return(*connections)
+            return False
+        for connection in connections:
+            connection.go_on()
         return True
 
     @contextmanager
@@ -323,15 +381,18 @@ class Crew:
                 if self.term is term:
                     self.term = None
 
-    def _return(self, connection: Connection) -> None:
-        """Free the place of a call that ran outside of the leader, and give the connection back."""
+    def _return(self, *connections: Connection) -> None:
+        """Free the place of a call that ran outside of the leader, and give back its connection,
+        or those whose answers it sent.
+        """
         with self._lock:
             self._running -= 1
             if self._resuming:
                 self._permit.notify()
         # The queue is looked at by this thread itself, next.
-        if not connection.settle():
-            self._give_back(connection)
+        for connection in connections:
+            if not connection.settle():
+                self._give_back(connection)
 
     def _take_off(self, term: Term) -> None:
         """Have another thread lead in place of the one whose call takes long."""

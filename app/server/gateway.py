@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from types import MethodType, TracebackType
 from typing import Any
 
+from ..before_answer import leaves_work_from
 from .error_page import SERVER
 from .request_body import NO_BODY
 from .sendfile import FileWrapper
@@ -22,6 +23,7 @@ class Gateway:
         # An object is called by way of its type, which takes longer than its bound method does.
         bound: Any = application.__call__  # type: ignore[operator]
         is_object = isinstance(bound, MethodType) and not isinstance(application, type)
+        self.leaves_work_from = leaves_work_from(application)
         self.application: Application = bound if is_object else application
         self._base: Environ = {
             "SCRIPT_NAME": "",

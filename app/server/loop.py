@@ -79,6 +79,7 @@ class Loop:
         self.now = monotonic()  # as of the last readiness
         self.stopping = False
         self.crowded = False
+        self.gathers = False
         self._max_connections = max_connections
         self._crew = crew = Crew(options.threads, self._lead, self._give_back)
         # What connections ask of the threads, for every call
@@ -153,21 +154,12 @@ class Loop:
     # The leader
 
     def _lead(self, term: Term) -> None:
-        crew, connections = self._crew, self._connections
+        connections = self._connections
         knocking: list[int] = []  # listeners at which clients wait
         self.lane = self.place.lane
         while True:
-            for descriptor, flags in self._events:
-                connection = connections.get(descriptor)
-                if connection is not None:
-                    connection.ready(flags)
-                    if crew.term is not term:
-                        return
-                elif descriptor in self._doors:
-                    knocking.append(descriptor)
-                elif descriptor == self._wake:
-                    with suppress(BlockingIOError):
-                        os.eventfd_read(self._wake)
+            if self._handle_events(term, knocking):
+                return
             while knocking:
                 self._accept(knocking.pop())
             if (self._returned or self._unfinished) and self._go_on(term):
@@ -181,12 +173,39 @@ class Loop:
             if self.stopping and not connections:
                 self._finish()
                 return
-            self._events = iter(self._epoll.poll(self._timeout(), _MOST_EVENTS))
-            self.now = monotonic()
+            self._wait()
+
+    def _handle_events(self, term: Term, knocking: list[int]) -> bool:
+        """Let connections go on as epoll said, and add listeners to *knocking*; True when another
+        leads now.
+        """
+        crew = self._crew
+        for descriptor, flags in self._events:
+            connection = self._connections.get(descriptor)
+            if connection is not None:
+                connection.ready(flags)
+                if crew.term is not term:
+                    return True
+                if crew.gathered and crew.gathered_enough() and not crew.send_gathered():
+                    return True
+            elif descriptor in self._doors:
+                knocking.append(descriptor)
+            elif descriptor == self._wake:
+                with suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+        return bool(crew.gathered) and not crew.send_gathered()
+
+    def _wait(self) -> None:
+        """Wait for events."""
+        events = self._epoll.poll(self._timeout(), _MOST_EVENTS)
+        self.now = monotonic()
+        fewest = self.gateway.leaves_work_from
+        self.gathers = 0 < fewest <= len(events)
+        self._events = iter(events)
 
     def _timeout(self) -> float:
         """Return for how many seconds nothing is to be done without an event; -1: for ever."""
-        if self._returned or self._unfinished:
+        if self._returned or self._unfinished or self._crew.gathered:
             return 0.0
         if self._connections or self.stopping or not self._doors.are_open:
             return max(self._next_tick - self.now, 0.001)

@@ -18,6 +18,8 @@ class Runner(CallRunner, Protocol[Run]):
     place: Place
     #: Of the thread that calls `Connection.advance`.
     lane: Lane
+    #: Whether calls that begin now may leave work to be done together (before_answer.py).
+    gathers: bool
 
     def run_call(self, connection: Run) -> bool:
         """Run `connection.perform`.

@@ -36,6 +36,8 @@ TOLERANCE = 0.05
 #: Calls before what counts, calls that count, and how often: the best counts, as threads that wake
 #: now and then only ever add to it.
 _WARM, COUNTED, _TIMES = 60, 100, 8
+#: Clients that ask at the same time; COUNTED is a multiple.
+_CROWD = 20
 _PAGES = 20
 #: Files that are asked for in turn, many more than are held: each time is as the first.
 _SCATTERED, _LITTLE_ROOM = 4000, 1 << 20
@@ -140,6 +142,53 @@ class _Door:
         return answer
 
 
+class _Crowd:
+    """A loop with many clients that ask at the same time, counted in *counts*."""
+
+    def __init__(self, directory: str, counts: str) -> None:
+        from app.server.crew import Term
+        from app.server.gateway import Gateway
+        from app.server.listeners import Listener
+        from app.server.loop import Loop
+        from app.server.options import ServerOptions
+        from app.settings import Settings
+        from app.wsgi import make_app
+
+        settings = {
+            "TALLY_ROOT": f"{directory}/www",
+            "TALLY_COUNTS": counts,
+            "TALLY_COUNT_LOG": "off",
+        }
+        application = make_app(Settings.from_environment(settings))
+        application.open()
+        gateway = Gateway(application, multithread=True, multiprocess=False)
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setblocking(False)
+        loop = self._loop = Loop([Listener(listening)], gateway, ServerOptions(), None, 100)
+        self._term = loop._crew.term = Term()
+        self._clients = [socket.create_connection(listening.getsockname()) for _ in range(_CROWD)]
+        loop._accept(listening.fileno())
+        self._waiting: list[socket.socket] = []
+
+    def exchange(self, request: bytes) -> None:
+        """Send *request*. All are answered when the last client has asked."""
+        client = self._clients[len(self._waiting)]
+        client.sendall(request)
+        self._waiting.append(client)
+        if len(self._waiting) == _CROWD:
+            while self._waiting:
+                self._loop._wait()
+                self._loop._handle_events(self._term, [])
+                self._waiting = [client for client in self._waiting if not _read(client)]
+
+
+def _read(client: socket.socket) -> bool:
+    try:
+        return bool(client.recv(1 << 16, socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return False
+
+
 class _Runner:
     """What a connection asks of the loop, without a loop."""
 
@@ -153,7 +202,7 @@ class _Runner:
         self.place = host_figures.present()
         self.lane = self.place.lane
         self.now = 0.0
-        self.stopping = self.crowded = False
+        self.stopping = self.crowded = self.gathers = False
 
     def run_call(self, connection: Any) -> bool:
         connection.busy = True
@@ -224,6 +273,7 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
     )
     combined, as_json = formatter("combined"), formatter("json")
     exchanges = [an_exchange(number) for number in range(COUNTED)]
+    crowd = _Crowd(directory, f"lmdb:{directory}/crowd")
     missing = [browser_request(n, path=f"/missing/{n}.html") for n in range(COUNTED)]
     return [
         ("parse, bare", lambda _: parse(small)),
@@ -233,6 +283,7 @@ def stages(directory: str) -> list[tuple[str, Callable[[int], object]]]:
         ("count, lmdb:", lambda n: lmdb.count(f"/{n % _PAGES}", "full", None, "people")),
         ("200, small", lambda _: ask(small)),
         ("200, browser", each(ask)),
+        ("200, of a crowd, lmdb:", each(crowd.exchange)),
         ("200, in a coding", each(ask, coded)),
         ("200, logged", each(logged.exchange)),
         ("200, logged as JSON", each(logged_as_json.exchange)),

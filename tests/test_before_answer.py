@@ -1,0 +1,52 @@
+"""Work that several requests leave to be done together."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.before_answer import do_together, leaves_work_from
+from app.server.proxies import ForwardedClients
+from app.settings import Settings
+from app.wsgi import make_app
+
+
+def test_each_function_is_called_once_with_all_that_was_left_for_it_in_order() -> None:
+    calls: list[tuple[str, list[int]]] = []
+
+    def noting(name: str) -> Callable[[list[int]], None]:
+        return lambda items: calls.append((name, items))
+
+    first, second = noting("first"), noting("second")
+    do_together([(first, 1), (second, 2), (first, 3), (first, 3), (second, 0)])
+    assert calls == [("first", [1, 3, 3]), ("second", [2, 0])]
+
+
+def test_nothing_to_be_done() -> None:
+    do_together([])
+
+
+@pytest.mark.parametrize(("counts", "expected"), [("memory:", 24), ("lmdb:{}", 24)])
+def test_the_store_says_from_how_many_requests_on_it_pays(
+    tmp_path: Path, counts: str, expected: int
+) -> None:
+    settings = Settings.from_environment(
+        {
+            "TALLY_ROOT": str(tmp_path),
+            "TALLY_COUNTS": counts.format(tmp_path / "counts"),
+            "TALLY_COUNT_LOG": "off",
+        }
+    )
+    application = make_app(settings)
+    assert leaves_work_from(application) == 0, "nothing is known before it is open"
+    application.open()
+    assert leaves_work_from(application) == expected
+    assert leaves_work_from(ForwardedClients(application, lambda _: True)) == expected
+    application.close()
+
+
+def test_applications_that_take_no_offer() -> None:
+    class Strange:
+        leaves_work_from = "many"
+
+    assert [leaves_work_from(each) for each in (lambda: None, Strange())] == [0, 0]
