@@ -92,7 +92,7 @@ class Connection:
         self.busy = False
         self.due = False  # the runner has been asked for `again`; the runner's
         #: An answer that is whole, and waits for work that is to be done before it goes out.
-        self._held: bytes | FileSpan | None = None
+        self._held: bytes | None = None
         self._linger_until = 0.0
         self._taken = 0.0  # when the client took some of its answer last, as far as was seen
         # For the request
@@ -175,10 +175,11 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - as in advance
             self._fail(error)
 
-    def hold(self, lane: Lane) -> bool:
-        """Do as `perform`, but hold an answer that is whole and waits for work; True if so.
+    def hold(self, lane: Lane) -> int:
+        """Do as `perform`, but hold an answer that is whole and waits for work, and return its
+        bytes.
 
-        The next `send_held` sends it.
+        The next `send_held` sends it. Returns 0 when nothing is held.
         """
         call = self.channel.call
         assert call is not None
@@ -186,12 +187,12 @@ class Connection:
             output = call.next_output()
         except CutShortError:
             self._abort()
-            return False
-        if call.work and call.complete:
+            return 0
+        if call.work and call.complete and isinstance(output, bytes):
             self._held = output
-            return True
+            return len(output)
         self.perform(lane, output)
-        return False
+        return 0
 
     def send_held(self, lane: Lane) -> None:
         output, self._held = self._held, None

@@ -41,8 +41,10 @@ _WATCH_IDLE = 100
 #: up nobody.
 _MOST_HELD_UP = 0.05
 _SLOW_FOR = 1.0
-#: How many answers wait for each other at most, and how long, and for the call that goes on then.
+#: How many answers wait for each other at most, of how many bytes (which should still be in the
+#: processor's cache when they are sent), and how long, and for the call that goes on then.
 _MOST_GATHERED = 64
+_MOST_HELD = 1 << 18
 _GATHER_SECONDS = 0.001
 #: How many calls may wait for their clients' bodies; each holds a thread, but none of the crew's.
 _UPLOADS = 64
@@ -170,6 +172,7 @@ class Crew:
         self._idle = 0  # threads that wait for work, less those that were woken for it
         #: The leader's: whose answers are ready, and wait for what is done for all of them at once.
         self.gathered: list[Connection] = []
+        self._held = 0  # bytes of these answers
         self._send_at = 0.0
         #: The leader's; None while nobody leads.
         self.term: Term | None = None
@@ -215,30 +218,36 @@ class Crew:
         if self._watchdog.is_parked:
             self._watchdog.wake()
         lane = connection.runner.lane
-        is_held = False
+        held = 0  # bytes
         if call.work is None:
             connection.perform(lane)
         else:
-            is_held = connection.hold(lane)
+            held = connection.hold(lane)
         if not term.leave():
-            if is_held:
+            if held:
                 connection.send_held(lane)
             self._return(connection)
             return False
-        if is_held:
-            self._gather(connection)
+        if held:
+            self._gather(connection, held)
             return False
         connection.busy = False
         return True
 
-    def _gather(self, connection: Connection) -> None:
+    def _gather(self, connection: Connection, held: int) -> None:
         if not self.gathered:
             self._send_at = monotonic() + _GATHER_SECONDS
+            self._held = 0
         self.gathered.append(connection)
+        self._held += held
 
     def gathered_enough(self) -> bool:
         """Tell whether no more answers should wait for each other."""
-        return len(self.gathered) >= _MOST_GATHERED or monotonic() >= self._send_at
+        return (
+            self._held >= _MOST_HELD
+            or len(self.gathered) >= _MOST_GATHERED
+            or monotonic() >= self._send_at
+        )
 
     def send_gathered(self) -> bool:
         """Do at once what gathered answers wait for, and send them.

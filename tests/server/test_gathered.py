@@ -136,6 +136,20 @@ def test_several_answers_share_their_work() -> None:
         assert max(work.sizes) <= 64
 
 
+def test_large_answers_are_not_piled_up() -> None:
+    work, body = Work(), b"x" * 100_000
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        work.leave(environ)
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    with serving(Leaving(application), threads=2) as server, clients(server) as connections:
+        for turn in range(20):
+            assert ask_all(connections, "/", turn, work) == [body] * CLIENTS
+    assert max(work.sizes) <= 3
+
+
 def test_work_that_is_left_while_the_answer_is_made() -> None:
     """Before each piece of it, and after the last one."""
     work = Work()
