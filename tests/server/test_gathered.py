@@ -335,7 +335,7 @@ def test_a_stop_loses_no_answer_that_waits() -> None:
             ask_all(connections, "/", 0, work)
             for number, connection in enumerate(connections):
                 connection.sendall(get(f"/?1.{number}"))
-            server.server.stop()
+            server.server.stop(linger=10.0)
             for number, connection in enumerate(connections):
                 assert read_answer(connection)[2] == BODY
                 assert work.done[f"1.{number}"] == 1
