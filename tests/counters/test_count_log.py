@@ -197,7 +197,7 @@ def test_a_reader_that_has_gone_is_told_once_and_hurts_nobody(
 def test_a_reader_that_stalls_costs_bounded_memory_and_no_time(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 2.0)
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
     read, write = os.pipe()
     with standard_output(write):
