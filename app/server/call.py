@@ -195,8 +195,7 @@ class Call:
         return taken
 
     def do_work(self) -> None:
-        if self.work:
-            do_together(self.take_work())
+        do_together(self.take_work())
 
     def record(
         self, lane: Lane, access_log: AccessLog | None, began: float, *, aborted: bool

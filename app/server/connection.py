@@ -13,7 +13,7 @@ import logging
 from contextlib import suppress
 from socket import MSG_MORE
 
-from ..before_answer import BEFORE_ANSWER, Work
+from ..before_answer import BEFORE_ANSWER
 from ..host_figures import Lane
 from ..http11 import EndOfMessage, ProtocolError, Request
 from ..http11.response import Framing
@@ -57,7 +57,6 @@ class Connection:
     """For the runner's thread, or while `busy` for the thread that runs its call."""
 
     __slots__ = (
-        "_held",
         "_linger_until",
         "_request",
         "_started",
@@ -91,8 +90,6 @@ class Connection:
         self.deadline = runner.now + runner.options.header_timeout
         self.busy = False
         self.due = False  # the runner has been asked for `again`; the runner's
-        #: An answer that is whole, and waits for work that is to be done before it goes out.
-        self._held: bytes | None = None
         self._linger_until = 0.0
         self._taken = 0.0  # when the client took some of its answer last, as far as was seen
         # For the request
@@ -175,11 +172,11 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - as in advance
             self._fail(error)
 
-    def hold(self, lane: Lane) -> int:
-        """Do as `perform`, but hold an answer that is whole and waits for work, and return its
-        bytes.
+    def prepare(self, lane: Lane) -> bytes | None:
+        """Run the call, and return its answer if it is whole and waits for work: that is to be
+        done before the answer is given to `perform`.
 
-        The next `send_held` sends it. Returns 0 when nothing is held.
+        Returns None for any other answer, after what `perform` does.
         """
         call = self.channel.call
         assert call is not None
@@ -187,24 +184,17 @@ class Connection:
             output = call.next_output()
         except CutShortError:
             self._abort()
-            return 0
+            return None
+        except Exception as error:  # noqa: BLE001 - as in advance
+            self._fail(error)
+            return None
         if call.work and call.complete and isinstance(output, bytes):
-            self._held = output
-            return len(output)
+            return output
         self.perform(lane, output)
-        return 0
-
-    def send_held(self, lane: Lane) -> None:
-        output, self._held = self._held, None
-        self.perform(lane, output)
-
-    def take_work(self) -> list[Work]:
-        """Return what its answer waits for; the caller does it, and then `send_held`."""
-        call = self.channel.call
-        return [] if call is None else call.take_work()
+        return None
 
     def go_on(self) -> None:
-        """Give it back to the runner after `send_held`, in the runner's thread."""
+        """Give the connection up after an answer that waited, in the runner's thread."""
         self.busy = False
         if self.phase is not _ANSWER and not (self.receiver.idle and not self.stream.readable):
             self.runner.again(self)

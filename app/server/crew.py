@@ -41,10 +41,10 @@ _WATCH_IDLE = 100
 #: up nobody.
 _MOST_HELD_UP = 0.05
 _SLOW_FOR = 1.0
-#: How many answers wait for each other at most, of how many bytes (which should still be in the
-#: processor's cache when they are sent), and how long, and for the call that goes on then.
+#: So many answers wait for each other at most, of so many bytes (they should still be in the
+#: processor's cache when they are sent), for so long and until the call that goes on then ends.
 _MOST_GATHERED = 64
-_MOST_HELD = 1 << 18
+_MOST_BYTES = 1 << 18
 _GATHER_SECONDS = 0.001
 #: How many calls may wait for their clients' bodies; each holds a thread, but none of the crew's.
 _UPLOADS = 64
@@ -170,9 +170,9 @@ class Crew:
         self._uploads = 0
         self._threads = 0
         self._idle = 0  # threads that wait for work, less those that were woken for it
-        #: The leader's: whose answers are ready, and wait for what is done for all of them at once.
-        self.gathered: list[Connection] = []
-        self._held = 0  # bytes of these answers
+        #: The leader's: answers that are ready, and wait for what is done for all of them at once.
+        self.gathered: list[tuple[Connection, bytes]] = []
+        self._gathered_bytes = 0
         self._send_at = 0.0
         #: The leader's; None while nobody leads.
         self.term: Term | None = None
@@ -218,33 +218,33 @@ class Crew:
         if self._watchdog.is_parked:
             self._watchdog.wake()
         lane = connection.runner.lane
-        held = 0  # bytes
+        waiting: bytes | None = None
         if call.work is None:
             connection.perform(lane)
         else:
-            held = connection.hold(lane)
+            waiting = connection.prepare(lane)
         if not term.leave():
-            if held:
-                connection.send_held(lane)
+            if waiting is not None:
+                connection.perform(lane, waiting)
             self._return(connection)
             return False
-        if held:
-            self._gather(connection, held)
+        if waiting is not None:
+            self._gather(connection, waiting)
             return False
         connection.busy = False
         return True
 
-    def _gather(self, connection: Connection, held: int) -> None:
+    def _gather(self, connection: Connection, answer: bytes) -> None:
         if not self.gathered:
             self._send_at = monotonic() + _GATHER_SECONDS
-            self._held = 0
-        self.gathered.append(connection)
-        self._held += held
+            self._gathered_bytes = 0
+        self.gathered.append((connection, answer))
+        self._gathered_bytes += len(answer)
 
     def gathered_enough(self) -> bool:
         """Tell whether no more answers should wait for each other."""
         return (
-            self._held >= _MOST_HELD
+            self._gathered_bytes >= _MOST_BYTES
             or len(self.gathered) >= _MOST_GATHERED
             or monotonic() >= self._send_at
         )
@@ -254,22 +254,25 @@ class Crew:
 
         For the leader. Returns False if another thread leads now.
         """
-        connections, self.gathered = self.gathered, []
+        gathered, self.gathered = self.gathered, []
         term = self.term
         assert term is not None
+        connections = [connection for connection, _ in gathered]
+        calls = [call for connection in connections if (call := connection.channel.call)]
         lane = connections[0].runner.lane
-        term.enter(connections[0].channel.call)
+        # To the watchdog they are one call.
+        term.enter(calls[0])
         if self._watchdog.is_parked:
             self._watchdog.wake()
         work: list[Work] = []
-        for connection in connections:
-            work += connection.take_work()
+        for call in calls:
+            work += call.take_work()
         try:
             do_together(work)
         except BaseException as error:
             log.error("what answers waited for failed", exc_info=error)
-        for connection in connections:
-            connection.send_held(lane)
+        for connection, answer in gathered:
+            connection.perform(lane, answer)
         if not term.leave():
             self._return(*connections)
             return False

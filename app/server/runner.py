@@ -22,9 +22,9 @@ class Runner(CallRunner, Protocol[Run]):
     gathers: bool
 
     def run_call(self, connection: Run) -> bool:
-        """Run `connection.perform`.
+        """Run `connection.perform`, or have the answer wait for those of others.
 
-        Returns False if another thread has taken over the connection, or will.
+        Returns False if the connection goes on later, perhaps in another thread.
         """
 
     def uploading(self, change: int) -> None:

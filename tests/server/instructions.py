@@ -37,7 +37,7 @@ TOLERANCE = 0.05
 #: now and then only ever add to it.
 _WARM, COUNTED, _TIMES = 60, 100, 8
 #: Clients that ask at the same time; COUNTED is a multiple.
-_CROWD = 20
+_CROWD = 25
 _PAGES = 20
 #: Files that are asked for in turn, many more than are held: each time is as the first.
 _SCATTERED, _LITTLE_ROOM = 4000, 1 << 20
@@ -108,27 +108,38 @@ class _Site:
         self._application.close()
 
 
+def _a_loop(directory: str, counts: str) -> tuple[Any, socket.socket]:
+    """Return a loop that this thread leads, and its listener."""
+    from app.server.crew import Term
+    from app.server.gateway import Gateway
+    from app.server.listeners import Listener
+    from app.server.loop import Loop
+    from app.server.options import ServerOptions
+    from app.settings import Settings
+    from app.wsgi import make_app
+
+    settings = {
+        "TALLY_ROOT": f"{directory}/www",
+        "TALLY_COUNTS": counts,
+        "TALLY_COUNT_LOG": "off",
+    }
+    application = make_app(Settings.from_environment(settings))
+    application.open()
+    gateway = Gateway(application, multithread=True, multiprocess=False)
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    loop = Loop([Listener(listening)], gateway, ServerOptions(), None, 100)
+    loop._crew.term = Term()
+    return loop, listening
+
+
 class _Door:
     """A loop with a listener, in one thread: each request has a connection of its own."""
 
     def __init__(self, directory: str) -> None:
-        from app.server.crew import Term
-        from app.server.gateway import Gateway
-        from app.server.listeners import Listener
-        from app.server.loop import Loop
-        from app.server.options import ServerOptions
-        from app.settings import Settings
-        from app.wsgi import make_app
-
-        settings = {"TALLY_ROOT": f"{directory}/www", "TALLY_COUNT_LOG": "off"}
-        application = make_app(Settings.from_environment(settings))
-        gateway = Gateway(application, multithread=True, multiprocess=False)
-        listening = socket.create_server(("127.0.0.1", 0))
-        listening.setblocking(False)
+        self._loop, listening = _a_loop(directory, "memory:")
         self._address = listening.getsockname()
         self._listener = listening.fileno()
-        self._loop = Loop([Listener(listening)], gateway, ServerOptions(), None, 100)
-        self._loop._crew.term = Term()
 
     def exchange(self, request: bytes) -> bytes:
         client = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM)
@@ -146,28 +157,9 @@ class _Crowd:
     """A loop with many clients that ask at the same time, counted in *counts*."""
 
     def __init__(self, directory: str, counts: str) -> None:
-        from app.server.crew import Term
-        from app.server.gateway import Gateway
-        from app.server.listeners import Listener
-        from app.server.loop import Loop
-        from app.server.options import ServerOptions
-        from app.settings import Settings
-        from app.wsgi import make_app
-
-        settings = {
-            "TALLY_ROOT": f"{directory}/www",
-            "TALLY_COUNTS": counts,
-            "TALLY_COUNT_LOG": "off",
-        }
-        application = make_app(Settings.from_environment(settings))
-        application.open()
-        gateway = Gateway(application, multithread=True, multiprocess=False)
-        listening = socket.create_server(("127.0.0.1", 0))
-        listening.setblocking(False)
-        loop = self._loop = Loop([Listener(listening)], gateway, ServerOptions(), None, 100)
-        self._term = loop._crew.term = Term()
+        self._loop, listening = _a_loop(directory, counts)
         self._clients = [socket.create_connection(listening.getsockname()) for _ in range(_CROWD)]
-        loop._accept(listening.fileno())
+        self._loop._accept(listening.fileno())
         self._waiting: list[socket.socket] = []
 
     def exchange(self, request: bytes) -> None:
@@ -175,11 +167,16 @@ class _Crowd:
         client = self._clients[len(self._waiting)]
         client.sendall(request)
         self._waiting.append(client)
-        if len(self._waiting) == _CROWD:
-            while self._waiting:
-                self._loop._wait()
-                self._loop._handle_events(self._term, [])
-                self._waiting = [client for client in self._waiting if not _read(client)]
+        if len(self._waiting) < _CROWD:
+            return
+        self._loop._wait()
+        assert self._loop.gathers, "the store wants more clients than ask here"
+        while True:
+            self._loop._handle_events(self._loop._crew.term, [])
+            self._waiting = [client for client in self._waiting if not _read(client)]
+            if not self._waiting:
+                return
+            self._loop._wait()
 
 
 def _read(client: socket.socket) -> bool:

@@ -14,8 +14,8 @@ that finds such a file missing when it opens the store waits until the others ha
 
 A process that is stopped (SIGSTOP, a debugger, a frozen container) inside of a transaction holds up
 all others until it goes on, as with any lock. LMDB's lock has no time limit, and half a transaction
-cannot be taken over from a process that is alive. The transaction takes some 3
-us of the 30 to 50 of a request, so it is rare, and nothing is lost or counted twice by it.
+cannot be taken over from a process that is alive. The transaction takes some 2
+us of the 20 of a request, so it is rare, and nothing is lost or counted twice by it.
 
 This module knows nothing of counts.
 """

@@ -77,10 +77,9 @@ class JournaledCounter:
         enough: int = 0,
         at: int = 0,
     ) -> int | None:
-        at = at or int(self._clock())
-        hashed = None if client is None else self._hash(client, at)
-        entry = count_entry(path, kind, class_, sent, complete, hashed, enough, at)
-        return self._sender.submit(entry, kind in ACCESSES, announce)
+        count = path, kind, announce, class_, sent, complete, client, enough
+        entry = self._waiting_entry(count, at or int(self._clock()))
+        return self._sender.submit_together([entry])[0]
 
     def count_together(self, counts: Sequence[Count]) -> list[int | None]:
         at = int(self._clock())

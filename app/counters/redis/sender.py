@@ -25,7 +25,7 @@ from threading import Event, Lock, Thread
 from time import monotonic, time
 
 from ... import after_fork
-from ..contract import Announce, CounterError
+from ..contract import CounterError
 from ..outage import Outage, tell
 from .delivery import Delivery
 from .entries import Entry
@@ -128,14 +128,9 @@ class Sender:
         """Where the journal is."""
         return self._journal.directory
 
-    def submit(
-        self, entry: Entry, is_access: bool = False, announce: Announce | None = None
-    ) -> int | None:
-        """Bring *entry* to the store or into the journal. Never raises.
-
-        Return an access's number, None when it is not known yet.
-        """
-        return self.submit_together([WaitingEntry(entry, is_access, announce)])[0]
+    def submit(self, entry: Entry) -> None:
+        """Bring *entry*, which is no access, to the store or into the journal. Never raises."""
+        self._submit([WaitingEntry(entry, False, None)])
 
     def answered(self, status: int, answers: int) -> None:
         """Note *answers*, which are submitted soon."""
@@ -146,7 +141,10 @@ class Sender:
             self._wake.set()
 
     def submit_together(self, entries: Sequence[WaitingEntry]) -> list[int | None]:
-        """Do as `submit` for each, in order. Waits for the store about as long as for one entry."""
+        """Do as `submit` for each, in order, and about as fast as for one.
+
+        Return the accesses' numbers, None for what is none, and for one that is not known yet.
+        """
         for begin in range(0, len(entries), _MOST_IN_BATCH):
             self._submit(entries[begin : begin + _MOST_IN_BATCH])
         return [waiting.number for waiting in entries]
