@@ -116,14 +116,18 @@ class ServingProcess:
         SystemExit when a signal says to stop before that is done.
         """
         service = self._service
-        for listener in service.listeners:
-            listener.keep_from_children()
-        application = self._load()
-        self._server = Server(service.listeners, application, service.options, service.access_log)
-        ready()
         try:
+            for listener in service.listeners:
+                listener.keep_from_children()
+            application = self._load()
+            self._server = Server(
+                service.listeners, application, service.options, service.access_log
+            )
+            ready()
             return wait_for_signals_and(self._server.run)
         finally:
+            # Also when loading failed: what is still done until the process has ended, such as the
+            # application's exit functions, would meet the SystemExit of a signal.
             ignore_signals()
             if service.access_log:
                 service.access_log.close()

@@ -194,6 +194,21 @@ def test_a_stop_that_comes_while_a_finalizer_runs_is_obeyed_in_silence() -> None
     assert (server.process.returncode, server.printed()) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("app", "status", "last_line"),
+    [("none", 2, "no 'none'"), ("broken", 3, "told_at_the_end.BrokenError")],
+)
+@BOTH
+def test_no_signal_disturbs_the_end_of_a_process_that_cannot_start(
+    app: str, status: int, last_line: str, workers: str
+) -> None:
+    server = ended("--app", f"tests.server.told_at_the_end:{app}", "-w", workers)
+    assert server.process.returncode == status, server.printed()
+    assert server.err[-1].endswith(last_line), server.printed()
+    assert "Exception ignored" not in server.printed()
+    assert server.printed().count("Traceback") == (app == "broken")
+
+
 def test_a_worker_told_to_end_ends_and_is_replaced() -> None:
     with running("-w", "2") as server:
         before = pids_that_serve(server, 2)
