@@ -27,6 +27,8 @@ FILE_WRITE_SIZE = 1 << 20
 #: How many lines may wait for a reader that stalls (about 10 MB). Further lines are dropped, and
 #: one line says how many.
 MOST_WAITING_LINES = 100_000
+#: How many lines are made into one piece of bytes for a file.
+MOST_LINES_AT_ONCE = 4096
 BATCH_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
@@ -184,16 +186,20 @@ class CountLog:
         return is_file and self._renames.has_left(self._descriptor)
 
     def _next_bytes(self) -> bytes:
-        """Take whole lines off the queue, as many as fit into one write (a longer line comes
-        alone).
+        """Take whole lines off the queue; for a pipe as many as fit into one write (a longer line
+        comes alone).
         """
-        lines = [self._waiting.popleft()]
+        take = self._waiting.popleft
+        if self._write_size == FILE_WRITE_SIZE:
+            lines = [take() for _ in range(min(len(self._waiting), MOST_LINES_AT_ONCE))]
+            return "".join(lines).encode("ascii", "backslashreplace")
+        lines = [take()]
         size = len(lines[0])
         for _ in range(len(self._waiting)):
             size += len(self._waiting[0])
             if size > self._write_size:
                 break
-            lines.append(self._waiting.popleft())
+            lines.append(take())
         return "".join(lines).encode("ascii", "backslashreplace")
 
     def _writable(self, deadline: float) -> bool:
