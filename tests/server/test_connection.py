@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
@@ -19,6 +20,8 @@ import pytest
 
 from app.http11 import Limits
 from app.server import accept, channel, connection, crew, loop, thread_per_connection
+from app.server.phase import Phase
+from app.server.stream import Stream
 from app.server.thread_per_connection import ThreadPerConnection
 from tests.server.serving import get, plain, read_all, read_answer, serving
 from tests.waiting import wait_until
@@ -316,6 +319,23 @@ def test_a_burst_beyond_the_limit_loses_no_request(
             client.sendall(get("/all", close=True))
         for client in clients:
             assert read_all(client).endswith(b"/all")
+
+
+def test_a_connection_whose_request_was_not_read_yet_does_not_give_way() -> None:
+    with ExitStack() as stack:
+        pairs = [[stack.enter_context(one) for one in socket.socketpair()] for _ in range(3)]
+        idle: list[Any] = [
+            SimpleNamespace(
+                phase=Phase.IDLE,
+                busy=False,
+                idle_since=0.0,
+                deadline=-number,
+                stream=Stream(server),
+            )
+            for number, (server, _) in enumerate(pairs)
+        ]
+        pairs[1][1].sendall(b"G")
+        assert list(accept.idle_first(idle, 1.0)) == [idle[2], idle[0]]
 
 
 @MODELS
