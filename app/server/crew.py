@@ -33,9 +33,12 @@ log = logging.getLogger("tally.server")
 #: again after every system call. With the usual 5 ms, a request beside such a call took 15 ms; with
 #: this 2 ms, and nothing is lost.
 _SWITCH_INTERVAL = 0.0005
-_WATCH = 0.004
-#: How many looks without a call make the watchdog sleep until the next one.
-_WATCH_IDLE = 100
+#: How often the watchdog looks: most of the time calls are quick, and each look takes the
+#: interpreter lock from the leader; for a second after a slow call the next one is seen sooner.
+_WATCH, _WATCH_AFTER_SLOW = 0.010, 0.004
+_WATCH_CLOSELY_FOR = 1.0
+#: After so many seconds without a call the watchdog sleeps until the next one.
+_WATCH_IDLE = 0.4
 #: Slow calls may hold up the leader for this share of the time. When it is more, then for
 #: `_SLOW_FOR` seconds calls go to other threads from the start: each costs a third more, and holds
 #: up nobody.
@@ -98,9 +101,13 @@ class HeldUp:
 
 
 class Watchdog:
-    """A thread that has *take_off* called with each term whose call it sees twice in a row."""
+    """A thread that has *take_off* called with each term whose call it sees twice in a row, and
+    with the longest time in seconds that the call can have taken by then.
+    """
 
-    def __init__(self, term: Callable[[], Term | None], take_off: Callable[[Term], None]) -> None:
+    def __init__(
+        self, term: Callable[[], Term | None], take_off: Callable[[Term, float], None]
+    ) -> None:
         self._term = term
         self._take_off = take_off
         self._ended = threading.Event()
@@ -121,17 +128,20 @@ class Watchdog:
 
     def _watch(self) -> None:
         seen: Call | None = None
-        quiet = 0
-        while not self._ended.wait(_WATCH):
+        pause, closely, quiet = _WATCH, 0.0, 0.0  # the latter two: for how many seconds
+        while not self._ended.wait(pause):
             term = self._term()
             call = term.call if term is not None else None
+            closely -= pause
+            quiet = 0.0 if call is not None else quiet + pause
             if call is not None and call is seen and term is not None:
-                self._take_off(term)
+                self._take_off(term, 2 * pause)
+                closely = _WATCH_CLOSELY_FOR
+            pause = _WATCH_AFTER_SLOW if closely > 0 else _WATCH
             seen = call
-            quiet = 0 if call is not None else quiet + 1
             if quiet > _WATCH_IDLE:
                 self._park()
-                quiet = 0
+                quiet = 0.0
 
     def _park(self) -> None:
         self.is_parked = True
@@ -406,13 +416,15 @@ class Crew:
             if not connection.settle():
                 self._give_back(connection)
 
-    def _take_off(self, term: Term) -> None:
-        """Have another thread lead in place of the one whose call takes long."""
+    def _take_off(self, term: Term, at_most: float) -> None:
+        """Have another thread lead in place of the one whose call takes long: *at_most* so many
+        seconds by now.
+        """
         with self._lock:
             # Should the call have just ended and another begun, then that one is taken off: no harm
             if self.term is term and term.leave():
                 self._running += 1
                 now = monotonic()
-                if self._held_up.add(2 * _WATCH, now):  # the longest until it was seen twice
+                if self._held_up.add(at_most, now):
                     self._slow_until = now + _SLOW_FOR
                 self._new_leader()
