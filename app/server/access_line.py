@@ -215,6 +215,7 @@ def _json_formatter() -> Formatter:
         _Remembered(lambda class_: f'{or_null(class_)},"number":'),
     )
     remembered: _Parts = tuple(part.texts for part in made)
+    milliseconds = [f"{number:03}" for number in range(1000)]
 
     def as_json(exchange: AnyExchange, parts: _Parts = remembered) -> str:
         (
@@ -228,7 +229,7 @@ def _json_formatter() -> Formatter:
         number = note.number
         try:
             return (
-                f"{times[floor(received)]}{str(1000 + floor(received * 1000))[-3:]}"
+                f"{times[floor(received)]}{milliseconds[floor(received * 1000) % 1000]}"
                 f"{addresses[address]}{users[user]}{hosts[host]}{lines[request_line]}"
                 f'{statuses[status]}{sent},"duration":{_BEFORE[len(took)]}{took}'
                 f"{referers[referer]}{agents[agent]}{_JSON_ABORTED if aborted else _JSON_COMPLETE}"

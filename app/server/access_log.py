@@ -30,8 +30,8 @@ _BATCH_BYTES = 1 << 19
 _WAITING_BYTES = 8 << 20
 #: What an exchange takes in memory, beside the client's texts.
 _EXCHANGE_BYTES = 400
-#: How many exchanges may come before it is reckoned what they take: together, that takes a half of
-#: the time. A head's texts are limited, so this is little beside what may wait.
+#: After how many exchanges it is reckoned what they take, without a lock and a look for each. What
+#: one client may send is limited, so they are few beside what may wait.
 _RECKONED_TOGETHER = 64
 #: POSIX's least PIPE_BUF is 512, Linux's is 4096: writes up to it are never mixed with those of
 #: others.
@@ -64,7 +64,7 @@ class AccessLog:
         self._at_once = False
         self._longest = 0  # 0: a line may have any length
         self._open()
-        # Appended to by anybody at any time; nobody else takes anything off without the lock.
+        # Anybody appends to it at any time; who takes anything off holds the lock.
         self._waiting: list[AnyExchange] = []
         #: With so many waiting, who has put one attends to them.
         self._enough = 0
@@ -85,19 +85,21 @@ class AccessLog:
 
     def write(self, exchange: AnyExchange) -> None:
         """Log one exchange. Never waits for the log; safe from any thread."""
-        # In this order. The thread that is about to sleep first asks to be woken, and then looks
-        # whether anything waits: so one of the two sees what the other did.
+        # In this order. The thread, before it sleeps, first sets `_enough` and then looks whether
+        # anything waits. So one of the two sees what the other did, and no line is left behind.
         self._waiting.append(exchange)
         if len(self._waiting) >= self._enough:
             self._attend()
 
     def _attend(self) -> None:
-        """Reckon what waits, take off what is too much, and wake the thread when it is time."""
+        """Reckon what waits, take off what is too much, and wake the thread when it is time.
+
+        What is taken off may be another's line, which came a moment later: it is too much as well.
+        """
         with self._lock:
             waiting, before = self._waiting, self._size
             if self._closing:
-                # Unless the thread has just taken it with the last ones
-                if waiting:
+                if waiting:  # the thread may have taken it with the last ones
                     waiting.pop()
                     self._lost += 1
                 return
