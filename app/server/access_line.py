@@ -223,7 +223,8 @@ def _json_formatter() -> Formatter:
             host, note, request_id,
         ) = exchange  # fmt: skip
         (
-            times, addresses, users, hosts, lines, statuses, referers, agents, paths, kinds, classes,
+            times, addresses, users, hosts, lines, statuses, referers, agents,
+            paths, kinds, classes,
         ) = parts  # fmt: skip
         took = str(floor(duration * 1e6 + 0.5)) if duration < _QUICK else f"{duration:.6f}"
         number = note.number

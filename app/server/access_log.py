@@ -287,7 +287,9 @@ class AccessLog:
 
 
 def _chunks(lines: list[str], most: int) -> list[tuple[bytes, int]]:
-    """Join lines, of ASCII, into writes of at most *most* bytes, each with the number of its lines."""
+    """Join lines, which are ASCII, into writes of at most *most* bytes, each with the number of its
+    lines.
+    """
     if sum(map(len, lines)) <= most:
         return [_joined(lines)]
     chunks: list[tuple[bytes, int]] = []

@@ -210,7 +210,7 @@ class Call:
         if access_log is None:
             return
         line, environ, head = self.request.line, self.request.variables, self.head
-        # As an `Exchange` names them, made of what is there already: the log's thread does the rest.
+        # In the order of an `Exchange`; what is there already, as the log's thread does the rest.
         access_log.write(
             (
                 environ.get("REMOTE_ADDR", ""),
