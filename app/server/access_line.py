@@ -113,11 +113,12 @@ def combined(exchange: AnyExchange, parts: _Parts | None = None) -> str:
     address, user, received, line, status, sent, duration, referer, agent, aborted, _, _, _ = (
         exchange
     )
-    addresses, users, times, lines, statuses, referers, agents = parts or _REMEMBERED_COMBINED
+    addresses, users, times, statuses, referers, agents = parts or _REMEMBERED_COMBINED
     took = str(floor(duration * 1e6 + 0.5)) if duration < _QUICK else f"{duration:.6f}"
     try:
         return (
-            f"{addresses[address]}{users[user]}{times[floor(received)]}{lines[line]}"
+            f"{addresses[address]}{users[user]}{times[floor(received)]}"
+            f"{_LINES.texts.get(line) or _LINES[line]}"  # often new, which an error makes dearer
             f"{statuses[status]}{sent}{referers[referer]}{agents[agent]}"
             f"{_BEFORE[len(took)]}{took}{_ABORTED if aborted else _COMPLETE}"
         )
@@ -173,12 +174,12 @@ _COMBINED: _Parts = (
     _Remembered(lambda address: f"{_bare(address or 'unix:')} - "),
     _Remembered(lambda user: f"{_bare(user or '-')} ["),
     _Remembered(lambda second: f'{_combined_time(second)}] "'),
-    _Remembered(lambda line: f'{_quoted(line or "-")}" '),
     _Remembered(lambda status: f"{status} "),
     _Remembered(lambda referer: f' "{_quoted(referer or "-")}"'),
     _Remembered(lambda agent: f' "{_quoted(agent or "-")}" '),
 )
 _REMEMBERED_COMBINED: _Parts = tuple(part.texts for part in _COMBINED)
+_LINES: _Remembered[str] = _Remembered(lambda line: f'{_quoted(line or "-")}" ')
 
 
 def _json_formatter() -> Formatter:
@@ -206,7 +207,6 @@ def _json_formatter() -> Formatter:
         _Remembered(lambda address: f'Z","remote_addr":{text(address)},"remote_user":'),
         _Remembered(text),
         _Remembered(lambda host: f',"host":{text(host)},'),
-        _Remembered(line),
         _Remembered(lambda status: f',"status":{status},"bytes":'),
         _Remembered(lambda referer: f',"referer":{text(referer)},"user_agent":'),
         _Remembered(text),
@@ -215,6 +215,7 @@ def _json_formatter() -> Formatter:
         _Remembered(lambda class_: f'{or_null(class_)},"number":'),
     )
     remembered: _Parts = tuple(part.texts for part in made)
+    lines = _Remembered(line)
     milliseconds = [f"{number:03}" for number in range(1000)]
 
     def as_json(exchange: AnyExchange, parts: _Parts = remembered) -> str:
@@ -223,15 +224,15 @@ def _json_formatter() -> Formatter:
             host, note, request_id,
         ) = exchange  # fmt: skip
         (
-            times, addresses, users, hosts, lines, statuses, referers, agents,
-            paths, kinds, classes,
+            times, addresses, users, hosts, statuses, referers, agents, paths, kinds, classes,
         ) = parts  # fmt: skip
         took = str(floor(duration * 1e6 + 0.5)) if duration < _QUICK else f"{duration:.6f}"
         number = note.number
         try:
             return (
                 f"{times[floor(received)]}{milliseconds[floor(received * 1000) % 1000]}"
-                f"{addresses[address]}{users[user]}{hosts[host]}{lines[request_line]}"
+                f"{addresses[address]}{users[user]}{hosts[host]}"
+                f"{lines.texts.get(request_line) or lines[request_line]}"
                 f'{statuses[status]}{sent},"duration":{_BEFORE[len(took)]}{took}'
                 f"{referers[referer]}{agents[agent]}{_JSON_ABORTED if aborted else _JSON_COMPLETE}"
                 f"{paths[note.path]}{kinds[note.kind]}{classes[note.class_]}"
