@@ -7,6 +7,8 @@ known to be repeated and harmless are kept. Validators are what all clients have
 parts of a page are asked for with the page as Referer.
 """
 
+from sys import intern
+
 from .errors import ProtocolError
 from .grammar import CONTENT_LENGTH, FIELD_VALUE, TOKEN, is_authority
 
@@ -54,7 +56,8 @@ def _variable_of(name: str) -> str:
 
 
 _VARIABLES = {
-    spelling: _variable_of(name)
+    # The same objects as the names in programs: then a look-up compares no characters.
+    spelling: intern(_variable_of(name))
     for name in _REPEATED + _EVER_DIFFERENT
     for spelling in (name, name.lower(), name.title())
 }

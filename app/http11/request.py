@@ -40,6 +40,7 @@ class RequestLine:
         "query",
         "scheme",
         "target",
+        "text",
         "variables",
         "version",
     )
@@ -53,7 +54,10 @@ class RequestLine:
         version: str,
         scheme: str = "",
         authority: str = "",
+        text: str = "",
     ) -> None:
+        #: The line as a log shows it, with the version to answer by.
+        self.text = text or f"{method} {target} {version}"
         self.method = method  # as received: case-sensitive
         self.target = target  # as received, ASCII
         self.path = path  # percent-encoded; "*" for the asterisk form
@@ -97,7 +101,7 @@ def parse_request_line(line: str) -> RequestLine:
     if match is not None:
         method, target, path, query, version = match.groups()
         if method != "CONNECT":
-            return RequestLine(method, target, path, query or "", version)
+            return RequestLine(method, target, path, query or "", version, text=line)
     parts = line.split(" ")
     if len(parts) != 3:
         raise ProtocolError(400, "The request line is not a method, a target and a version.")

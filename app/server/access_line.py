@@ -6,8 +6,9 @@ What only the application knows, such as the number of an access, comes with its
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from math import floor
 from time import gmtime, strftime, time
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from ..clock import MONTHS
 from ..request_note import NO_NOTE, RequestNote
@@ -64,24 +65,31 @@ def refused(remote_addr: str, status: int, sent: int) -> Exchange:
 
 Formatter = Callable[[AnyExchange], str]
 
+#: For each part of a line, what it is written as: what is remembered, where the rest is missing, or
+#: `_Remembered` for all.
+_Parts: TypeAlias = tuple[Any, ...]
 
-class _Remembered(dict[K, str]):
-    """What *made* makes of a key. Short ones are remembered, as the same come again and again:
+
+class _Remembered(Generic[K]):
+    """What *made* makes of a key. Short texts are remembered, as the same come again and again:
     clients' addresses, names, and what they ask for; the present second.
 
     Safe from any thread.
     """
 
     def __init__(self, made: Callable[[K], str]) -> None:
-        super().__init__()
         self._made = made
+        #: What is remembered. A plain dictionary, as one with `__missing__` takes thrice as long.
+        self.texts: dict[K, str] = {}
 
-    def __missing__(self, key: K) -> str:
-        text = self._made(key)
-        if len(text) <= _SHORT:
-            if len(self) >= _REMEMBERED:
-                self.clear()
-            self[key] = text
+    def __getitem__(self, key: K) -> str:
+        text = self.texts.get(key)
+        if text is None:
+            text = self._made(key)
+            if len(text) <= _SHORT:
+                if len(self.texts) >= _REMEMBERED:
+                    self.texts.clear()
+                self.texts[key] = text
         return text
 
 
@@ -96,23 +104,41 @@ def formatter(log_format: str) -> Formatter:
     raise ValueError(f"{log_format!r} is not an access log format")
 
 
-def combined(exchange: AnyExchange) -> str:
-    """Return Apache's combined line, then the duration in seconds, and `aborted` or `-`."""
+def combined(exchange: AnyExchange, parts: _Parts | None = None) -> str:
+    """Return Apache's combined line, then the duration in seconds, and `aborted` or `-`.
+
+    *parts* is what each of the line's parts is written as, with what follows it; by default what is
+    remembered.
+    """
     address, user, received, line, status, sent, duration, referer, agent, aborted, _, _, _ = (
         exchange
     )
-    return (
-        f"{_BARE[address or 'unix:']} - {_BARE[user or '-']} [{_COMBINED_TIMES[int(received)]}]"
-        f' "{_QUOTED_LINES[line or "-"]}" {status} {sent}'
-        f' "{_QUOTED[referer or "-"]}" "{_QUOTED[agent or "-"]}"'
-        f" {duration:.6f} {'aborted' if aborted else '-'}\n"
-    )
+    addresses, users, times, statuses, referers, agents = parts or _REMEMBERED_COMBINED
+    took = str(floor(duration * 1e6 + 0.5)) if duration < _QUICK else f"{duration:.6f}"
+    try:
+        return (
+            f"{addresses[address]}{users[user]}{times[floor(received)]}"
+            f"{_LINES.texts.get(line) or _LINES[line]}"  # often new, which an error makes dearer
+            f"{statuses[status]}{sent}{referers[referer]}{agents[agent]}"
+            f"{_BEFORE[len(took)]}{took}{_ABORTED if aborted else _COMPLETE}"
+        )
+    except KeyError:
+        return combined(exchange, _COMBINED)
 
 
 def combined_with_count(exchange: AnyExchange) -> str:
     """Return the combined line, then `count=` and the number of the access, or `-`."""
     number = exchange[11].number
     return f"{combined(exchange)[:-1]} count={'-' if number is None else number}\n"
+
+
+_ABORTED, _COMPLETE = " aborted\n", " -\n"
+
+
+#: Of durations below this, in seconds, microseconds are written: a format takes twice as long.
+_QUICK = 0.999
+#: What makes seconds of so many digits of microseconds; nothing of what is a format's.
+_BEFORE = ("", "0.00000", "0.0000", "0.000", "0.00", "0.0", "0.", *[""] * 100)
 
 
 def _combined_time(second: int) -> str:
@@ -144,11 +170,20 @@ def _escape(found: re.Match[str]) -> str:
     )
 
 
-_QUOTED, _QUOTED_LINES, _BARE = _Remembered(_quoted), _Remembered(_quoted), _Remembered(_bare)
-_COMBINED_TIMES = _Remembered(_combined_time)
+_COMBINED: _Parts = (
+    _Remembered(lambda address: f"{_bare(address or 'unix:')} - "),
+    _Remembered(lambda user: f"{_bare(user or '-')} ["),
+    _Remembered(lambda second: f'{_combined_time(second)}] "'),
+    _Remembered(lambda status: f"{status} "),
+    _Remembered(lambda referer: f' "{_quoted(referer or "-")}"'),
+    _Remembered(lambda agent: f' "{_quoted(agent or "-")}" '),
+)
+_REMEMBERED_COMBINED: _Parts = tuple(part.texts for part in _COMBINED)
+_LINES: _Remembered[str] = _Remembered(lambda line: f'{_quoted(line or "-")}" ')
 
 
 def _json_formatter() -> Formatter:
+    # Of those who log so alone
     from json.encoder import encode_basestring_ascii as quote
 
     def text(value: str) -> str:
@@ -159,32 +194,60 @@ def _json_formatter() -> Formatter:
                 value = value.encode("latin-1").decode()
         return quote(value).replace("\x7f", "\\u007f")
 
-    again, targets, times = _Remembered(text), _Remembered(text), _Remembered(_json_time)
+    def line(request_line: str) -> str:
+        method, _, rest = request_line.partition(" ")
+        target, _, version = rest.rpartition(" ")
+        return f'"method":{text(method)},"target":{text(target)},"version":{text(version)}'
 
-    def as_json(exchange: AnyExchange) -> str:
+    def or_null(value: str) -> str:
+        return text(value) if value else "null"
+
+    made: _Parts = (
+        _Remembered(lambda second: f'{{"time":"{_json_time(second)}.'),
+        _Remembered(lambda address: f'Z","remote_addr":{text(address)},"remote_user":'),
+        _Remembered(text),
+        _Remembered(lambda host: f',"host":{text(host)},'),
+        _Remembered(lambda status: f',"status":{status},"bytes":'),
+        _Remembered(lambda referer: f',"referer":{text(referer)},"user_agent":'),
+        _Remembered(text),
+        _Remembered(lambda path: f'"path":{or_null(path)},"kind":'),
+        _Remembered(lambda kind: f'{or_null(kind)},"class":'),
+        _Remembered(lambda class_: f'{or_null(class_)},"number":'),
+    )
+    remembered: _Parts = tuple(part.texts for part in made)
+    lines = _Remembered(line)
+    milliseconds = [f"{number:03}" for number in range(1000)]
+
+    def as_json(exchange: AnyExchange, parts: _Parts = remembered) -> str:
         (
             address, user, received, request_line, status, sent, duration, referer, agent, aborted,
             host, note, request_id,
         ) = exchange  # fmt: skip
-        method, _, rest = request_line.partition(" ")
-        target, _, version = rest.rpartition(" ")
-        milliseconds = str(1000 + int(received * 1000) % 1000)[1:]  # a format takes thrice as long
-        return (
-            f'{{"time":"{times[int(received)]}.{milliseconds}Z",'
-            f'"remote_addr":{again[address]},"remote_user":{again[user]},"host":{again[host]},'
-            f'"method":{again[method]},"target":{targets[target]},"version":{again[version]},'
-            f'"status":{status},"bytes":{sent},"duration":{duration:.6f},'
-            f'"referer":{again[referer]},"user_agent":{again[agent]},'
-            f'"aborted":{"true" if aborted else "false"},'
-            f'"path":{targets[note.path] if note.path else "null"},'
-            f'"kind":{again[note.kind] if note.kind else "null"},'
-            f'"class":{again[note.class_] if note.class_ else "null"},'
-            f'"number":{"null" if note.number is None else note.number},'
-            f'"completed":{"true" if note.completed else "false"},'
-            f'"request_id":{text(request_id) if request_id else "null"}}}\n'
-        )
+        (
+            times, addresses, users, hosts, statuses, referers, agents, paths, kinds, classes,
+        ) = parts  # fmt: skip
+        took = str(floor(duration * 1e6 + 0.5)) if duration < _QUICK else f"{duration:.6f}"
+        number = note.number
+        try:
+            return (
+                f"{times[floor(received)]}{milliseconds[floor(received * 1000) % 1000]}"
+                f"{addresses[address]}{users[user]}{hosts[host]}"
+                f"{lines.texts.get(request_line) or lines[request_line]}"
+                f'{statuses[status]}{sent},"duration":{_BEFORE[len(took)]}{took}'
+                f"{referers[referer]}{agents[agent]}{_JSON_ABORTED if aborted else _JSON_COMPLETE}"
+                f"{paths[note.path]}{kinds[note.kind]}{classes[note.class_]}"
+                f"{'null' if number is None else number}"
+                f"{_TO_THE_END if note.completed else _NOT_TO_THE_END}"
+                f"{text(request_id) if request_id else 'null'}}}\n"
+            )
+        except KeyError:
+            return as_json(exchange, made)
 
     return as_json
+
+
+_JSON_ABORTED, _JSON_COMPLETE = ',"aborted":true,', ',"aborted":false,'
+_TO_THE_END, _NOT_TO_THE_END = ',"completed":true,"request_id":', ',"completed":false,"request_id":'
 
 
 def _json_time(second: int) -> str:

@@ -10,7 +10,8 @@ never more than PIPE_BUF bytes, so that lines do not mix.
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from select import POLLOUT, poll
 from threading import Condition, Lock, Thread
 from time import monotonic, sleep
@@ -29,6 +30,9 @@ _BATCH_BYTES = 1 << 19
 _WAITING_BYTES = 8 << 20
 #: What an exchange takes in memory, beside the client's texts.
 _EXCHANGE_BYTES = 400
+#: After how many exchanges it is reckoned what they take, without a lock and a look for each. What
+#: one client may send is limited, so they are few beside what may wait.
+_RECKONED_TOGETHER = 64
 #: POSIX's least PIPE_BUF is 512, Linux's is 4096: writes up to it are never mixed with those of
 #: others.
 _PIPE_WRITE = 4096
@@ -60,12 +64,15 @@ class AccessLog:
         self._at_once = False
         self._longest = 0  # 0: a line may have any length
         self._open()
-        # Shared between the threads, under the lock. A plain one: a condition's own costs those who
-        # write thrice as much.
+        # Anybody appends to it at any time; who takes anything off holds the lock.
+        self._waiting: list[AnyExchange] = []
+        #: With so many waiting, who has put one attends to them.
+        self._enough = 0
+        # Shared between the threads, under the lock
         self._lock = Lock()
         self._changed = Condition(self._lock)
-        self._waiting: list[AnyExchange] = []
-        self._size = 0
+        self._reckoned = 0  # how many of those that wait
+        self._size = 0  # what these take
         self._lost = 0
         self._thread: Thread | None = None
         self._is_asleep = False  # the thread, until it is told of a line
@@ -78,16 +85,31 @@ class AccessLog:
 
     def write(self, exchange: AnyExchange) -> None:
         """Log one exchange. Never waits for the log; safe from any thread."""
-        # The texts of which a client may send much
-        size = len(exchange[3]) + len(exchange[7]) + len(exchange[8]) + len(exchange[10])
+        # In this order. The thread, before it sleeps, first sets `_enough` and then looks whether
+        # anything waits. So one of the two sees what the other did, and no line is left behind.
+        self._waiting.append(exchange)
+        if len(self._waiting) >= self._enough:
+            self._attend()
+
+    def _attend(self) -> None:
+        """Reckon what waits, take off what is too much, and wake the thread when it is time.
+
+        What is taken off may be another's line, which came a moment later: it is too much as well.
+        """
         with self._lock:
-            before = self._size
-            size += before + _EXCHANGE_BYTES
-            if size > _WAITING_BYTES or self._closing:
-                self._lost += 1
+            waiting, before = self._waiting, self._size
+            if self._closing:
+                if waiting:  # the thread may have taken it with the last ones
+                    waiting.pop()
+                    self._lost += 1
                 return
-            self._waiting.append(exchange)
-            self._size = size
+            size = before + _memory(waiting[self._reckoned :])
+            self._enough = len(waiting) + _RECKONED_TOGETHER
+            while size > _WAITING_BYTES and waiting:
+                size -= _memory([waiting.pop()])
+                self._lost += 1
+                self._enough = 0
+            self._size, self._reckoned = size, len(waiting)
             if self._thread is None:
                 self._start()
             elif self._is_asleep or size >= _BATCH_BYTES > before:
@@ -107,6 +129,7 @@ class AccessLog:
             if self._closing:
                 return
             self._closing = True
+            self._enough = 0
             self._changed.notify()
             thread = self._thread
         if thread is not None:
@@ -120,6 +143,7 @@ class AccessLog:
             self._thread.start()
         except RuntimeError:  # no more threads just now: the next line tries again
             self._thread = None
+            self._enough = 0
 
     def _open(self) -> None:
         if self._target == "-":
@@ -150,12 +174,17 @@ class AccessLog:
         """Wait for exchanges, and then a little for more of them."""
         with self._changed:
             if self._at_once or not self._gather():
+                self._is_asleep = True
+                self._enough = 0
                 while not self._waiting and not self._closing:
-                    self._is_asleep = True
                     self._changed.wait()
+                self._is_asleep = False
                 if not self._at_once:
                     self._gather()
-            exchanges, self._waiting, self._size = self._waiting, [], 0
+            exchanges = self._waiting[:]
+            del self._waiting[: len(exchanges)]  # others may have come meanwhile
+            self._size = self._reckoned = 0
+            self._enough = 0 if self._closing else _RECKONED_TOGETHER
             return exchanges, self._lost, self._closing
 
     def _gather(self) -> bool:
@@ -166,24 +195,32 @@ class AccessLog:
                 break
         return bool(self._waiting)
 
-    def _lines(self, exchanges: Sequence[AnyExchange]) -> list[bytes]:
+    def _lines(self, exchanges: list[AnyExchange]) -> list[str]:
+        with suppress(Exception):  # an application may put anything there: then one by one
+            line = self._format
+            lines = [line(exchange) for exchange in self._shown(exchanges)]
+            if not self._longest or max(map(len, lines)) <= self._longest:
+                return lines
         lines = []
         for exchange in exchanges:
             try:
-                lines.append(self._line(exchange))
-            except Exception:  # noqa: BLE001 - an application may put anything there
+                lines += map(self._line, self._shown([exchange]))
+            except Exception:  # noqa: BLE001 - the same
                 with self._lock:
                     self._lost += 1
         return lines
 
-    def _line(self, exchange: AnyExchange) -> bytes:
-        if self._clients != "full":
-            exchange = shown_address(exchange[0], self._clients), *exchange[1:]
-        line = self._format(exchange).encode("ascii", "backslashreplace")
+    def _shown(self, exchanges: list[AnyExchange]) -> list[AnyExchange]:
+        if self._clients == "full":
+            return exchanges
+        return [(shown_address(one[0], self._clients), *one[1:]) for one in exchanges]
+
+    def _line(self, exchange: AnyExchange) -> str:
+        line = self._format(exchange)
         room = 1024
         while self._longest and len(line) > self._longest:
             # Cutting what the client sent keeps the line whole, and readable for programs.
-            line = self._format(cut(exchange, room)).encode("ascii", "backslashreplace")
+            line = self._format(cut(exchange, room))
             room //= 2
         return line
 
@@ -202,7 +239,7 @@ class AccessLog:
                 )
             self._reopening_fails = True
 
-    def _write_batch(self, lines: list[bytes], lost: int) -> None:
+    def _write_batch(self, lines: list[str], lost: int) -> None:
         written = 0
         try:
             for chunk, count in _chunks(lines, self._longest or 1 << 20):
@@ -249,14 +286,32 @@ class AccessLog:
         room.poll(1000)
 
 
-def _chunks(lines: list[bytes], most: int) -> list[tuple[bytes, int]]:
-    """Join lines into writes of at most *most* bytes, each with the number of its lines."""
+def _chunks(lines: list[str], most: int) -> list[tuple[bytes, int]]:
+    """Join lines, which are ASCII, into writes of at most *most* bytes, each with the number of its
+    lines.
+    """
+    if sum(map(len, lines)) <= most:
+        return [_joined(lines)]
     chunks: list[tuple[bytes, int]] = []
     first, size = 0, 0
     for position, line in enumerate(lines):
         if size and size + len(line) > most:
-            chunks.append((b"".join(lines[first:position]), position - first))
+            chunks.append(_joined(lines[first:position]))
             first, size = position, 0
         size += len(line)
-    chunks.append((b"".join(lines[first:]), len(lines) - first))
+    chunks.append(_joined(lines[first:]))
     return chunks
+
+
+def _joined(lines: list[str]) -> tuple[bytes, int]:
+    return "".join(lines).encode("ascii", "backslashreplace"), len(lines)
+
+
+def _memory(exchanges: list[AnyExchange]) -> int:
+    """Return how many bytes exchanges take, about: of the texts those of which a client may send
+    much.
+    """
+    size = _EXCHANGE_BYTES * len(exchanges)
+    with suppress(Exception):  # an application may put anything there
+        size += sum([len(one[3]) + len(one[7]) + len(one[8]) + len(one[10]) for one in exchanges])
+    return size
