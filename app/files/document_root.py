@@ -43,6 +43,12 @@ def root_problem(root: str | bytes) -> str | None:
     return None
 
 
+def exists(path: bytes) -> bool:
+    """Return whether there is something at *path*: an answer costs less than an error."""
+    there: bool = os.access(path, os.F_OK, effective_ids=_EFFECTIVE)
+    return there
+
+
 class RootDirectory:
     """The directory that the root's path led to when this was made.
 
@@ -68,17 +74,12 @@ class RootDirectory:
         except OSError:
             return False
 
-    def has(self, name: bytes) -> bool:
-        """Return whether there is something at *name*: an answer costs less than an error."""
-        there: bool = os.access(name, os.F_OK, dir_fd=self.descriptor, effective_ids=_EFFECTIVE)
-        return there
-
     def inner_path(self, descriptor: int, name: bytes, end: bytes = b"") -> bytes | None:
         """Return the true path, below the root, of what was opened as *name*; None when it lies
         outside. *end* is what its path is to end with: a slash lets the root itself be inside.
         """
         try:
-            root, path = _true_path(self.descriptor), _true_path(descriptor)
+            root, path = true_path(self.descriptor), true_path(descriptor)
         except OSError:
             root, path = self._resolved(descriptor, name)
         prefix = root.rstrip(b"/") + b"/"
@@ -95,7 +96,10 @@ class RootDirectory:
         return os.path.realpath(self._path), path
 
 
-def _true_path(descriptor: int) -> bytes:
+def true_path(descriptor: int) -> bytes:
+    """Return the path that what is open has at this moment. Raises OSError, and without Linux's
+    /proc always.
+    """
     return os.readlink(b"/proc/self/fd/%d" % descriptor)
 
 
