@@ -311,7 +311,10 @@ class Catalog:
             compares = place.known is None and seen.st_size <= HELD_FILE_SIZE
             plain = open_plain(self._prefix, place.name, self._visible, seen, compares=compares)
             if plain is not None:
-                return _with_siblings(*self._describe(*plain, place), [])
+                try:
+                    return _with_siblings(*self._describe(*plain, place), [])
+                except OSError:
+                    pass  # perhaps it is no regular file any more
         with RootDirectory(self._root) as root:
             try:
                 opened = open_inside(root, place.name, self._visible, seen)
