@@ -9,6 +9,8 @@ import errno
 import logging
 import os
 import stat
+from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from types import TracebackType
 
@@ -17,6 +19,9 @@ _log = logging.getLogger("tally.files")
 _EFFECTIVE = os.access in os.supports_effective_ids
 # O_PATH needs no right to list the directory, and exists on Linux alone.
 OPEN_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+
+#: Whether there is something at a path: an answer costs less than an error.
+exists: Callable[[bytes], bool] = partial(os.access, mode=os.F_OK, effective_ids=_EFFECTIVE)
 
 
 class RootLostError(OSError):
@@ -41,12 +46,6 @@ def root_problem(root: str | bytes) -> str | None:
     if not os.access(root, os.X_OK, effective_ids=_EFFECTIVE):
         return f"the document root {shown} cannot be read: {os.strerror(errno.EACCES)}"
     return None
-
-
-def exists(path: bytes) -> bool:
-    """Return whether there is something at *path*: an answer costs less than an error."""
-    there: bool = os.access(path, os.F_OK, effective_ids=_EFFECTIVE)
-    return there
 
 
 class RootDirectory:
