@@ -115,7 +115,7 @@ class Catalog:
         """
         if file.place is None or not is_settled(file.version, time()):
             return False
-        place = self._places.version(file.path.rpartition(b"/")[0], date)
+        place = self._places.look(file.path.rpartition(b"/")[0], date).version
         if place is None or (file.is_compressible and place != file.place):
             return False
         try:
@@ -282,13 +282,18 @@ class Catalog:
         directory = path.rpartition(b"/")[0]
         has_siblings = coded and not packed
         for attempt in range(ATTEMPTS):
-            in_version = self._places.version(directory, date)
+            look = self._places.look(directory, date)
+            # Asked by the path: what is there is then opened in the root that has the file, and
+            # what comes after the look is seen in the next second.
             there = [each for each in _SIBLINGS if exists(path + each[1])] if has_siblings else []
             try:
-                file, may_hold = self._look(place, there, None if attempt else seen)
+                found = None
+                if look.is_plain and not (there or attempt):
+                    found = self._plain(place, seen)
+                file, may_hold = found or self._in_root(place, there, None if attempt else seen)
             except FileReplacedError:
                 continue
-            file.verified, file.place = date, in_version
+            file.verified, file.place = date, look.version
             if self._held.get(held_as) is file:
                 file.asked = True
             elif may_hold:
@@ -297,24 +302,27 @@ class Catalog:
         # It was written to at each attempt.
         raise BlockingIOError(name)
 
-    def _look(
+    def _plain(self, place: Place, seen: os.stat_result) -> tuple[StaticFile, bool] | None:
+        """Return what `_in_root` does of a file without siblings; None when it takes a look at the
+        root to know, or to fail as that does.
+        """
+        # See `_read`: of a small file nothing is used but what is *seen* after it was read, too.
+        compares = place.known is None and seen.st_size <= HELD_FILE_SIZE
+        opened = open_plain(self._prefix, place.name, self._visible, seen, compares=compares)
+        try:
+            return opened and _with_siblings(*self._describe(*opened, place), [])
+        except OSError:
+            return None  # perhaps it is no regular file any more
+
+    def _in_root(
         self, place: Place, there: list[tuple[str, bytes]], seen: os.stat_result | None
     ) -> tuple[StaticFile, bool]:
         """Return the file at *place*, as it is now, and whether it may be held.
 
         *there* is what was found of its siblings a moment ago: of those, and of the file, one look
-        at the root decides. *seen* is its status when the caller has just asked for it. Raises
-        FileReplacedError when the file changed while it was read, or the root was switched.
+        at the root decides. *seen* is as in `open_inside`. Raises OSError, and FileReplacedError
+        when the file changed while it was read, or the root was switched.
         """
-        if seen is not None and not there:
-            # See `_read`: of a small file nothing is used but what is *seen* after it was read, too.
-            compares = place.known is None and seen.st_size <= HELD_FILE_SIZE
-            plain = open_plain(self._prefix, place.name, self._visible, seen, compares=compares)
-            if plain is not None:
-                try:
-                    return _with_siblings(*self._describe(*plain, place), [])
-                except OSError:
-                    pass  # perhaps it is no regular file any more
         with RootDirectory(self._root) as root:
             try:
                 opened = open_inside(root, place.name, self._visible, seen)

@@ -7,13 +7,25 @@ A name that comes into a directory or leaves it changes the directory's status.
 
 import os
 from time import time
+from typing import NamedTuple
 
-from .document_root import OPEN_DIRECTORY, RootDirectory
+from .document_root import OPEN_DIRECTORY, RootDirectory, true_path
 from .names import Visibility
 from .opening import hides
 from .version import Version, may_be_held, version_of
 
 _MOST_REMEMBERED = 4096
+
+
+class Look(NamedTuple):
+    """What was seen of a directory in a certain second."""
+
+    date: str
+    #: None when files in it are not to be served, or when the next change of its names might not
+    #: change its status.
+    version: Version | None
+    #: Whether no link led to it, nor to the root.
+    is_plain: bool
 
 
 class Places:
@@ -22,34 +34,38 @@ class Places:
     def __init__(self, root: bytes, visible: Visibility) -> None:
         self._root = root
         self._visible = visible
-        self._looked: dict[bytes, tuple[str, Version | None]] = {}
+        self._looked: dict[bytes, Look] = {}
 
-    def version(self, directory: bytes, date: str) -> Version | None:
-        """Return the version of *directory*, a path through the root's, as of the second of *date*.
-
-        None when files in it are not to be served, or when the next change of its names might not
-        change its status.
-        """
+    def look(self, directory: bytes, date: str) -> Look:
+        """Return what is seen of *directory*, a path through the root's, in the second of *date*."""
         known = self._looked.get(directory)
-        if known is not None and known[0] == date:
-            return known[1]
+        if known is not None and known.date == date:
+            return known
         try:
-            version = self._look(directory)
+            look = self._look(directory, date)
         except OSError:
-            version = None
+            look = Look(date, None, is_plain=False)
         if len(self._looked) >= _MOST_REMEMBERED:
             self._looked.clear()
-        self._looked[directory] = date, version
-        return version
+        self._looked[directory] = look
+        return look
 
-    def _look(self, directory: bytes) -> Version | None:
+    def _look(self, directory: bytes, date: str) -> Look:
         with RootDirectory(self._root) as root:
             descriptor = os.open(directory, OPEN_DIRECTORY)
             try:
                 status = os.fstat(descriptor)
                 inner = root.inner_path(descriptor, directory, b"/")
+                is_plain = _is_plain(descriptor, directory)
             finally:
                 os.close(descriptor)
         if (not self._visible.outside) if inner is None else hides(inner, self._visible):
-            return None
-        return version_of(status) if may_be_held(status, time()) else None
+            return Look(date, None, is_plain)
+        return Look(date, version_of(status) if may_be_held(status, time()) else None, is_plain)
+
+
+def _is_plain(descriptor: int, path: bytes) -> bool:
+    try:
+        return true_path(descriptor) == path
+    except OSError:
+        return False
