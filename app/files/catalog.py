@@ -18,10 +18,10 @@ from contextlib import suppress
 from time import time
 
 from ..clock import date_header
-from .codings import IDENTITY, SUFFIXES
+from .codings import IDENTITY
 from .compression import MOST_BYTES, is_compressible, is_packed, unpack
 from .directory import Directory, open_directory
-from .document_root import RootDirectory, RootLostError, RootWatch, exists
+from .document_root import RootDirectory, RootLostError, RootWatch
 from .file_slice import FileSlice, OwnSlice
 from .held import HeldStore
 from .names import Visibility, canonical_path, file_name
@@ -29,6 +29,7 @@ from .open_files import OpenFile, OpenFiles
 from .opening import OPEN_FILE, open_inside, open_plain, read_whole
 from .places import Places
 from .policy import Policy
+from .siblings import siblings_beside
 from .static_file import Place, StaticFile
 from .version import (
     attributes_of,
@@ -46,7 +47,6 @@ from .version import (
 HELD_FILE_SIZE = 65536
 #: All held files together take no more memory than this.
 HELD_TOTAL = 64 * 1024 * 1024
-_SIBLINGS = [(coding, suffix.encode()) for coding, suffix in SUFFIXES.items()]
 
 #: How many directories deep an error page of a directory's own is looked for.
 _MOST_LEVELS = 16
@@ -285,7 +285,8 @@ class Catalog:
             look = self._places.look(directory, date)
             # Asked by the path: what is there is then opened in the root that has the file, and
             # what comes after the look is seen in the next second.
-            there = [each for each in _SIBLINGS if exists(path + each[1])] if has_siblings else []
+            beside = look.siblings.beside if look.siblings else siblings_beside
+            there = beside(path) if has_siblings else []
             try:
                 found = None
                 if look.is_plain and not (there or attempt):
@@ -306,7 +307,7 @@ class Catalog:
         """Return what `_in_root` does of a file without siblings; None when it takes a look at the
         root to know, or to fail as that does.
         """
-        # See `_read`: of a small file nothing is used but what is *seen* after it was read, too.
+        # See `_read`: of a small file nothing is used but what is *seen* after the reading, too.
         compares = place.known is None and seen.st_size <= HELD_FILE_SIZE
         opened = open_plain(self._prefix, place.name, self._visible, seen, compares=compares)
         try:
@@ -334,11 +335,11 @@ class Catalog:
             siblings = []
             for coding, suffix in there:
                 name, known = place.name + suffix, file.forms.get(coding)
-                beside = place._replace(name=name, coding=coding, known=known)
+                its_place = place._replace(name=name, coding=coding, known=known)
                 # Whatever is wrong with it, the file itself is there.
                 with suppress(OSError, FileReplacedError):
                     opened = open_inside(root, name, self._visible)
-                    siblings.append(self._describe(*opened, beside))
+                    siblings.append(self._describe(*opened, its_place))
         return _with_siblings(file, may_hold, siblings)
 
     def _describe(

@@ -1,4 +1,4 @@
-"""Where the directories of held files truly lie, looked at once a second for each.
+"""Where the directories of files truly lie, looked at once a second for each.
 
 Moving a directory out of the root and linking it back leaves its files' status as it was. So the
 status of a held file does not tell that the file still lies inside; its directory's true path does.
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .document_root import OPEN_DIRECTORY, RootDirectory, true_path
 from .names import Visibility
 from .opening import hides
+from .siblings import SiblingNames
 from .version import Version, may_be_held, version_of
 
 _MOST_REMEMBERED = 4096
@@ -26,6 +27,8 @@ class Look(NamedTuple):
     version: Version | None
     #: Whether no link led to it, nor to the root.
     is_plain: bool
+    #: What is known of siblings in this version.
+    siblings: SiblingNames | None
 
 
 class Places:
@@ -37,20 +40,20 @@ class Places:
         self._looked: dict[bytes, Look] = {}
 
     def look(self, directory: bytes, date: str) -> Look:
-        """Return what is seen of *directory*, a path through the root's, in the second of *date*."""
+        """Return what is seen of *directory*, a path through the root, in the second of *date*."""
         known = self._looked.get(directory)
         if known is not None and known.date == date:
             return known
         try:
-            look = self._look(directory, date)
+            look = self._look(directory, date, known)
         except OSError:
-            look = Look(date, None, is_plain=False)
+            look = Look(date, None, False, None)
         if len(self._looked) >= _MOST_REMEMBERED:
             self._looked.clear()
         self._looked[directory] = look
         return look
 
-    def _look(self, directory: bytes, date: str) -> Look:
+    def _look(self, directory: bytes, date: str, known: Look | None) -> Look:
         with RootDirectory(self._root) as root:
             descriptor = os.open(directory, OPEN_DIRECTORY)
             try:
@@ -59,9 +62,13 @@ class Places:
                 is_plain = _is_plain(descriptor, directory)
             finally:
                 os.close(descriptor)
-        if (not self._visible.outside) if inner is None else hides(inner, self._visible):
-            return Look(date, None, is_plain)
-        return Look(date, version_of(status) if may_be_held(status, time()) else None, is_plain)
+        is_served = self._visible.outside if inner is None else not hides(inner, self._visible)
+        if not (is_served and may_be_held(status, time())):
+            return Look(date, None, is_plain, None)
+        version = version_of(status)
+        if known is None or known.version != version:
+            return Look(date, version, is_plain, SiblingNames(directory, version))
+        return Look(date, version, is_plain, known.siblings)
 
 
 def _is_plain(descriptor: int, path: bytes) -> bool:
