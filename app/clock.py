@@ -15,17 +15,17 @@ _date = ""
 
 def http_date(timestamp: float) -> str:
     """Return *timestamp* (seconds since the epoch) as an IMF-fixdate (RFC 9110 section 5.6.7)."""
-    days, seconds = divmod(int(timestamp // 1), 86400)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{_day(days)} {_TWO[hour]}:{_TWO[minute]}:{_TWO[second]} GMT"
+    minutes, second = divmod(int(timestamp // 1), 60)
+    return f"{_minute(minutes)}{_TWO[second]} GMT"
 
 
-@lru_cache(maxsize=256)
-def _day(days: int) -> str:
+@lru_cache(maxsize=1024)
+def _minute(minutes: int) -> str:
+    """Return a date's beginning. The files of a site were often written in few minutes."""
     # Not email.utils.formatdate: importing that takes a twentieth of a start.
-    year, month, day, _, _, _, weekday, *_ = gmtime(days * 86400)
-    return f"{_WEEKDAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04}"
+    year, month, day, hour, minute, _, weekday, *_ = gmtime(minutes * 60)
+    date = f"{_WEEKDAYS[weekday]}, {_TWO[day]} {MONTHS[month - 1]} {year:04}"
+    return f"{date} {_TWO[hour]}:{_TWO[minute]}:"
 
 
 def date_header() -> str:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from time import time
 
 from ..clock import date_header
-from .codings import IDENTITY, SUFFIXES
+from .codings import IDENTITY
 from .compression import MOST_BYTES, is_compressible, is_packed, unpack
 from .directory import Directory, open_directory
 from .document_root import RootDirectory, RootLostError, RootWatch
@@ -26,9 +26,10 @@ from .file_slice import FileSlice, OwnSlice
 from .held import HeldStore
 from .names import Visibility, canonical_path, file_name
 from .open_files import OpenFile, OpenFiles
-from .opening import OPEN_FILE, open_inside, read_whole
+from .opening import OPEN_FILE, open_inside, open_plain, read_whole
 from .places import Places
 from .policy import Policy
+from .siblings import siblings_beside
 from .static_file import Place, StaticFile
 from .version import (
     attributes_of,
@@ -46,7 +47,6 @@ from .version import (
 HELD_FILE_SIZE = 65536
 #: All held files together take no more memory than this.
 HELD_TOTAL = 64 * 1024 * 1024
-_SIBLINGS = [(coding, suffix.encode()) for coding, suffix in SUFFIXES.items()]
 
 #: How many directories deep an error page of a directory's own is looked for.
 _MOST_LEVELS = 16
@@ -115,7 +115,7 @@ class Catalog:
         """
         if file.place is None or not is_settled(file.version, time()):
             return False
-        place = self._places.version(file.path.rpartition(b"/")[0], date)
+        place = self._places.look(file.path.rpartition(b"/")[0], date).version
         if place is None or (file.is_compressible and place != file.place):
             return False
         try:
@@ -274,33 +274,27 @@ class Catalog:
 
     def _load(self, held_as: str, name: bytes, seen: os.stat_result, date: str) -> StaticFile:
         media_type = self._policy.content_type(name)
-        coded = self._coded and is_compressible(media_type)
-        directory = (self._prefix + name).rpartition(b"/")[0]
+        coded, packed = self._coded and is_compressible(media_type), is_packed(name, media_type)
+        path, known = self._prefix + name, self._held.get(held_as)
+        place = Place(
+            name, name, held_as, canonical_path(name), media_type, coded, packed, IDENTITY, known
+        )
+        directory = path.rpartition(b"/")[0]
+        has_siblings = coded and not packed
         for attempt in range(ATTEMPTS):
-            in_version = self._places.version(directory, date)
-            place = Place(
-                name,
-                name,
-                held_as,
-                canonical_path(name),
-                media_type,
-                coded,
-                is_packed(name, media_type),
-                IDENTITY,
-                self._held.get(held_as),
-            )
-            with RootDirectory(self._root) as root:
-                try:
-                    file, may_hold = self._describe(root, place, None if attempt else seen)
-                except FileNotFoundError:
-                    if attempt < ATTEMPTS - 1 and not root.is_current():
-                        continue  # a deployment switched the root meanwhile
-                    raise
-                except FileReplacedError:
-                    continue
-                if coded and not place.is_packed:
-                    file, may_hold = self._with_siblings(root, place, file, may_hold)
-            file.verified, file.place = date, in_version
+            look = self._places.look(directory, date)
+            # Asked by the path: what is there is then opened in the root that has the file, and
+            # what comes after the look is seen in the next second.
+            beside = look.siblings.beside if look.siblings else siblings_beside
+            there = beside(path) if has_siblings else []
+            try:
+                found = None
+                if look.is_plain and not (there or attempt):
+                    found = self._plain(place, seen)
+                file, may_hold = found or self._in_root(place, there, None if attempt else seen)
+            except FileReplacedError:
+                continue
+            file.verified, file.place = date, look.version
             if self._held.get(held_as) is file:
                 file.asked = True
             elif may_hold:
@@ -309,42 +303,53 @@ class Catalog:
         # It was written to at each attempt.
         raise BlockingIOError(name)
 
-    def _with_siblings(
-        self, root: RootDirectory, place: Place, file: StaticFile, may_hold: bool
-    ) -> tuple[StaticFile, bool]:
-        """Return *file* with the siblings that hold it in a coding and are no older, and with the
-        forms made here.
+    def _plain(self, place: Place, seen: os.stat_result) -> tuple[StaticFile, bool] | None:
+        """Return what `_in_root` does of a file without siblings; None when it takes a look at the
+        root to know, or to fail as that does.
         """
-        there = [coding for coding, suffix in _SIBLINGS if root.has(place.name + suffix)]
-        if not there and not file.forms:
-            return file, may_hold
-        forms = {coding: form for coding, form in file.forms.items() if form.path == file.path}
-        for coding in there:
-            name, known = place.name + SUFFIXES[coding].encode(), file.forms.get(coding)
-            beside = place._replace(name=name, coding=coding, known=known)
-            try:
-                form, form_may_hold = self._describe(root, beside)
-            except (OSError, FileReplacedError):
-                continue  # whatever is wrong with it, the file itself is there
-            # In whole seconds: a copy of both gives them times of its own, in any order.
-            if (form.modified or 0) >= (file.modified or 0):
-                forms[coding] = form
-                may_hold = may_hold and form_may_hold
-        if forms == file.forms:
-            return file, may_hold
-        file = file.with_forms(list(forms.values()))
-        file.wanted = file.has_all_forms = False
-        return file, may_hold
+        # See `_read`: of a small file nothing is used but what is *seen* after the reading, too.
+        compares = place.known is None and seen.st_size <= HELD_FILE_SIZE
+        opened = open_plain(self._prefix, place.name, self._visible, seen, compares=compares)
+        try:
+            return opened and _with_siblings(*self._describe(*opened, place), [])
+        except OSError:
+            return None  # perhaps it is no regular file any more
 
-    def _describe(
-        self, root: RootDirectory, place: Place, seen: os.stat_result | None = None
+    def _in_root(
+        self, place: Place, there: list[tuple[str, bytes]], seen: os.stat_result | None
     ) -> tuple[StaticFile, bool]:
         """Return the file at *place*, as it is now, and whether it may be held.
 
-        *seen* is as in `open_inside`. Raises FileReplacedError when it changed while it was read.
+        *there* is what was found of its siblings a moment ago: of those, and of the file, one look
+        at the root decides. *seen* is as in `open_inside`. Raises OSError, and FileReplacedError
+        when the file changed while it was read, or the root was switched.
+        """
+        with RootDirectory(self._root) as root:
+            try:
+                opened = open_inside(root, place.name, self._visible, seen)
+            except FileNotFoundError:
+                if root.is_current():
+                    raise
+                raise FileReplacedError from None  # a deployment switched the root meanwhile
+            file, may_hold = self._describe(*opened, place)
+            siblings = []
+            for coding, suffix in there:
+                name, known = place.name + suffix, file.forms.get(coding)
+                its_place = place._replace(name=name, coding=coding, known=known)
+                # Whatever is wrong with it, the file itself is there.
+                with suppress(OSError, FileReplacedError):
+                    opened = open_inside(root, name, self._visible)
+                    siblings.append(self._describe(*opened, its_place))
+        return _with_siblings(file, may_hold, siblings)
+
+    def _describe(
+        self, descriptor: int, status: os.stat_result, place: Place
+    ) -> tuple[StaticFile, bool]:
+        """Return what was opened at *place*, and whether it may be held. Closes it.
+
+        Raises FileReplacedError when it changed while it was read.
         """
         now = time()
-        descriptor, status = open_inside(root, place.name, self._visible, seen)
         try:
             file = place.known
             if (
@@ -390,6 +395,27 @@ class Catalog:
         if content is None:
             file.sampled, file.attributes, file.salt = sampled, attributes_of(status), salt
         return file if unpacked is None or unpacked is content else file.unpacked(unpacked)
+
+
+def _with_siblings(
+    file: StaticFile, may_hold: bool, siblings: list[tuple[StaticFile, bool]]
+) -> tuple[StaticFile, bool]:
+    """Return *file* with the *siblings* that are no older, and with the forms made here; and
+    whether all of it may be held.
+    """
+    if not siblings and not file.forms:
+        return file, may_hold
+    forms = {coding: form for coding, form in file.forms.items() if form.path == file.path}
+    for form, form_may_hold in siblings:
+        # In whole seconds: a copy of both gives them times of its own, in any order.
+        if (form.modified or 0) >= (file.modified or 0):
+            forms[form.coding] = form
+            may_hold = may_hold and form_may_hold
+    if forms == file.forms:
+        return file, may_hold
+    file = file.with_forms(list(forms.values()))
+    file.wanted = file.has_all_forms = False
+    return file, may_hold
 
 
 def _opened(file: StaticFile) -> OpenFile:

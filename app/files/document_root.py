@@ -9,6 +9,8 @@ import errno
 import logging
 import os
 import stat
+from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from types import TracebackType
 
@@ -17,6 +19,9 @@ _log = logging.getLogger("tally.files")
 _EFFECTIVE = os.access in os.supports_effective_ids
 # O_PATH needs no right to list the directory, and exists on Linux alone.
 OPEN_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+
+#: Whether there is something at a path: an answer costs less than an error.
+exists: Callable[[bytes], bool] = partial(os.access, mode=os.F_OK, effective_ids=_EFFECTIVE)
 
 
 class RootLostError(OSError):
@@ -68,17 +73,12 @@ class RootDirectory:
         except OSError:
             return False
 
-    def has(self, name: bytes) -> bool:
-        """Return whether there is something at *name*: an answer costs less than an error."""
-        there: bool = os.access(name, os.F_OK, dir_fd=self.descriptor, effective_ids=_EFFECTIVE)
-        return there
-
     def inner_path(self, descriptor: int, name: bytes, end: bytes = b"") -> bytes | None:
         """Return the true path, below the root, of what was opened as *name*; None when it lies
         outside. *end* is what its path is to end with: a slash lets the root itself be inside.
         """
         try:
-            root, path = _true_path(self.descriptor), _true_path(descriptor)
+            root, path = true_path(self.descriptor), true_path(descriptor)
         except OSError:
             root, path = self._resolved(descriptor, name)
         prefix = root.rstrip(b"/") + b"/"
@@ -95,7 +95,10 @@ class RootDirectory:
         return os.path.realpath(self._path), path
 
 
-def _true_path(descriptor: int) -> bytes:
+def true_path(descriptor: int) -> bytes:
+    """Return the path that what is open has at this moment. Raises OSError, and without Linux's
+    /proc always.
+    """
     return os.readlink(b"/proc/self/fd/%d" % descriptor)
 
 

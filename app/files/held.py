@@ -91,7 +91,7 @@ class HeldStore(Generic[K, E]):
         self._kept_bytes += entry.weight
 
     def _make_room(self) -> None:
-        while self.bytes_held > self._room:
+        while self._probation_bytes + self._kept_bytes > self._room:
             if self._probation_bytes > self._probation_room:
                 self._end_probation()
             else:

@@ -5,11 +5,14 @@ Names are bytes, as the file system has them: a name need not be UTF-8. "." and 
 nothing (RFC 3986 section 5.2.4; nginx and Apache httpd drop them as well); ".." is refused.
 """
 
+from string import ascii_letters, digits
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes
 
 # pchar without what would need care elsewhere (RFC 3986 section 3.3)
 _SAFE_IN_PATH = "/!$&'()*+,;=:@~-._"
+#: All that is not to be encoded: those, and letters and digits.
+_PLAIN = (_SAFE_IN_PATH + ascii_letters + digits).encode()
 _NOTHING = (b"", b".")
 
 
@@ -59,4 +62,6 @@ def is_hidden(names: list[bytes]) -> bool:
 
 def canonical_path(name: bytes) -> str:
     """Return the URL path of the file *name* below the root, percent-encoded in one way only."""
+    if not name.rstrip(_PLAIN):
+        return "/" + name.decode()  # nearly every name
     return "/" + quote_from_bytes(name, _SAFE_IN_PATH)

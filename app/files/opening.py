@@ -3,7 +3,7 @@
 import os
 import stat
 
-from .document_root import RootDirectory
+from .document_root import RootDirectory, true_path
 from .names import Visibility, is_hidden
 
 # O_NONBLOCK: what became a fifo after the stat must not block; O_NOCTTY: nor may a terminal become
@@ -31,6 +31,39 @@ def open_inside(
         os.close(descriptor)
         raise
     return descriptor, status
+
+
+def open_plain(
+    prefix: bytes, name: bytes, visible: Visibility, seen: os.stat_result, *, compares: bool
+) -> tuple[int, os.stat_result] | None:
+    """Open the regular file *name*, if no link leads from the root to it, nor to the root; return
+    what `open_inside` does, or None.
+
+    *prefix* is the root's path and a slash. The kernel says by which names the file is reached at
+    this moment. If they are those of the path, then the root is one of the directories on the way,
+    whatever was renamed before: the root need not be opened to know where it is.
+
+    *seen* is as in `open_inside`. A caller who *compares* it with the status after reading, and
+    uses nothing if they differ, has it for the status of what was opened.
+    """
+    if not stat.S_ISREG(seen.st_mode) or hides(name, visible):
+        return None
+    path = prefix + name
+    try:
+        descriptor = os.open(path, OPEN_FILE)
+    except OSError:
+        return None
+    try:
+        status = seen if compares else os.fstat(descriptor)
+        if true_path(descriptor) == path and stat.S_ISREG(status.st_mode):
+            return descriptor, status
+    except OSError:
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
 
 
 def hides(inner: bytes, visible: Visibility) -> bool:

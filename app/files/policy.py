@@ -117,15 +117,13 @@ class Policy:
 
     def content_type(self, name: bytes) -> str:
         """Return the Content-Type of the file *name* below the root."""
-        media_type = self._given_type(name) or media_type_of(name)
+        media_type = (self._media_types and self._given_type(name)) or media_type_of(name)
         if self._charset and media_type.startswith("text/") and ";" not in media_type:
             return f"{media_type}; charset={self._charset}"
         return media_type
 
     def _given_type(self, name: bytes) -> str:
         """Return the type given to the longest extension, ".tar.gz" before ".gz", or ""."""
-        if not self._media_types:
-            return ""
         base = name.rpartition(b"/")[2].decode("latin-1").lower()
         place = base.find(".")
         while place >= 0:

@@ -137,7 +137,8 @@ def test_without_proc(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_proc(*_: object, **__: object) -> bytes:
         raise FileNotFoundError
 
-    monkeypatch.setattr("app.files.document_root._true_path", no_proc)
+    for module in ("document_root", "opening"):
+        monkeypatch.setattr(f"app.files.{module}.true_path", no_proc)
     site.put("a.txt", "inside")
     (site.outside / "secret").write_text("secret")
     (site.root / "in.txt").symlink_to("a.txt")

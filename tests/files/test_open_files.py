@@ -86,6 +86,8 @@ def test_short_parts_share_the_descriptor_under_every_server(
 ) -> None:
     monkeypatch.setattr(open_files, "_LOOK_SECONDS", 60)
     path = site_of_large.root / "a.bin"
+    site_of_large.get("/a.bin", "HEAD")  # described
+    opened.clear()
     for _ in range(3):
         assert part(site_of_large, length=10, shares=shares).body == b"a" * 10
     assert opened.count(os.fsencode(path)) == 1

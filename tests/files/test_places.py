@@ -3,14 +3,13 @@ they lie."""
 
 import gzip
 import os
-import shutil
 from collections.abc import Callable
 
 import pytest
 
+from . import happenings
 from .conftest import Site, wait_for_the_next_tick
-
-TEXT = b"some text " * 100
+from .happenings import TEXT
 
 
 @pytest.fixture
@@ -29,52 +28,15 @@ def seconds_pass(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[], No
     return go_on
 
 
-def _nothing(site: Site) -> None: ...
-
-
-def _moved_out(site: Site) -> None:
-    shutil.move(site.root / "dir", site.outside / "dir")
-    (site.root / "dir").symlink_to(site.outside / "dir")
-
-
-def _moved_inside(site: Site) -> None:
-    (site.root / "dir").rename(site.root / "other")
-    (site.root / "dir").symlink_to("other")
-
-
-def _hidden(site: Site) -> None:
-    (site.root / "dir").rename(site.root / ".dir")
-    (site.root / "dir").symlink_to(".dir")
-
-
-def _linked_to_outside(site: Site) -> None:
-    (site.root / "dir/a.txt").rename(site.outside / "a.txt")
-    (site.root / "dir/a.txt").symlink_to(site.outside / "a.txt")
-
-
-def _gone(site: Site) -> None:
-    (site.root / "dir/a.txt").unlink()
-
-
-def _written(site: Site) -> None:
-    site.put("dir/a.txt", TEXT + b"and more")
-
-
-def _root_moved(site: Site) -> None:
-    """As a deployment does it that switches a link."""
-    site.root.rename(site.outside / "root")
-    site.root.symlink_to(site.outside / "root")
-
-
 @pytest.mark.parametrize(("happens", "status", "body"), [
-    (_nothing, 200, TEXT),
-    (_moved_out, 404, None),
-    (_moved_inside, 200, TEXT),
-    (_hidden, 404, None),
-    (_linked_to_outside, 404, None),
-    (_gone, 404, None),
-    (_written, 200, TEXT + b"and more"),
-    (_root_moved, 200, TEXT),
+    (happenings.nothing, 200, TEXT),
+    (happenings.moved_out, 404, None),
+    (happenings.moved_inside, 200, TEXT),
+    (happenings.hidden, 404, None),
+    (happenings.linked_to_outside, 404, None),
+    (happenings.gone, 404, None),
+    (happenings.written, 200, TEXT + b"and more"),
+    (happenings.root_moved, 200, TEXT),
 ])  # fmt: skip
 def test_what_may_happen_to_a_held_file(
     site: Site,
