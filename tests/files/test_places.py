@@ -8,24 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from . import happenings
-from .conftest import Site, wait_for_the_next_tick
+from .conftest import Site
 from .happenings import TEXT
-
-
-@pytest.fixture
-def seconds_pass(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let the Date go on. Whatever was written before is old by then."""
-    seconds = iter(range(10**6))
-
-    def go_on() -> None:
-        wait_for_the_next_tick(site.outside)
-        date = f"second {next(seconds)}"
-        for module in ("application", "catalog"):
-            monkeypatch.setattr(f"app.files.{module}.date_header", lambda: date)
-
-    site.ahead = 100
-    go_on()
-    return go_on
 
 
 @pytest.mark.parametrize(("happens", "status", "body"), [

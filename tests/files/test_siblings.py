@@ -32,21 +32,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return paths
 
 
-@pytest.fixture
-def seconds_pass(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let the Date go on. Whatever was written before is old by then."""
-    seconds = iter(range(10**6))
-
-    def go_on() -> None:
-        wait_for_the_next_tick(site.outside)
-        date = f"second {next(seconds)}"
-        for module in ("application", "catalog"):
-            monkeypatch.setattr(f"app.files.{module}.date_header", lambda: date)
-
-    site.ahead = 100
-    return go_on
-
-
 def test_a_sibling_that_comes_is_seen_in_the_next_second(
     site: Site, seconds_pass: Callable[[], None], asked: list[bytes]
 ) -> None:
