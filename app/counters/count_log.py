@@ -165,7 +165,7 @@ class CountLog:
                     self._unwritten = self._next_bytes()
                 if not self._writable(deadline):
                     return False
-                written = self._write(self._unwritten[: self._write_size])
+                written = self._write(self._piece())
                 self._unwritten = self._unwritten[written:]
         except BlockingIOError:
             return False
@@ -201,6 +201,13 @@ class CountLog:
                 break
             lines.append(take())
         return "".join(lines).encode("ascii", "backslashreplace")
+
+    def _piece(self) -> bytes:
+        """Return what goes out in one write: whole lines, unless one is longer than that."""
+        data, size = self._unwritten, self._write_size
+        if len(data) <= size:
+            return data
+        return data[: data.rfind(b"\n", 0, size) + 1] or data[:size]
 
     def _writable(self, deadline: float) -> bool:
         if self._write_size == FILE_WRITE_SIZE:

@@ -115,7 +115,7 @@ class Catalog:
         """
         if file.place is None or not is_settled(file.version, time()):
             return False
-        place = self._places.look(file.path.rpartition(b"/")[0], date).version
+        place = self._places.look(os.path.dirname(file.path), date).version
         if place is None or (file.is_compressible and place != file.place):
             return False
         try:
@@ -279,7 +279,7 @@ class Catalog:
         place = Place(
             name, name, held_as, canonical_path(name), media_type, coded, packed, IDENTITY, known
         )
-        directory = path.rpartition(b"/")[0]
+        directory = os.path.dirname(path)
         has_siblings = coded and not packed
         for attempt in range(ATTEMPTS):
             look = self._places.look(directory, date)

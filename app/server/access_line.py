@@ -114,13 +114,17 @@ def combined(exchange: AnyExchange, parts: _Parts | None = None) -> str:
         exchange
     )
     addresses, users, times, statuses, referers, agents = parts or _REMEMBERED_COMBINED
-    took = str(floor(duration * 1e6 + 0.5)) if duration < _QUICK else f"{duration:.6f}"
+    if 0 <= duration < _QUICK:
+        microseconds = str(floor(duration * 1e6 + 0.5))
+        took = _BEFORE[len(microseconds)] + microseconds
+    else:
+        took = f"{duration:.6f}"
     try:
         return (
             f"{addresses[address]}{users[user]}{times[floor(received)]}"
             f"{_LINES.texts.get(line) or _LINES[line]}"  # often new, which an error makes dearer
             f"{statuses[status]}{sent}{referers[referer]}{agents[agent]}"
-            f"{_BEFORE[len(took)]}{took}{_ABORTED if aborted else _COMPLETE}"
+            f"{took}{_ABORTED if aborted else _COMPLETE}"
         )
     except KeyError:
         return combined(exchange, _COMBINED)
@@ -135,10 +139,10 @@ def combined_with_count(exchange: AnyExchange) -> str:
 _ABORTED, _COMPLETE = " aborted\n", " -\n"
 
 
-#: Of durations below this, in seconds, microseconds are written: a format takes twice as long.
+#: Durations below this, in seconds, are written as microseconds with this before so many digits of
+#: them: a format takes twice as long.
 _QUICK = 0.999
-#: What makes seconds of so many digits of microseconds; nothing of what is a format's.
-_BEFORE = ("", "0.00000", "0.0000", "0.000", "0.00", "0.0", "0.", *[""] * 100)
+_BEFORE = ("", "0.00000", "0.0000", "0.000", "0.00", "0.0", "0.")
 
 
 def _combined_time(second: int) -> str:
@@ -226,14 +230,18 @@ def _json_formatter() -> Formatter:
         (
             times, addresses, users, hosts, statuses, referers, agents, paths, kinds, classes,
         ) = parts  # fmt: skip
-        took = str(floor(duration * 1e6 + 0.5)) if duration < _QUICK else f"{duration:.6f}"
+        if 0 <= duration < _QUICK:
+            microseconds = str(floor(duration * 1e6 + 0.5))
+            took = _BEFORE[len(microseconds)] + microseconds
+        else:
+            took = f"{duration:.6f}"
         number = note.number
         try:
             return (
                 f"{times[floor(received)]}{milliseconds[floor(received * 1000) % 1000]}"
                 f"{addresses[address]}{users[user]}{hosts[host]}"
                 f"{lines.texts.get(request_line) or lines[request_line]}"
-                f'{statuses[status]}{sent},"duration":{_BEFORE[len(took)]}{took}'
+                f'{statuses[status]}{sent},"duration":{took}'
                 f"{referers[referer]}{agents[agent]}{_JSON_ABORTED if aborted else _JSON_COMPLETE}"
                 f"{paths[note.path]}{kinds[note.kind]}{classes[note.class_]}"
                 f"{'null' if number is None else number}"

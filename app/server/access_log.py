@@ -30,9 +30,6 @@ _BATCH_BYTES = 1 << 19
 _WAITING_BYTES = 8 << 20
 #: What an exchange takes in memory, beside the client's texts.
 _EXCHANGE_BYTES = 400
-#: After how many exchanges it is reckoned what they take, without a lock and a look for each. What
-#: one client may send is limited, so they are few beside what may wait.
-_RECKONED_TOGETHER = 64
 #: POSIX's least PIPE_BUF is 512, Linux's is 4096: writes up to it are never mixed with those of
 #: others.
 _PIPE_WRITE = 4096
@@ -64,15 +61,12 @@ class AccessLog:
         self._at_once = False
         self._longest = 0  # 0: a line may have any length
         self._open()
-        # Anybody appends to it at any time; who takes anything off holds the lock.
-        self._waiting: list[AnyExchange] = []
-        #: With so many waiting, who has put one attends to them.
-        self._enough = 0
-        # Shared between the threads, under the lock
+        # Shared between the threads, under the lock. A plain one: a condition's own costs those who
+        # write thrice as much.
         self._lock = Lock()
         self._changed = Condition(self._lock)
-        self._reckoned = 0  # how many of those that wait
-        self._size = 0  # what these take
+        self._waiting: list[AnyExchange] = []
+        self._size = 0
         self._lost = 0
         self._thread: Thread | None = None
         self._is_asleep = False  # the thread, until it is told of a line
@@ -85,31 +79,18 @@ class AccessLog:
 
     def write(self, exchange: AnyExchange) -> None:
         """Log one exchange. Never waits for the log; safe from any thread."""
-        # In this order. The thread, before it sleeps, first sets `_enough` and then looks whether
-        # anything waits. So one of the two sees what the other did, and no line is left behind.
-        self._waiting.append(exchange)
-        if len(self._waiting) >= self._enough:
-            self._attend()
-
-    def _attend(self) -> None:
-        """Reckon what waits, take off what is too much, and wake the thread when it is time.
-
-        What is taken off may be another's line, which came a moment later: it is too much as well.
-        """
+        try:  # the texts of which a client may send much
+            size = len(exchange[3]) + len(exchange[7]) + len(exchange[8]) + len(exchange[10])
+        except TypeError:  # an application may put anything there
+            size = sum(len(part) for part in exchange if isinstance(part, str))
         with self._lock:
-            waiting, before = self._waiting, self._size
-            if self._closing:
-                if waiting:  # the thread may have taken it with the last ones
-                    waiting.pop()
-                    self._lost += 1
-                return
-            size = before + _memory(waiting[self._reckoned :])
-            self._enough = len(waiting) + _RECKONED_TOGETHER
-            while size > _WAITING_BYTES and waiting:
-                size -= _memory([waiting.pop()])
+            before = self._size
+            size += before + _EXCHANGE_BYTES
+            if size > _WAITING_BYTES or self._closing:
                 self._lost += 1
-                self._enough = 0
-            self._size, self._reckoned = size, len(waiting)
+                return
+            self._waiting.append(exchange)
+            self._size = size
             if self._thread is None:
                 self._start()
             elif self._is_asleep or size >= _BATCH_BYTES > before:
@@ -129,7 +110,6 @@ class AccessLog:
             if self._closing:
                 return
             self._closing = True
-            self._enough = 0
             self._changed.notify()
             thread = self._thread
         if thread is not None:
@@ -143,7 +123,6 @@ class AccessLog:
             self._thread.start()
         except RuntimeError:  # no more threads just now: the next line tries again
             self._thread = None
-            self._enough = 0
 
     def _open(self) -> None:
         if self._target == "-":
@@ -174,17 +153,12 @@ class AccessLog:
         """Wait for exchanges, and then a little for more of them."""
         with self._changed:
             if self._at_once or not self._gather():
-                self._is_asleep = True
-                self._enough = 0
                 while not self._waiting and not self._closing:
+                    self._is_asleep = True
                     self._changed.wait()
-                self._is_asleep = False
                 if not self._at_once:
                     self._gather()
-            exchanges = self._waiting[:]
-            del self._waiting[: len(exchanges)]  # others may have come meanwhile
-            self._size = self._reckoned = 0
-            self._enough = 0 if self._closing else _RECKONED_TOGETHER
+            exchanges, self._waiting, self._size = self._waiting, [], 0
             return exchanges, self._lost, self._closing
 
     def _gather(self) -> bool:
@@ -305,13 +279,3 @@ def _chunks(lines: list[str], most: int) -> list[tuple[bytes, int]]:
 
 def _joined(lines: list[str]) -> tuple[bytes, int]:
     return "".join(lines).encode("ascii", "backslashreplace"), len(lines)
-
-
-def _memory(exchanges: list[AnyExchange]) -> int:
-    """Return how many bytes exchanges take, about: of the texts those of which a client may send
-    much.
-    """
-    size = _EXCHANGE_BYTES * len(exchanges)
-    with suppress(Exception):  # an application may put anything there
-        size += sum([len(one[3]) + len(one[7]) + len(one[8]) + len(one[10]) for one in exchanges])
-    return size

@@ -201,7 +201,7 @@ class Call:
     ) -> None:
         """Note the end of the answer; *began* is in monotonic seconds."""
         seconds = monotonic() - began
-        note: RequestNote = self.request.variables.get(NOTE, NO_NOTE)
+        note: RequestNote = self.request.variables.get(NOTE) or NO_NOTE
         if not note.is_told:
             lane.end_unmeasured()
             return

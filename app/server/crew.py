@@ -33,9 +33,9 @@ log = logging.getLogger("tally.server")
 #: again after every system call. With the usual 5 ms, a request beside such a call took 15 ms; with
 #: this 2 ms, and nothing is lost.
 _SWITCH_INTERVAL = 0.0005
-#: How often the watchdog looks: most of the time calls are quick, and each look takes the
-#: interpreter lock from the leader; for a second after a slow call the next one is seen sooner.
-_WATCH, _WATCH_AFTER_SLOW = 0.010, 0.004
+#: The watchdog looks twice in a row, and then pauses: each look takes the interpreter lock from the
+#: leader. For a second after a slow call it looks all the time, so that the next is seen sooner.
+_WATCH, _WATCH_PAUSE = 0.004, 0.016
 _WATCH_CLOSELY_FOR = 1.0
 #: After so many seconds without a call the watchdog sleeps until the next one.
 _WATCH_IDLE = 0.4
@@ -128,16 +128,18 @@ class Watchdog:
 
     def _watch(self) -> None:
         seen: Call | None = None
-        pause, closely, quiet = _WATCH, 0.0, 0.0  # the latter two: for how many seconds
+        former, pause = _WATCH, _WATCH_PAUSE
+        closely = quiet = 0.0  # for how many seconds
         while not self._ended.wait(pause):
             term = self._term()
             call = term.call if term is not None else None
             closely -= pause
             quiet = 0.0 if call is not None else quiet + pause
             if call is not None and call is seen and term is not None:
-                self._take_off(term, 2 * pause)
+                self._take_off(term, former + pause)
                 closely = _WATCH_CLOSELY_FOR
-            pause = _WATCH_AFTER_SLOW if closely > 0 else _WATCH
+            is_second = pause == _WATCH
+            former, pause = pause, _WATCH_PAUSE if is_second and closely <= 0 else _WATCH
             seen = call
             if quiet > _WATCH_IDLE:
                 self._park()

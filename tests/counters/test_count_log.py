@@ -163,6 +163,28 @@ def test_no_write_into_a_pipe_is_larger_than_it_takes_whole(
     assert all(len(data) <= 4096 and data.endswith(b"\n") for data in sizes)
 
 
+def test_each_write_to_a_file_is_of_whole_lines(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[bytes] = []
+    write = os.write
+
+    def noted(descriptor: int, data: bytes) -> int:
+        pieces.append(data)
+        return write(descriptor, data)
+
+    log = CountLog(str(target))
+    monkeypatch.setattr(log, "_wake_thread", lambda: None)  # as when the disk was full for a while
+    monkeypatch.setattr(os, "write", noted)
+    for number in range(5000):
+        log.write(f"/{'a' * 400}", "::1", "1", number)
+    log.close()
+    numbers = [int(line.rpartition("|")[2]) for line in target.read_text().splitlines()]
+    assert numbers == list(range(5000))
+    assert len(pieces) > 1
+    assert all(len(piece) <= 1 << 20 and piece.endswith(b"\n") for piece in pieces)
+
+
 def test_a_fork_neither_repeats_nor_loses_lines(target: Path) -> None:
     log = CountLog(str(target))
     log.write("/parent", "::1", "1", 1)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -234,36 +234,6 @@ def test_closing_loses_none_of_what_came_before(log: AccessLog, tmp_path: Path, 
     assert (log._lost, log._waiting) == (3, [])
 
 
-class Waiting(list[Any]):
-    """What waits. When the log's thread finds it empty for the *look*th time, *comes* runs in
-    another thread, a moment too late for it to be seen.
-    """
-
-    def __init__(self, look: int, comes: Callable[[], None]) -> None:
-        self.look = look
-        self.comes = comes
-
-    def __len__(self) -> int:
-        size = super().__len__()
-        if not size and threading.current_thread().name == "access log":
-            self.look -= 1
-            if self.look == 0:
-                other = threading.Thread(target=self.comes)
-                other.start()
-                other.join(0.1)  # it may wait for the log's lock
-        return size
-
-
-@pytest.mark.parametrize("look", [1, 2])
-def test_a_line_that_comes_as_the_thread_goes_to_sleep_is_written(
-    look: int, log: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(access_log, "_BATCH_TIME", 0.01)
-    log._waiting = Waiting(look, lambda: log.write(PLAIN))
-    log.write(PLAIN)
-    wait_until(lambda: len(lines_in(tmp_path / "log")) == 2, timeout=10)
-
-
 def test_a_file_that_cannot_be_opened_is_known_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         AccessLog(str(tmp_path / "none" / "log"))
@@ -462,13 +432,16 @@ def test_half_a_line_does_not_stay(
     assert lines_in(tmp_path / "log") == [combined(PLAIN).rstrip()]
 
 
+LONG = PLAIN._replace(user_agent="a" * 8000)
+
+
 @pytest.mark.parametrize(
-    "exchange",
-    [PLAIN, PLAIN._replace(user_agent="a" * 8000), PLAIN._replace(referer=5)],  # type: ignore[arg-type]
-    ids=["short", "long", "no text"],
+    "exchanges",
+    [[PLAIN], [LONG], [LONG, LONG._replace(referer=5)]],  # type: ignore[arg-type]
+    ids=["short", "long", "some without a text"],
 )
 def test_a_reader_that_stalls_holds_nobody_up_and_takes_bounded_memory(
-    exchange: Exchange, told: list[str], monkeypatch: pytest.MonkeyPatch
+    exchanges: list[Exchange], told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access_log, "_WAITING_BYTES", 100_000)
     monkeypatch.setattr(access_log, "_CLOSE_TIME", 0.1)
@@ -476,9 +449,9 @@ def test_a_reader_that_stalls_holds_nobody_up_and_takes_bounded_memory(
     log = opened(writing, told)
     log.write(PLAIN)
     wait_until(lambda: not log._waiting)
-    for _ in range(5000):
-        log.write(exchange)
-    size = sum(map(access_log._memory, [[one] for one in log._waiting]))
+    for number in range(5000):
+        log.write(exchanges[number % len(exchanges)])
+    size = sum(400 + len(one[3]) + len(one[8]) + len(one[10]) for one in log._waiting)
     assert 80_000 < size <= 100_000
     assert len(log._waiting) + log._lost == 5000
     log.close()  # does not wait for the reader

@@ -5,6 +5,7 @@ import socket
 import sys
 import threading
 from contextlib import ExitStack
+from time import sleep
 from typing import Any, cast
 
 import pytest
@@ -109,6 +110,43 @@ def test_slow_calls_take_a_share_of_the_time(every: float, too_much_after: int |
     found = [held_up.add(0.008, 1000 + number * every) for number in range(100)]
     assert (found.index(True) if True in found else None) == too_much_after
     assert not held_up.add(0.008, 1100 + 100 * every)  # what was long ago is forgotten
+
+
+@pytest.mark.parametrize("seconds", [0.005, 0.007, 0.009, 0.015, 0.03])
+@pytest.mark.parametrize("quick", [0, 9], ids=["all slow", "nine of ten quick"])
+def test_slow_calls_run_at_the_same_time(seconds: float, quick: int) -> None:
+    """However short they are: the watchdog at its own pace sees that they are slow."""
+    inside, most = [0], [0]
+    lock = threading.Lock()
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/slow":
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            sleep(seconds)
+            with lock:
+                inside[0] -= 1
+        return plain(environ, start_response)
+
+    def ask(client: socket.socket) -> None:
+        while most[0] < 3 and not given_up.is_set():
+            for path in ["/quick"] * quick + ["/slow"]:
+                client.sendall(get(path))
+                read_answer(client)
+
+    given_up = threading.Event()
+    with serving(application, threads=8) as running, ExitStack() as stack:
+        clients = [stack.enter_context(running.connect()) for _ in range(8)]
+        askers = [threading.Thread(target=ask, args=(client,)) for client in clients]
+        for asker in askers:
+            asker.start()
+        try:
+            wait_until(lambda: most[0] >= 3, message="three slow calls at once")
+        finally:
+            given_up.set()
+            for asker in askers:
+                asker.join()
 
 
 def test_two_calls_at_once_wake_two_threads(crew: Crew) -> None:
