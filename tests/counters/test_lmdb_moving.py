@@ -21,6 +21,9 @@ from tests.counters.kept import accesses_of, days_of, files_of, record
 from tests.counters.traffic import BEGIN, DAY, Clock
 from tests.end_to_end.servers import HOME
 
+#: These compute for seconds; on a machine that is busy with others for a minute and more.
+pytestmark = pytest.mark.timeout(180)
+
 TODAY = BEGIN // DAY
 
 

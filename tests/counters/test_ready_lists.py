@@ -30,6 +30,9 @@ from app.counters.tally import Tally
 from tests.counters.redis_server import RedisServer
 from tests.counters.test_redis_packing import pack_now_and_then
 
+#: These compute for seconds; on a machine that is busy with others for a minute and more.
+pytestmark = pytest.mark.timeout(180)
+
 DAY = 86400
 TODAY = 20_777
 NOW = TODAY * DAY + 5000

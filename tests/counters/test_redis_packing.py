@@ -24,6 +24,9 @@ from tests.counters import large_redis
 from tests.counters.format_2_store import Format2Program
 from tests.counters.redis_server import RedisServer, redis_running
 
+#: These compute for seconds; on a machine that is busy with others for a minute and more.
+pytestmark = pytest.mark.timeout(180)
+
 DAY = 86400
 TODAY = 20_777
 #: The first day that is not packed.

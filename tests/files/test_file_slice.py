@@ -104,6 +104,7 @@ def test_waitress_measures_with_seek_and_tell(open_slice: Open) -> None:
     assert piece.read(1) == CONTENT[1000:1001]
 
 
+@pytest.mark.timeout(10)
 def test_socket_sendfile_as_gunicorn_calls_it(open_slice: Open) -> None:
     piece = open_slice(1000, 200_999)
     sender, receiver = socket.socketpair()
