@@ -165,11 +165,11 @@ def test_which_lists() -> None:
     ["a", " ", "(", "/", "Mozilla ", "google ", "http-", "Go-http-clien", "bot", "1.", "\xff"],
 )
 def test_no_agent_takes_long(piece: str) -> None:
-    from time import process_time
+    from time import thread_time
 
     agent = (piece * 512)[:512]
     class_of(agent)
-    begun = process_time()
+    begun = thread_time()
     for _ in range(20):
         class_of(agent)
-    assert (process_time() - begun) / 20 < 0.01, "seconds; an ordinary one takes 0.0001 to 0.0004"
+    assert (thread_time() - begun) / 20 < 0.01, "seconds; an ordinary one takes 0.0001 to 0.0004"

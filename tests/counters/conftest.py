@@ -9,6 +9,7 @@ import pytest
 
 from app.counters import open_counter
 from app.counters.reading import CountingStore
+from app.counters.redis.sender import Sender
 from app.counters.redis.store import RedisStore
 from tests.counters.cutting_proxy import CuttingProxy
 from tests.counters.redis_server import RedisServer, redis_running
@@ -23,11 +24,12 @@ def _shared_redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def redis_server(request: pytest.FixtureRequest) -> RedisServer:
-    """One server for many tests, empty at the start of each."""
+def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """One server for many tests, empty at the start of each, and of which none sees another."""
     server: RedisServer = request.getfixturevalue("_shared_redis")
     server.ask("FLUSHALL")
-    return server
+    with server.by_another_name() as named:
+        yield named
 
 
 @pytest.fixture
@@ -66,6 +68,22 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = RedisStore.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "timeout", 10.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_courier_goes_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that fails closes none of its counters, whose threads would go on in all that follow."""
+    senders: list[Sender] = []
+    start = Sender._start_courier
+
+    def noted(sender: Sender) -> None:
+        senders.append(sender)
+        start(sender)
+
+    monkeypatch.setattr(Sender, "_start_courier", noted)
+    yield
+    for sender in senders:
+        sender.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import redis
 from app.counters.contract import CLASSES, Class
 from app.counters.periods import Period, Unit, first_day_of, month_of
 from app.counters.reading import ORDERS, DirectoryAnswer, Order, Ranking
-from app.counters.redis import kept_answers, month_making, ready_lists
+from app.counters.redis import kept_answers, list_making, month_making, ready_lists
 from app.counters.redis import scripts as script
 from app.counters.redis.columns import Sum, packed, packed_lanes, unpacked
 from app.counters.redis.days_at_hand import TooManyDaysError
@@ -60,6 +60,11 @@ PERIODS = [
 ]
 #: In milliseconds: how long columns are kept at first, and how long when lists need them.
 AT_FIRST, A_DAY = 600_000, 86_400_000
+#: So many times as long as usual lists are kept, and who makes them need not say so: longer than a
+#: test may take, however long the machine stands still. Redis's clock is not to be set.
+LONGER = 10
+#: In milliseconds: for how long a test says that another makes lists; less than that.
+A_WHILE = 199_999
 #: A file's accesses on a day, by class and then those that were completed, their bytes, and how many
 #: clients there were.
 Day = Counter[str]
@@ -73,6 +78,12 @@ def open_store(server: RedisServer, at: int, kept_seconds: float) -> RedisStore:
 def writer(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisStore]:
     """Counts, makes lists ahead of ever so few files, and reads what there is now."""
     monkeypatch.setattr(ready_lists, "MANY_FILES", 1)
+    for module, name in (
+        (ready_lists, "_SOONEST_SECONDS"),
+        (ready_lists, "ALIVE_SECONDS"),
+        (list_making, "ALIVE_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, LONGER * getattr(module, name))
     opened = open_store(redis_server, NOW, 0)
     opened.check()
     yield opened
@@ -358,9 +369,9 @@ def test_columns_are_kept_when_lists_need_them(
     make_in_vain()
     assert all(AT_FIRST < left <= A_DAY for left in times_left(writer)), "there are lists of them"
     for key in kept:
-        writer._server.ask(writer._server.patient, "PEXPIRE", key, "60000")
+        writer._server.ask(writer._server.patient, "PEXPIRE", key, "300000")
     make_in_vain()
-    assert all(60_000 < left <= AT_FIRST for left in times_left(writer)), "until a making ends"
+    assert all(300_000 < left <= AT_FIRST for left in times_left(writer)), "until a making ends"
     make_again(writer, redis_server)
     assert columns(writer) == kept
     assert all(AT_FIRST < left <= A_DAY for left in times_left(writer))
@@ -418,28 +429,28 @@ def test_who_was_held_up_leaves_them_to_others(
     """Another has begun meanwhile, and writes the same hash."""
     fields = [(str(number), b"x" * number) for number in range(11)]
     first, second = (Making(writer._server, token, Event()) for token in ("first", "second"))
-    redis_server.ask("SET", script.MAKING, "first", "PX", "9999")
+    redis_server.ask("SET", script.MAKING, "first", "PX", str(A_WHILE))
 
     def one_after_the_other(making: Making, begin: int, end: int) -> object:
         words = [word for field in fields[begin:end] for word in field]
-        named = [making._token, script.LISTS, str(len(fields)), "9999"]
+        named = [making._token, script.LISTS, str(len(fields)), str(A_WHILE)]
         return writer._server.run(writer._server.patient, script.KEEP_LISTS, [*named, *words])
 
     assert one_after_the_other(first, 0, 4) == 1
-    redis_server.ask("SET", script.MAKING, "second", "PX", "9999")
+    redis_server.ask("SET", script.MAKING, "second", "PX", str(A_WHILE))
     assert one_after_the_other(second, 4, 11) == 1
     assert one_after_the_other(first, 4, 11) == 0
     with pytest.raises(EndedError):
-        first.keep(script.LISTS, fields, 9)
+        first.keep(script.LISTS, fields, 199)
     with pytest.raises(EndedError):
         first.go_on()
     assert not first.stay(0)
-    assert 0 < int(redis_server.ask("PTTL", script.MAKING)[1:]) <= 9999, "the second's time"
+    assert 0 < int(redis_server.ask("PTTL", script.MAKING)[1:]) <= A_WHILE, "the second's time"
     second.go_on()
     assert redis_server.ask("EXISTS", script.LISTS) == b":0\r\n", "parts of two make no whole"
-    second.keep(script.LISTS, fields, 9)
+    second.keep(script.LISTS, fields, 199)
     assert redis_server.ask("HLEN", script.LISTS) == b":11\r\n"
-    assert 0 < int(redis_server.ask("PTTL", script.LISTS)[1:]) <= 9000
+    assert 0 < int(redis_server.ask("PTTL", script.LISTS)[1:]) <= 199_000
 
 
 def test_months_that_are_deleted_have_no_columns(
@@ -544,7 +555,8 @@ def test_many_days_that_are_not_packed(
     writer.apply("w", 1, entries)
     writer.make_lists(Event())
     assert redis_server.ask("EXISTS", script.LISTS) == b":0\r\n"
-    assert int(redis_server.ask("PTTL", script.MAKING)[1:]) > 30_000, "nobody tries at once"
+    left = int(redis_server.ask("PTTL", script.MAKING)[1:])
+    assert left > LONGER * 30_000, "nobody tries at once"
     pack_now_and_then(writer, redis_server)
     make_again(writer, redis_server)
     found = reader.ranked(period=Period(TODAY - 300, TODAY))
@@ -558,7 +570,7 @@ def test_one_makes_them_and_they_expire(writer: RedisStore, redis_server: RedisS
     writer.make_lists(Event())
     assert redis_server.ask("HGET", script.LISTS, "about") == before, "it is not time yet"
     took = json.loads(before.split(b"\r\n")[1])["took"]
-    spared = max(60, 50 * took)
+    spared = max(LONGER * 60, 50 * took)
     assert 0 < int(redis_server.ask("PTTL", script.MAKING)[1:]) <= 1000 * spared
     assert 0 < int(redis_server.ask("PTTL", script.LISTS)[1:]) <= 2000 * (spared + took)
 
@@ -572,7 +584,7 @@ def test_they_outlast_the_day_on_which_they_were_made(
     late.make_lists(Event())
     late.close()
     assert int(redis_server.ask("PTTL", script.MAKING)[1:]) <= 1000
-    assert int(redis_server.ask("PTTL", script.LISTS)[1:]) > 60_000
+    assert int(redis_server.ask("PTTL", script.LISTS)[1:]) > LONGER * 60_000
 
 
 def test_few_files_are_not_worth_it(
@@ -592,13 +604,13 @@ def test_who_was_held_up_and_gives_up_leaves_the_other_alone(
     end = Event()
 
     def held_up(*_: object) -> dict[str, bytes]:
-        redis_server.ask("SET", script.MAKING, "second", "PX", "9999")
+        redis_server.ask("SET", script.MAKING, "second", "PX", str(A_WHILE))
         end.set()
         raise EndedError if why == "the process ends" else TooManyDaysError
 
     monkeypatch.setattr(Making, "fields", held_up)
     writer.make_lists(end)
-    assert 0 < int(redis_server.ask("PTTL", script.MAKING)[1:]) <= 9999
+    assert 0 < int(redis_server.ask("PTTL", script.MAKING)[1:]) <= A_WHILE
 
 
 def test_a_process_that_ends_leaves_it_to_others(

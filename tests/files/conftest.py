@@ -224,7 +224,11 @@ def wait_for_the_next_tick(directory: Path) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    site = Site(tmp_path)
+    return site_in(tmp_path, monkeypatch)
+
+
+def site_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    site = Site(directory)
     for module in ("catalog", "places"):
         monkeypatch.setattr(f"app.files.{module}.time", lambda: time.time() + site.ahead)
     return site

@@ -5,16 +5,18 @@ import itertools
 import os
 import threading
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
 from app.files import FileApplication, compression
 from app.files.policy import Policy
 from app.files.static_file import StaticFile
+from tests.alone import alone
 from tests.programs import is_thorough
 from tests.waiting import wait_until
 
-from .conftest import RecordingCounter, Site
+from .conftest import RecordingCounter, Site, site_in
 
 
 def ask(app: FileApplication, path: str) -> bytes:
@@ -38,45 +40,60 @@ def test_the_memory_of_held_files_is_bounded(site: Site, size: int) -> None:
     assert len(held) < 299
 
 
-@pytest.mark.parametrize("length", [1, 250])
-def test_a_held_file_takes_no_more_than_what_is_counted_for_it(site: Site, length: int) -> None:
-    directory = "d" * length
-    names = [f"/{directory}/{number}.html" for number in range(200)]
-    for name in names:
-        site.put(name[1:], b"")
-    site.settle()
-    app = FileApplication(str(site.root), counter=RecordingCounter(), coded=True)
-    ask(app, names[0])
-    tracemalloc.start()
-    try:
+def bytes_of_held_files(root: str, length: int) -> list[int]:
+    """Return how many files are held, what they take, and what is counted for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        site = site_in(Path(root), patch)
+        directory = "d" * length
+        names = [f"/{directory}/{number}.html" for number in range(200)]
+        for name in names:
+            site.put(name[1:], b"")
+        site.settle()
+        app = FileApplication(str(site.root), counter=RecordingCounter(), coded=True)
+        ask(app, names[0])
+        tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         for name in names:
             app._catalog.find(name)
         used = tracemalloc.get_traced_memory()[0] - before
-    finally:
         tracemalloc.stop()
-    assert len(app._catalog._held) == 200
-    assert used < app._catalog._held.bytes_held
+        return [len(app._catalog._held), used, app._catalog._held.bytes_held]
 
 
-def test_names_that_do_not_exist_cost_no_memory(site: Site) -> None:
-    app = site.application()
+@pytest.mark.parametrize("length", [1, 250])
+def test_a_held_file_takes_no_more_than_what_is_counted_for_it(tmp_path: Path, length: int) -> None:
+    held, used, counted = alone(bytes_of_held_files, str(tmp_path), length)
+    assert held == 200
+    assert used < counted
 
-    def ask_for_many(first: int) -> None:
-        for number in range(first, first + 600):
-            ask(app, f"/missing-{number}")
-            ask(app, f"/missing-{number}/")
-        site.counter.statuses.clear()
 
-    ask_for_many(0)
-    tracemalloc.start()
-    try:
+def bytes_of_missing_names(root: str) -> list[int]:
+    """Return how many files are held after names were asked for that do not exist, and what the
+    later ones of these took.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        site = site_in(Path(root), patch)
+        app = site.application()
+
+        def ask_for_many(first: int) -> None:
+            for number in range(first, first + 600):
+                ask(app, f"/missing-{number}")
+                ask(app, f"/missing-{number}/")
+            site.counter.statuses.clear()
+
+        ask_for_many(0)
+        tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         ask_for_many(600)
-        assert tracemalloc.get_traced_memory()[0] - before < 20_000
-    finally:
+        used = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
-    assert len(app._catalog._held) == 0
+        return [len(app._catalog._held), used]
+
+
+def test_names_that_do_not_exist_cost_no_memory(tmp_path: Path) -> None:
+    held, used = alone(bytes_of_missing_names, str(tmp_path))
+    assert used < 20_000
+    assert held == 0
 
 
 def test_threads_never_see_fields_of_one_version_and_bytes_of_another(site: Site) -> None:

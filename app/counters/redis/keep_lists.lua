@@ -14,6 +14,7 @@ if redis.call('HLEN', parts) == tonumber(wanted) then
   redis.call('RENAME', parts, key)
   redis.call('PEXPIRE', key, forgotten)
 else
-  redis.call('PEXPIRE', parts, 60000)
+  -- No longer than it is he who makes them.
+  redis.call('PEXPIRE', parts, redis.call('PTTL', '{tally}:making'))
 end
 return 1
