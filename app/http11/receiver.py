@@ -1,16 +1,20 @@
 """The receiving side of a connection: bytes in, events out, no I/O (RFC 9112).
 
 A head that is there as a whole, short and without surprises, which is nearly every one, is split
-into lines and each line is looked up in the memory of valid lines. Whatever else arrives, wrong or
-in pieces, goes through one slower path that reads line by line. So that the outcome never depends
-on how the bytes were cut, only the slower path refuses anything: the quick one gives up without a
+into lines and each line is looked up in the memory of valid lines; if the former heads began with
+the same lines, these are known as a whole (`beginning.py`). Whatever else arrives, wrong or in
+pieces, goes through one slower path that reads line by line. So that the outcome never depends on
+how the bytes were cut, only the slower path refuses anything: the quick one gives up without a
 trace. What becomes of an event is not known here.
 """
 
 from collections.abc import Mapping
+from itertools import takewhile
+from operator import eq
 from types import MappingProxyType
 from typing import Any
 
+from .beginning import Beginning
 from .body import END_OF_MESSAGE, ChunkedBody, EndOfMessage, LengthBody
 from .buffer import ReceiveBuffer
 from .errors import ProtocolError
@@ -23,6 +27,15 @@ _DEFAULT_LIMITS = Limits()
 _NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
 _MAY_BEGIN_A_MESSAGE = TCHARS | frozenset(b"\r\n")
 _TLS_HANDSHAKE = 0x16  # the record type that every TLS client begins with (RFC 8446 section 5.1)
+
+#: To learn how a connection's heads begin takes as long as three of them save by it. So that is not
+#: done for the first ones, as most connections bring no more; nor for ever, as a proxy brings ever
+#: different ones. Counted are those that do not begin as is known.
+_NOT_LEARNED_FROM, _LAST_LEARNED_FROM = 8, 40
+#: Fewer lines are looked up as quickly as they are compared.
+_FEWEST_SHARED = 4
+#: Longer heads are not learned from, so that a connection at rest holds little.
+_LONGEST_LEARNED = 2048
 
 _memory = LineMemory()
 _recall = _memory.__getitem__
@@ -46,12 +59,15 @@ class Receiver:
 
     __slots__ = (
         "_base",
+        "_beginning",
         "_body",
         "_buffer",
         "_failure",
+        "_former_lines",
         "_head",
         "_limits",
         "_skipped_empty_line",
+        "_unlike",
         "idle",
         "refused_head",
     )
@@ -63,6 +79,10 @@ class Receiver:
         # for the connection
         self._limits = limits
         self._base = base
+        #: With which field lines its heads begin, if that is known.
+        self._beginning: Beginning | None = None
+        self._former_lines: list[str] = []  # of a head that may have begun as the next one does
+        self._unlike = 0  # heads that did not begin as is known
         self._buffer = ReceiveBuffer()
         self._failure: tuple[int, str, str] | None = None
         #: Whether nothing of a next message has come (but an empty line, RFC 9112 section 2.2).
@@ -151,13 +171,20 @@ class Receiver:
             end = data.find(b"\r\n\r\n", start, start + limits.short_head + 4)
             if end < 0:
                 return None
-        lines = data[start:end].decode("latin-1").split("\r\n")
-        if len(lines) > limits.fields + 1:
+        before, known = self._base, 0
+        beginning = self._beginning
+        if beginning is not None and (at := beginning.end_in(data, start, end)):
+            request_line = data[start : at - beginning.length].decode("latin-1")
+            lines = data[at:end].decode("latin-1").split("\r\n")
+            before, known = beginning.variables, beginning.count
+        else:
+            lines = data[start:end].decode("latin-1").split("\r\n")
+            request_line = lines.pop(0)
+        if known + len(lines) > limits.fields:
             return None
         try:
-            line = _recall_request_line(lines[0])
-            del lines[0]
-            variables = {**self._base, **line.variables}
+            line = _recall_request_line(request_line)
+            variables = {**before, **line.variables}
             size = len(variables) + len(lines)
             variables.update(map(_recall, lines))
             if len(variables) != size:
@@ -166,16 +193,37 @@ class Receiver:
             request = Request(line, variables, limits.body)
         except ProtocolError:
             return None
-        if end + 4 < len(data):
-            self._buffer.hold(data, end + 4)
-            self.idle = False
-        elif not self.idle:
-            self._buffer.clear()
-            self.idle = True
+        if not known and len(lines) > _FEWEST_SHARED:
+            self._unlike += 1
+            if _NOT_LEARNED_FROM < self._unlike <= _LAST_LEARNED_FROM:
+                self._learn_from(lines)
+        if not self.idle or end + 4 < len(data):
+            self._hold_rest(data, end + 4)
         self._skipped_empty_line = False
         if request.body is not None:
             self._begin_body(request, request.body)
         return request
+
+    def _hold_rest(self, data: bytes | bytearray, position: int) -> None:
+        """Hold what *data* has from *position* on in place of what was held."""
+        self.idle = position == len(data)
+        if self.idle:
+            self._buffer.clear()
+        else:
+            self._buffer.hold(data, position)
+
+    def _learn_from(self, lines: list[str]) -> None:
+        """Learn with which lines heads begin, when two in a row have most of them in common."""
+        former, self._former_lines = self._former_lines, []
+        if sum(map(len, lines)) > _LONGEST_LEARNED:
+            return
+        # One is left to be behind them.
+        count = sum(takewhile(bool, map(eq, former, lines[:-1])))
+        if count >= _FEWEST_SHARED and 2 * count >= len(lines):
+            shared = lines[:count]
+            self._beginning = Beginning(shared, self._base, map(_recall, shared))
+        else:
+            self._former_lines = lines
 
     def _read_head_by_lines(self) -> Request | None:
         if self._head is None:

@@ -29,6 +29,12 @@ from tests.http11.wire import Asked, Event, Refused, by_byte, events_of, head
 
 _MODULES = (request_line, request_target, host, fields, framing, chunks, persistence, smuggling)
 _SEEDS = [row.raw for module in _MODULES for row in module.CASES if len(row.raw) <= 400]
+#: A receiver knows by then with which lines the heads begin.
+_ALIKE = 11
+_HARMLESS = (
+    b"Accept: */*", b"Accept-Language: en", b"Cache-Control: no-cache", b"Connection: keep-alive", b"DNT: 1",
+    b"Pragma: no-cache", b"Referer: http://a/", b"User-Agent: b", b"Via: 1.1 \xff", b"X-Other: 1",
+)  # fmt: skip
 
 _FRAGMENTS = (
     b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b"\x00", b" ", b"\t", b":", b";", b",", b'"', b"\x0b", b"\x80",
@@ -61,6 +67,18 @@ def _mutated(random: Random) -> bytes:
     stream = bytearray(random.choice(_SEEDS))
     while random.random() < 0.4:
         stream += random.choice(_SEEDS)
+    return _mutate(stream, random)
+
+
+def _alike(random: Random) -> bytes:
+    """Return several heads that begin alike, and some that may not."""
+    fields = random.sample(_HARMLESS, random.randrange(4, 8))
+    heads = [head(*fields, b"Cookie: a=%d" % number) for number in range(_ALIKE)]
+    last = bytearray(b"".join(random.choices(heads, k=random.randrange(1, 4))))
+    return b"".join(heads) + _mutate(last, random)
+
+
+def _mutate(stream: bytearray, random: Random) -> bytes:
     for _ in range(random.choice((0, 1, 1, 1, 2, 2, 3, 5, 8))):
         at = random.randrange(len(stream) + 1)
         kind = random.randrange(7)
@@ -178,7 +196,8 @@ def run(streams: int, seed: int) -> int:
     random = Random(seed)
     failures = 0
     for _ in range(streams):
-        stream, limits = _mutated(random), _limits(random)
+        stream = _alike(random) if random.random() < 0.2 else _mutated(random)
+        limits = _limits(random)
         try:
             check_stream(stream, limits, random)
         except Exception as error:  # noqa: BLE001  anything but events or a ProtocolError is a finding

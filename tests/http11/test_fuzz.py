@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from app.http11 import Limits
+from app.http11.beginning import Beginning
 from app.http11.buffer import ReceiveBuffer
 from app.http11.receiver import Receiver
 from app.http11.request import Request
@@ -43,6 +44,17 @@ def test_the_fuzzer_finds_a_quick_path_that_accepts_more(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Receiver, "_read_short_head", lax)
     assert fuzz.run(2000, seed=1) > 0
+
+
+def test_the_fuzzer_finds_a_beginning_that_is_not_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lax(self: Beginning, data: bytes, start: int, end: int) -> int:
+        at = data.find(b"\r\n", start, end) + self.length
+        return at if start + self.length <= at < end else 0
+
+    monkeypatch.setattr(Beginning, "end_in", lax)
+    assert fuzz.run(500, seed=1) > 0
 
 
 def test_a_failure_ends_the_program_with_status_1(
