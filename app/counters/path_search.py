@@ -26,18 +26,18 @@ def matches(query: Query, paths: Iterable[bytes]) -> list[bool]:
     pattern = query.pattern()
     assert pattern is not None
     search = re.compile(pattern.pattern.encode()).search
-    part, is_all = _needed(query.match)
+    part, is_all, has_case = _needed(query.match)
     found: list[bool] = []
     rest = iter(paths)
     while some := list(islice(rest, _PATHS_AT_ONCE)):
-        text = b"\n".join(some)
-        if is_all:
+        text = b"\n".join(some).decode("latin-1")
+        if not has_case:
             text = text.lower()
         if part not in text:
             found += repeat(False, len(some))
-        elif is_all and len(lines := text.split(b"\n")) == len(some):
-            # Quicker than to search without regard to case.
-            found += [line.find(part) >= 0 for line in lines]
+        elif is_all and len(lines := text.split("\n")) == len(some):
+            # Quicker than a pattern, most of all one without regard to case.
+            found += [part in line for line in lines]
         else:
             found += map(bool, map(search, some))
     return found
@@ -51,11 +51,12 @@ def matching(query: Query, paths: Iterable[bytes], values: list[int]) -> list[in
     return [value if is_meant else -1 for value, is_meant in zip(values, found, strict=True)]
 
 
-def _needed(match: str) -> tuple[bytes, bool]:
-    """Return what each path that matches has in it, and whether that is all that is asked for: then
-    it is in lower case, and the path may be in any.
+def _needed(match: str) -> tuple[str, bool, bool]:
+    """Return what each path that matches has in it, whether that is all that is asked for, and
+    whether capital letters differ from small ones; if not, it is in small ones.
     """
     text = quote(match, safe=punctuation)
     if not any(mark in text for mark in "*?["):
-        return text.lower().encode(), True
-    return max(re.split(r"[*?]", text.partition("[")[0]), key=len).encode(), False
+        return text.lower(), True, False
+    part = max(re.split(r"[*?]", text.partition("[")[0]), key=len)
+    return part, text == f"*{part}*", True

@@ -19,6 +19,8 @@ from .periods import LAST_SECOND, Period, Unit
 from .reading import MOST_DAYS_BY_DAY, MOST_LISTED, ORDERS, Order
 
 _LONGEST_MATCH = 1000
+#: Of so many values the largest is found before they are looked at one by one.
+_PART = 128
 
 
 class Cursor(NamedTuple):
@@ -140,9 +142,11 @@ def values_of(
         values = [0] * len(accesses)
     else:
         values = list(numbers[-1])
-    if (query.period is not None or query.classes is not None) and 0 in accesses:
-        values = [value if times else -1 for value, times in zip(values, accesses, strict=True)]
-    return values
+    if (query.period is None and query.classes is None) or 0 not in accesses:
+        return values
+    if query.order == "accesses":
+        return [value or -1 for value in values]
+    return [value if times else -1 for value, times in zip(values, accesses, strict=True)]
 
 
 def page(paths: Sequence[str] | Sequence[bytes], values: Sequence[int], query: Query) -> Page:
@@ -152,8 +156,10 @@ def page(paths: Sequence[str] | Sequence[bytes], values: Sequence[int], query: Q
     a file that is not in the list. In the order of the paths the values are 0.
     """
     matched = len(values) - values.count(-1)
-    allowed: Sequence[int] = range(len(values))
-    if query.after is not None:
+    ahead = 0
+    if query.after is None:
+        places = largest(query.limit, values)
+    else:
         last = query.after.value
         path = (
             query.after.path
@@ -166,8 +172,33 @@ def page(paths: Sequence[str] | Sequence[bytes], values: Sequence[int], query: Q
             for place, value in enumerate(values)
             if -1 < value < last or (value == last and place >= behind)
         ]
-    # Files of one value come in the order of their paths, since nlargest keeps the order of what is
-    # equal.
-    places = nlargest(query.limit, allowed, key=values.__getitem__)
-    ahead = 0 if query.after is None else matched - len(allowed)
+        # Equals stay in the order of their paths.
+        places = nlargest(query.limit, allowed, key=values.__getitem__)
+        ahead = matched - len(allowed)
     return Page([place for place in places if values[place] >= 0], ahead, matched)
+
+
+def largest(count: int, values: Sequence[int]) -> list[int]:
+    """Return the places of the *count* largest values, the larger first, equals in their order.
+
+    Of many values most need not be looked at: *count* parts have one that is as large as `least`,
+    so nothing smaller is among the largest.
+    """
+    begins = range(0, len(values), _PART)
+    if len(begins) <= count:
+        return nlargest(count, range(len(values)), key=values.__getitem__)
+    highest = [max(values[begin : begin + _PART]) for begin in begins]
+    least = sorted(highest)[-count]
+    larger = [
+        place
+        for begin, most in zip(begins, highest, strict=True)
+        if most > least
+        for place, value in enumerate(values[begin : begin + _PART], begin)
+        if value > least
+    ]
+    places = nlargest(count, larger, key=values.__getitem__)
+    at = -1
+    while len(places) < count:
+        at = values.index(least, at + 1)
+        places.append(at)
+    return places

@@ -12,7 +12,7 @@ from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.row_columns import Keys
 from app.counters.lmdb.rows import DIGESTS
 from app.counters.path_search import matches
-from app.counters.ranking import Query
+from app.counters.ranking import Query, largest
 from app.counters.reading import FileRecord
 from app.counters.tally import Tally
 
@@ -148,7 +148,21 @@ def test_patterns_mean_what_they_do_in_a_shell(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "match", ["", "7", "*7*", "/1*", "*.ISO", ".ISO", "*[1-3]7*", "%0a", "nowhere"]
+    "match",
+    [
+        "",
+        "7",
+        "*7*",
+        "/1*",
+        "*.ISO",
+        ".ISO",
+        "*.ISO*",
+        "*.iso*",
+        "**",
+        "*[1-3]7*",
+        "%0a",
+        "nowhere",
+    ],
 )
 def test_paths_are_looked_through_many_at_a_time(match: str) -> None:
     paths = [f"/{number}.iso".encode() for number in range(1300)] + [b"/a\n7", b"/B.iso", b"/%0Ax"]
@@ -157,3 +171,15 @@ def test_paths_are_looked_through_many_at_a_time(match: str) -> None:
     assert pattern is not None
     expected = [bool(pattern.search(path.decode())) for path in paths]
     assert matches(query, paths) == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 500])
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 3000])
+@pytest.mark.parametrize("most", [0, 1, 3, 10_000])
+def test_the_largest_values_come_first_and_equals_in_their_order(
+    count: int, size: int, most: int
+) -> None:
+    dice = random.Random(count + size + most)
+    values = [dice.randrange(-1, most + 1) for _ in range(size)]
+    in_order = sorted(range(size), key=lambda place: (-values[place], place))
+    assert largest(count, values) == in_order[:count]
