@@ -1,11 +1,11 @@
-"""Work that an application leaves undone until its answer goes out, to be done for several requests
-at once, as a database does in a group commit.
+"""Answers of several requests that go out together, and work that their application leaves undone
+until then, as a database does in a group commit.
 
-An application says by its attribute `leaves_work_from` from how many requests at the same time on
-this pays. Then it finds an empty list in its environ, under `BEFORE_ANSWER`. It may append a
-function, and what the function is to be given, and return its answer. Before any byte of the answer
-goes out, the server calls the function once with what several requests have left for it. Without
-the list the application does its work itself.
+An application says by its attribute `answers_together_from` from how many requests at the same time
+on its answers may wait for each other. Then it finds an empty list in its environ, under
+`BEFORE_ANSWER`. It may append a function, and what the function is to be given, and return its
+answer. Before any byte of the answer goes out, the server calls the function once with what several
+requests have left for it. Without the list the application does its work itself.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,9 +17,9 @@ BEFORE_ANSWER = "tally.before_answer"
 Work: TypeAlias = tuple[Callable[[list[Any]], object], Any]
 
 
-def leaves_work_from(application: object) -> int:
-    """Return from how many requests on *application* takes the offer; 0: never."""
-    number = getattr(application, "leaves_work_from", 0)
+def answers_together_from(application: object) -> int:
+    """Return from how many requests on answers of *application* may wait; 0: never."""
+    number = getattr(application, "answers_together_from", 0)
     return number if isinstance(number, int) else 0
 
 

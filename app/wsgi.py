@@ -85,9 +85,9 @@ class Application:
         return self._serve(environ, start_response)
 
     @property
-    def leaves_work_from(self) -> int:
+    def answers_together_from(self) -> int:
         """See before_answer.py. Known once it is open."""
-        return 0 if self._files is None else self._files.leaves_work_from
+        return 0 if self._files is None else self._files.answers_together_from
 
     def _open_and_serve(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"

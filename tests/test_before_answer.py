@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.before_answer import do_together, leaves_work_from
+from app.before_answer import answers_together_from, do_together
 from app.server.proxies import ForwardedClients
 from app.settings import Settings
 from app.wsgi import make_app
@@ -26,10 +26,8 @@ def test_nothing_to_be_done() -> None:
     do_together([])
 
 
-@pytest.mark.parametrize(("counts", "expected"), [("memory:", 0), ("lmdb:{}", 24)])
-def test_the_store_says_from_how_many_requests_on_it_pays(
-    tmp_path: Path, counts: str, expected: int
-) -> None:
+@pytest.mark.parametrize("counts", ["memory:", "lmdb:{}"])
+def test_answers_about_files_go_out_together_from_so_many_on(tmp_path: Path, counts: str) -> None:
     settings = Settings.from_environment(
         {
             "TALLY_ROOT": str(tmp_path),
@@ -38,15 +36,15 @@ def test_the_store_says_from_how_many_requests_on_it_pays(
         }
     )
     application = make_app(settings)
-    assert leaves_work_from(application) == 0, "nothing is known before it is open"
+    assert answers_together_from(application) == 0, "nothing is known before it is open"
     application.open()
-    assert leaves_work_from(application) == expected
-    assert leaves_work_from(ForwardedClients(application, lambda _: True)) == expected
+    assert answers_together_from(application) == 24
+    assert answers_together_from(ForwardedClients(application, lambda _: True)) == 24
     application.close()
 
 
 def test_applications_that_take_no_offer() -> None:
     class Strange:
-        leaves_work_from = "many"
+        answers_together_from = "many"
 
-    assert [leaves_work_from(each) for each in (lambda: None, Strange())] == [0, 0]
+    assert [answers_together_from(each) for each in (lambda: None, Strange())] == [0, 0]

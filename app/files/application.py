@@ -42,6 +42,11 @@ _log = logging.getLogger("tally.files")
 # Looked up for every answer; a member of an enumeration is ten times as far away.
 _NOT_MODIFIED, _FAILED = Outcome.NOT_MODIFIED, Outcome.FAILED
 
+#: Where counts need not be made together. To make all answers that are asked for at the moment and
+#: then to send them takes a tenth less time than to do both for one after the other. With few
+#: clients, the next requests would not come meanwhile, and the process would sleep between.
+_ANSWERS_TOGETHER_FROM = 24
+
 _METHODS = ("GET", "HEAD")
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 _NOT_FOUND_PAGE = b"404.html"
@@ -112,7 +117,7 @@ class FileApplication:
         self._forms = Forms(self._catalog)
         self._counter = counter
         #: See before_answer.py.
-        self.leaves_work_from = counter.pays_together_from
+        self.answers_together_from = counter.pays_together_from or _ANSWERS_TOGETHER_FROM
         self._missed = missed
         self._accounts = Accounts(
             counter,

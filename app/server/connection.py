@@ -173,8 +173,8 @@ class Connection:
             self._fail(error)
 
     def prepare(self, lane: Lane) -> bytes | None:
-        """Run the call, and return its answer if it is whole and waits for work: that is to be
-        done before the answer is given to `perform`.
+        """Run the call, and return its answer if it is whole: it may wait for others, and what it
+        has left to be done is to be done before the answer is given to `perform`.
 
         Returns None for any other answer, after what `perform` does.
         """
@@ -188,7 +188,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - as in advance
             self._fail(error)
             return None
-        if call.work and call.complete and isinstance(output, bytes):
+        if call.complete and isinstance(output, bytes):
             return output
         self.perform(lane, output)
         return None

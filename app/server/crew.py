@@ -5,8 +5,9 @@
                 another thread of the crew leads from there on, and the first returns to the crew
                 when its call ends. Where that costs too much of the time (`HeldUp`), calls go
                 to other threads from the start for a while.
-    gathering:  an answer may wait for work that is done for several at once (before_answer.py). The
-                leader holds it until it has seen to the other connections that are ready.
+    gathering:  answers may go out together, after work that is done for several at once
+                (before_answer.py). The leader holds them until it has seen to the other connections
+                that are ready.
 
 A `Term` is one thread's turn as leader, and at once the place that holds the call it is inside of.
 The thread that takes the call out (the leader when the call ends or, under the lock, the watchdog)
@@ -182,7 +183,7 @@ class Crew:
         self._uploads = 0
         self._threads = 0
         self._idle = 0  # threads that wait for work, less those that were woken for it
-        #: The leader's: answers that are ready, and wait for what is done for all of them at once.
+        #: The leader's: answers that are ready, and wait for each other.
         self.gathered: list[tuple[Connection, bytes]] = []
         self._gathered_bytes = 0
         self._send_at = 0.0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from types import MethodType, TracebackType
 from typing import Any
 
-from ..before_answer import leaves_work_from
+from ..before_answer import answers_together_from
 from .error_page import SERVER
 from .request_body import NO_BODY
 from .sendfile import FileWrapper
@@ -23,7 +23,7 @@ class Gateway:
         # An object is called by way of its type, which takes longer than its bound method does.
         bound: Any = application.__call__  # type: ignore[operator]
         is_object = isinstance(bound, MethodType) and not isinstance(application, type)
-        self.leaves_work_from = leaves_work_from(application)
+        self.answers_together_from = answers_together_from(application)
         self.application: Application = bound if is_object else application
         self._base: Environ = {
             "SCRIPT_NAME": "",

@@ -199,7 +199,7 @@ class Loop:
         """Wait for events."""
         events = self._epoll.poll(self._timeout(), _MOST_EVENTS)
         self.now = monotonic()
-        fewest = self.gateway.leaves_work_from
+        fewest = self.gateway.answers_together_from
         self.gathers = 0 < fewest <= len(events)
         self._events = iter(events)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from ..before_answer import leaves_work_from
+from ..before_answer import answers_together_from
 from ..request_note import REQUEST_ID
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ForwardedClients:
         self._application = application
         self._forwarded = ProxyFix(self._call_with_client, x_for=1, x_proto=1, x_host=0)
         self._is_trusted = is_trusted
-        self.leaves_work_from = leaves_work_from(application)
+        self.answers_together_from = answers_together_from(application)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"

@@ -18,7 +18,7 @@ class Runner(CallRunner, Protocol[Run]):
     place: Place
     #: Of the thread that calls `Connection.advance`.
     lane: Lane
-    #: Whether calls that begin now may leave work to be done together (before_answer.py).
+    #: Whether answers to calls that begin now may wait for each other (before_answer.py).
     gathers: bool
 
     def run_call(self, connection: Run) -> bool:

@@ -1,4 +1,4 @@
-"""Answers that wait for each other, as their applications have left work to be done before them."""
+"""Answers that wait for each other, and what their applications have left to be done before them."""
 
 import logging
 import threading
@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.before_answer import BEFORE_ANSWER
+from app.server.crew import Crew
+from app.settings import Settings
+from app.wsgi import make_app
 from tests.server.serving import Running, get, read_answer, serving
 from tests.waiting import wait_until
 
@@ -47,7 +51,7 @@ class Work:
 class Leaving:
     """An application that takes the offer."""
 
-    leaves_work_from = 2
+    answers_together_from = 2
 
     def __init__(self, application: Callable[[Environ, Any], Iterable[bytes]]) -> None:
         self._application = application
@@ -134,6 +138,48 @@ def test_several_answers_share_their_work() -> None:
 
         wait_until(is_shared, message="answers that wait for each other")
         assert max(work.sizes) <= 64
+
+
+@pytest.mark.parametrize("counts", ["memory:", "lmdb:{}"])
+def test_answers_about_files_go_out_together(
+    tmp_path: Path, counts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted when they are made, or together: all before the first of them goes out."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www/a.txt").write_bytes(BODY)
+    settings = {"TALLY_ROOT": str(tmp_path / "www"), "TALLY_COUNT_LOG": "off"}
+    settings["TALLY_COUNTS"] = counts.format(tmp_path / "counts")
+    application = make_app(Settings.from_environment(settings))
+    application.open()
+    sizes: list[int] = []
+    send_gathered = Crew.send_gathered
+
+    def seen(crew: Crew) -> bool:
+        sizes.append(len(crew.gathered))
+        return send_gathered(crew)
+
+    monkeypatch.setattr(Crew, "send_gathered", seen)
+    asked = 0
+    with serving(application, threads=2) as server, clients(server) as connections:
+        paths = ["/a.txt", "/a.txt", "/nothing"]
+
+        def went_out_together() -> bool:
+            nonlocal asked
+            for number, connection in enumerate(connections):
+                connection.sendall(get(paths[number % 3]))
+            for number, connection in enumerate(connections):
+                status, _, body = read_answer(connection)
+                assert (status, body == BODY) == ((404, False) if number % 3 == 2 else (200, True))
+                asked += 1
+                statuses = application.counts().totals().statuses
+                assert statuses[200] + statuses.get(404, 0) >= asked, "counted before it arrived"
+            return max(sizes, default=0) >= 24
+
+        wait_until(went_out_together, message="answers that wait for each other")
+    totals = application.counts().totals()
+    assert sum(totals.statuses.values()) == asked
+    assert totals.tally.accesses == totals.statuses[200]
+    application.close()
 
 
 def test_large_answers_are_not_piled_up() -> None:
