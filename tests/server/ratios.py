@@ -11,6 +11,8 @@ A second worker takes the core on which wrk runs, and a share of the caches: so 
 dearer, whatever it does. What of it the machine does is told by two servers of one worker each, of
 which neither knows the other, asked at once (`workers-machine`), and by nginx (`workers-nginx`);
 what two workers lose by what they share, by comparing them with those two (`workers-apart`).
+So, too, with files at random, which no processor's cache holds, nor the kernel's of paths
+(`random-nginx`).
 """
 
 import argparse
@@ -111,6 +113,9 @@ def kinds(scratch: Path) -> dict[str, Kind]:
         "files": Kind(1.15, Side("20 files"), Side("200,000 files", files=MANY)),
         "files-at-random": Kind(1.15, Side("20 files"), Side("200,000 files", files=MANY,
                                                              asked=MANY, at_random=True)),
+        "random-nginx": Kind(None, Side("nginx, 20", is_nginx=True),
+                             Side("nginx, 200,000", files=MANY, asked=MANY, at_random=True,
+                                  is_nginx=True)),
         "connections": Kind(1.25, Side("64 clients"), Side("2,000 clients", connections=2000)),
         "access-log": Kind(1.12, Side("no access log"), Side("access log", log)),
         "tls": Kind(1.20, Side("nginx", scheme="https", is_nginx=True),
