@@ -66,7 +66,7 @@ class Accounts:
         self._count_header = count_header
         self._notes = notes
         #: Whether counts are left to be made together, where the server offers it.
-        self._leaves = counter.pays_together_from > 0 and not count_header
+        self.leaves_counts = counter.pays_together_from > 0 and not count_header
         # Functions of what requests leave to be done together; each the same object every time.
         self._counts_work, self._statuses_work = self._count_together, self._note_answers
 
@@ -87,7 +87,7 @@ class Accounts:
         if self._notes:
             class_noted = class_ if kind in ACCESSES else ""
             environ[NOTE] = note = RequestNote(key, kind, class_noted, None, completed)
-        work: list[Work] | None = environ.get(BEFORE_ANSWER) if self._leaves else None
+        work: list[Work] | None = environ.get(BEFORE_ANSWER) if self.leaves_counts else None
         if work is not None and source is None:
             count = key, kind, announce, class_, answer.held, completed, client, enough
             work.append((self._counts_work, (note, count)))
@@ -106,7 +106,7 @@ class Accounts:
 
     def answered(self, environ: "WSGIEnvironment", status: int) -> None:
         """Count an answer whose status no kind tells."""
-        work: list[Work] | None = environ.get(BEFORE_ANSWER) if self._leaves else None
+        work: list[Work] | None = environ.get(BEFORE_ANSWER) if self.leaves_counts else None
         if work is None:
             self.counter.answered(status)
         else:

@@ -42,8 +42,8 @@ _log = logging.getLogger("tally.files")
 # Looked up for every answer; a member of an enumeration is ten times as far away.
 _NOT_MODIFIED, _FAILED = Outcome.NOT_MODIFIED, Outcome.FAILED
 
-#: Where counts need not be made together. To make all answers that are asked for at the moment and
-#: then to send them takes a tenth less time than to do both for one after the other. With few
+#: For answers that leave no counts to be made together. To make all that are asked for at the moment
+#: and then to send them takes a tenth less time than to do both for one after the other. With few
 #: clients, the next requests would not come meanwhile, and the process would sleep between.
 _ANSWERS_TOGETHER_FROM = 24
 
@@ -116,8 +116,6 @@ class FileApplication:
         )
         self._forms = Forms(self._catalog)
         self._counter = counter
-        #: See before_answer.py.
-        self.answers_together_from = counter.pays_together_from or _ANSWERS_TOGETHER_FROM
         self._missed = missed
         self._accounts = Accounts(
             counter,
@@ -126,6 +124,10 @@ class FileApplication:
             download_bytes=download_bytes,
             count_header=count_header,
             notes=notes,
+        )
+        #: See before_answer.py.
+        self.answers_together_from = (
+            counter.pays_together_from if self._accounts.leaves_counts else _ANSWERS_TOGETHER_FROM
         )
         self._warned = ""  # the Date of the last warning
 

@@ -46,7 +46,8 @@ _WATCH_IDLE = 0.4
 _MOST_HELD_UP = 0.05
 _SLOW_FOR = 1.0
 #: So many answers wait for each other at most, of so many bytes (they should still be in the
-#: processor's cache when they are sent), for so long and until the call that goes on then ends.
+#: processor's cache when they are sent), for so long and until the call that goes on then ends, or
+#: is taken off the leader.
 _MOST_GATHERED = 64
 _MOST_BYTES = 1 << 18
 _GATHER_SECONDS = 0.001
@@ -255,43 +256,54 @@ class Crew:
         self._gathered_bytes += len(answer)
 
     def gathered_enough(self) -> bool:
-        """Tell whether no more answers should wait for each other."""
-        return (
+        """Tell whether those that are gathered should wait for no more."""
+        return bool(self.gathered) and (
             self._gathered_bytes >= _MOST_BYTES
             or len(self.gathered) >= _MOST_GATHERED
             or monotonic() >= self._send_at
         )
 
     def send_gathered(self) -> bool:
-        """Do at once what gathered answers wait for, and send them.
+        """Do at once what gathered answers wait for, and send them, if there are any.
 
         For the leader. Returns False if another thread leads now.
         """
+        if not self.gathered:
+            return True
         gathered, self.gathered = self.gathered, []
         term = self.term
         assert term is not None
         connections = [connection for connection, _ in gathered]
         calls = [call for connection in connections if (call := connection.channel.call)]
         lane = connections[0].runner.lane
-        # To the watchdog they are one call.
-        term.enter(calls[0])
-        if self._watchdog.is_parked:
-            self._watchdog.wake()
-        work: list[Work] = []
-        for call in calls:
-            work += call.take_work()
-        try:
-            do_together(work)
-        except BaseException as error:
-            log.error("what answers waited for failed", exc_info=error)
-        for connection, answer in gathered:
+        leads = self._do_work_of(calls, term)
+        for call, (connection, answer) in zip(calls, gathered, strict=True):
+            # One by one: the watchdog would take all of them for one slow call, beside a thread
+            # that computes and lets each wait for the interpreter lock.
+            if leads:
+                term.enter(call)
             connection.perform(lane, answer)
-        if not term.leave():
+            leads = leads and term.leave()
+        if not leads:
             self._return(*connections)
             return False
         for connection in connections:
             connection.go_on()
         return True
+
+    def _do_work_of(self, calls: list[Call], term: Term) -> bool:
+        """Do what several calls have left to be done. Returns False if another thread leads now."""
+        work: list[Work] = []
+        for call in calls:
+            work += call.take_work()
+        term.enter(calls[0])
+        if self._watchdog.is_parked:
+            self._watchdog.wake()
+        try:
+            do_together(work)
+        except BaseException as error:
+            log.error("what answers waited for failed", exc_info=error)
+        return term.leave()
 
     @contextmanager
     def aside(self, call: Call | None) -> Iterator[None]:

@@ -186,14 +186,14 @@ class Loop:
                 connection.ready(flags)
                 if crew.term is not term:
                     return True
-                if crew.gathered and crew.gathered_enough() and not crew.send_gathered():
+                if crew.gathered_enough() and not crew.send_gathered():
                     return True
             elif descriptor in self._doors:
                 knocking.append(descriptor)
             elif descriptor == self._wake:
                 with suppress(BlockingIOError):
                     os.eventfd_read(self._wake)
-        return bool(crew.gathered) and not crew.send_gathered()
+        return not crew.send_gathered()
 
     def _wait(self) -> None:
         """Wait for events."""
@@ -214,11 +214,14 @@ class Loop:
 
     def _go_on(self, term: Term) -> bool:
         """Let connections continue that no event will call for; True when another leads now."""
+        crew = self._crew
         for _ in range(len(self._returned)):
             connection = self._returned.popleft()
             connection.busy = False
             connection.advance()
-            if self._crew.term is not term:
+            if crew.term is not term:
+                return True
+            if crew.gathered_enough() and not crew.send_gathered():
                 return True
         for _ in range(len(self._unfinished)):
             connection = self._unfinished.popleft()
@@ -226,14 +229,18 @@ class Loop:
             connection.due = False
             if not connection.busy:
                 connection.advance()
-            if self._crew.term is not term:
+            if crew.term is not term:
                 return True
-        return False
+            if crew.gathered_enough() and not crew.send_gathered():
+                return True
+        return not crew.send_gathered()
 
     def _tick(self, term: Term) -> bool:
         """Look at the deadlines; True when another leads now."""
         now = self.now
         self.lane.publish()
+        # No answer waits over the end of the loop, which may come here.
+        self.gathers = False
         # Until all was done: when a call takes the lead away from here, the next leader goes on
         # with the rest at once.
         self._next_tick = 0.0

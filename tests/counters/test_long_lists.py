@@ -181,5 +181,19 @@ def test_the_largest_values_come_first_and_equals_in_their_order(
 ) -> None:
     dice = random.Random(count + size + most)
     values = [dice.randrange(-1, most + 1) for _ in range(size)]
-    in_order = sorted(range(size), key=lambda place: (-values[place], place))
+    assert_largest(count, values)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20])
+@pytest.mark.parametrize("seed", range(20))
+def test_the_largest_of_few_that_are_large(count: int, seed: int) -> None:
+    dice = random.Random(seed)
+    values = [0] * 3000
+    for place in dice.sample(range(3000), dice.randrange(1, 40)):
+        values[place] = dice.randrange(1, 4)
+    assert_largest(count, values)
+
+
+def assert_largest(count: int, values: list[int]) -> None:
+    in_order = sorted(range(len(values)), key=lambda place: (-values[place], place))
     assert largest(count, values) == in_order[:count]

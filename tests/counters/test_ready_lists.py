@@ -437,6 +437,8 @@ def test_who_was_held_up_leaves_them_to_others(
         return writer._server.run(writer._server.patient, script.KEEP_LISTS, [*named, *words])
 
     assert one_after_the_other(first, 0, 4) == 1
+    left = int(redis_server.ask("PTTL", "{tally}:lists-parts:first")[1:])
+    assert 60_000 < left <= A_WHILE, "as long as it may become whole"
     redis_server.ask("SET", script.MAKING, "second", "PX", str(A_WHILE))
     assert one_after_the_other(second, 4, 11) == 1
     assert one_after_the_other(first, 4, 11) == 0

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.before_answer import BEFORE_ANSWER
+from app.server import crew
 from app.server.crew import Crew
+from app.server.loop import Loop
 from app.settings import Settings
 from app.wsgi import make_app
 from tests.server.serving import Running, get, read_answer, serving
@@ -81,6 +84,17 @@ def ask_all(
     return bodies
 
 
+def ask_at_once(connections: Sequence[Any], turn: int, work: Work, times: int = 6) -> None:
+    """Ask several times on all connections, and only then read."""
+    for number, connection in enumerate(connections):
+        targets = [f"{turn}.{number}.{time}" for time in range(times)]
+        connection.sendall(b"".join(get(f"/?{target}") for target in targets))
+    for number, connection in enumerate(connections):
+        for time in range(times):
+            assert read_answer(connection)[2] == BODY
+            assert work.done[f"{turn}.{number}.{time}"] == 1
+
+
 def one_piece(_: Environ, start_response: Any) -> Iterable[bytes]:
     start_response("200 OK", [("Content-Length", "1000")])
     return [BODY]
@@ -123,6 +137,7 @@ def test_work_is_done_before_any_byte_of_its_answer(
 
 
 def test_several_answers_share_their_work() -> None:
+    """Up to 64, also those of clients who do not wait for one answer before the next request."""
     work = Work()
 
     def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -130,14 +145,68 @@ def test_several_answers_share_their_work() -> None:
         return one_piece(environ, start_response)
 
     turns = iter(range(10_000))
-    with serving(Leaving(application), threads=2) as server, clients(server) as connections:
+    with serving(Leaving(application), threads=2) as server, clients(server, 150) as connections:
 
         def is_shared() -> bool:
             ask_all(connections, "/", next(turns), work)
+            ask_at_once(connections, next(turns), work)
             return max(work.sizes) > 4
 
         wait_until(is_shared, message="answers that wait for each other")
-        assert max(work.sizes) <= 64
+        for _ in range(5):
+            ask_at_once(connections, next(turns), work)
+    assert max(work.sizes) <= 64
+
+
+def test_answers_do_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work()
+    ticks = count(step=0.0004)
+    monkeypatch.setattr(crew, "monotonic", lambda: next(ticks))
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        work.leave(environ)
+        return one_piece(environ, start_response)
+
+    with serving(Leaving(application), threads=2) as server, clients(server) as connections:
+        turns = iter(range(10_000))
+
+        def some_waited() -> bool:
+            ask_all(connections, "/", next(turns), work)
+            ask_at_once(connections, next(turns), work)
+            return max(work.sizes) > 1
+
+        wait_until(some_waited, message="answers that wait for each other")
+    assert max(work.sizes) <= 3, "a millisecond by a clock that moves with each look"
+
+
+def test_no_answer_waits_while_the_loop_does_or_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop would take it for sent."""
+    work = Work()
+    waiting: list[int] = []
+    for name in ("_wait", "_begin_stop", "_tick", "_finish"):
+        monkeypatch.setattr(Loop, name, _noting(getattr(Loop, name), waiting))
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        work.leave(environ)
+        return one_piece(environ, start_response)
+
+    with serving(Leaving(application), threads=2) as server, clients(server) as connections:
+        turns = iter(range(10_000))
+
+        def many_waited() -> bool:
+            ask_at_once(connections, next(turns), work)
+            return work.sizes.count(1) + 20 < len(work.sizes)
+
+        wait_until(many_waited, message="answers that wait for each other")
+    assert set(waiting) == {0}
+
+
+def _noting(step: Callable[..., Any], waiting: list[int]) -> Callable[..., Any]:
+    def noted(loop: Loop, *arguments: Any) -> Any:
+        waiting.append(len(loop._crew.gathered))
+        return step(loop, *arguments)
+
+    return noted
 
 
 @pytest.mark.parametrize("counts", ["memory:", "lmdb:{}"])

@@ -14,7 +14,7 @@ if redis.call('HLEN', parts) == tonumber(wanted) then
   redis.call('RENAME', parts, key)
   redis.call('PEXPIRE', key, forgotten)
 else
-  -- No longer than it is he who makes them.
+  -- They go with the token, without which they cannot become whole.
   redis.call('PEXPIRE', parts, redis.call('PTTL', '{tally}:making'))
 end
 return 1
