@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Any
 
+from app.counters.lmdb.counter import LmdbCounter
 from app.counters.memory import MemoryCounter
 from app.files.version import may_be_held
 from app.http11 import Receiver
@@ -38,7 +39,7 @@ _STAGES: dict[str, list[tuple[Any, str]]] = {
     "receive": [(Stream, "receive")],
     "parse": [(Receiver, "receive")],
     "application": [(Application, "__call__")],
-    "count": [(MemoryCounter, "count")],
+    "count": [(MemoryCounter, "count"), (LmdbCounter, "count_together")],
     "head": [(call, "usual_head"), (call, "encode_head")],
     "send": [(Stream, "begin"), (Stream, "flush")],
     "connection": [(Connection, "ready")],
