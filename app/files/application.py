@@ -42,9 +42,9 @@ _log = logging.getLogger("tally.files")
 # Looked up for every answer; a member of an enumeration is ten times as far away.
 _NOT_MODIFIED, _FAILED = Outcome.NOT_MODIFIED, Outcome.FAILED
 
-#: For answers that leave no counts to be made together. To make all that are asked for at the moment
-#: and then to send them takes a tenth less time than to do both for one after the other. With few
-#: clients, the next requests would not come meanwhile, and the process would sleep between.
+#: For answers that leave no counts to be made together. To make all that are asked for at the
+#: moment and then to send them takes a tenth less time than to do both for one after the other.
+#: With few clients, the next requests would not come meanwhile, and the process would sleep.
 _ANSWERS_TOGETHER_FROM = 24
 
 _METHODS = ("GET", "HEAD")
