@@ -179,14 +179,22 @@ class RowCounter:
     ) -> int | None:
         """Count one answer; what is kept of the site's row is for `_put_site` to put."""
         kept = self._kept.get(path)
-        if kept is None or not self._site_size or client is not None:
-            return self._count_the_long_way(rows, path, what, client, enough)
-        in_file, in_site, is_access = self._growths.get(what) or self._growth_by(*what)
+        growth = self._growths.get(what) or self._growth_by(*what)
+        if kept is None or not self._site_size:
+            return self._count_the_long_way(rows, path, what, growth, client, enough)
+        in_file, in_site, is_access = growth
+        if client is not None and (
+            grown := self._count_client(rows, kept.row, client, what[0], what[2], enough)
+        ):
+            more_in_file, more_in_site = _growth(grown)
+            in_file, in_site = in_file + more_in_file, in_site + more_in_site
         row = kept.row + in_file
         try:
             rows.put(kept.key, row.to_bytes(kept.size, "little"))
         except OverflowError:
-            return self._count_the_long_way(rows, path, what, client, enough)
+            # The client has been counted.
+            growth = in_file, in_site, is_access
+            return self._count_the_long_way(rows, path, what, growth, None, 0)
         kept.row = row
         self._site += in_site
         if not is_access:
@@ -203,11 +211,16 @@ class RowCounter:
                 self._add_to_site(rows, 0, is_access=False)
 
     def _count_the_long_way(
-        self, rows: Rows, path: str, what: What, client: bytes | None, enough: int
+        self,
+        rows: Rows,
+        path: str,
+        what: What,
+        growth: tuple[int, int, bool],
+        client: bytes | None,
+        enough: int,
     ) -> int | None:
-        """Do as `_count_one`, whatever is kept of the rows."""
-        kind, sent = what[0], what[2]
-        in_file, in_site, is_access = self._growths.get(what) or self._growth_by(*what)
+        """Do as `_count_one`, whatever is kept of the rows; *growth* is what the answer adds."""
+        in_file, in_site, is_access = growth
         kept, value = self._kept.get(path), b""
         if kept is not None:
             key, row, size = kept.key, kept.row, kept.size
@@ -216,7 +229,7 @@ class RowCounter:
             value = rows.get(key) or b""
             row, size = _from_bytes(value, "little"), len(value)
         if client is not None:
-            more = _growth(self._count_client(rows, row, client, kind, sent, enough))
+            more = _growth(self._count_client(rows, row, client, what[0], what[2], enough))
             in_file, in_site = in_file + more[0], in_site + more[1]
         if not size:
             row = self._new_file(rows, is_access, in_site)
