@@ -21,34 +21,28 @@ def prefix(match: str) -> bytes:
     return beginning.encode() if others else b""
 
 
-def matches(query: Query, paths: Iterable[bytes]) -> list[bool]:
-    """Return of each path whether it matches, as `Query.pattern` says."""
+def matching(query: Query, paths: Iterable[bytes], values: list[int]) -> list[int]:
+    """Return *values*, -1 for each of *paths* that does not match, as `Query.pattern` says."""
     pattern = query.pattern()
-    assert pattern is not None
+    if pattern is None:
+        return values
     search = re.compile(pattern.pattern.encode()).search
     part, is_all, has_case = _needed(query.match)
-    found: list[bool] = []
+    found: list[int] = []
     rest = iter(paths)
     while some := list(islice(rest, _PATHS_AT_ONCE)):
+        its = values[len(found) : len(found) + len(some)]
         text = b"\n".join(some).decode("latin-1")
         if not has_case:
             text = text.lower()
         if part not in text:
-            found += repeat(False, len(some))
+            found += repeat(-1, len(some))
         elif is_all and len(lines := text.split("\n")) == len(some):
             # Quicker than a pattern, most of all one without regard to case.
-            found += [part in line for line in lines]
+            found += [value if part in line else -1 for value, line in zip(its, lines, strict=True)]
         else:
-            found += map(bool, map(search, some))
+            found += [value if search(path) else -1 for value, path in zip(its, some, strict=True)]
     return found
-
-
-def matching(query: Query, paths: Iterable[bytes], values: list[int]) -> list[int]:
-    """Return *values*, -1 for each of *paths* that *query* does not match."""
-    if not query.match:
-        return values
-    found = matches(query, paths)
-    return [value if is_meant else -1 for value, is_meant in zip(values, found, strict=True)]
 
 
 def _needed(match: str) -> tuple[str, bool, bool]:

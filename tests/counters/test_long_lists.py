@@ -11,7 +11,7 @@ import pytest
 from app.counters.lmdb.counter import LmdbCounter
 from app.counters.lmdb.row_columns import Keys
 from app.counters.lmdb.rows import DIGESTS
-from app.counters.path_search import matches
+from app.counters.path_search import matching
 from app.counters.ranking import Query, largest
 from app.counters.reading import FileRecord
 from app.counters.tally import Tally
@@ -129,6 +129,13 @@ def test_keys_with_a_prefix(counted: tuple[LmdbCounter, dict[str, int]], prefix:
     assert [row.path for row in found.rows] == sorted(
         path for path in files if path.startswith(prefix)
     )
+
+
+def matches(query: Query, paths: list[bytes]) -> list[bool]:
+    """Return of each path whether its value is left as it is."""
+    found = matching(query, paths, list(range(len(paths))))
+    assert all(value in (-1, place) for place, value in enumerate(found))
+    return [value >= 0 for value in found]
 
 
 @pytest.mark.parametrize("path", ["/a.iso", "/iso", "/a/b.iso7", "/7", "/[a", "/a*b", "/", "/axb"])
