@@ -142,11 +142,9 @@ def values_of(
         values = [0] * len(accesses)
     else:
         values = list(numbers[-1])
-    if (query.period is None and query.classes is None) or 0 not in accesses:
-        return values
-    if query.order == "accesses":
-        return [value or -1 for value in values]
-    return [value if times else -1 for value, times in zip(values, accesses, strict=True)]
+    if (query.period is not None or query.classes is not None) and 0 in accesses:
+        values = [value if times else -1 for value, times in zip(values, accesses, strict=True)]
+    return values
 
 
 def page(paths: Sequence[str] | Sequence[bytes], values: Sequence[int], query: Query) -> Page:

@@ -233,7 +233,7 @@ class Crew:
             self._watchdog.wake()
         lane = connection.runner.lane
         waiting: bytes | None = None
-        if call.work is None:
+        if call.work is None:  # the answer is not to wait for others
             connection.perform(lane)
         else:
             waiting = connection.prepare(lane)
@@ -255,13 +255,19 @@ class Crew:
         self.gathered.append((connection, answer))
         self._gathered_bytes += len(answer)
 
-    def gathered_enough(self) -> bool:
-        """Tell whether those that are gathered should wait for no more."""
-        return bool(self.gathered) and (
+    def goes_on(self, term: Term) -> bool:
+        """Send what is gathered if it should wait for no more; return whether *term* still leads.
+
+        For the leader, between two connections.
+        """
+        if self.term is not term:
+            return False
+        is_enough = self.gathered and (
             self._gathered_bytes >= _MOST_BYTES
             or len(self.gathered) >= _MOST_GATHERED
             or monotonic() >= self._send_at
         )
+        return self.send_gathered() if is_enough else True
 
     def send_gathered(self) -> bool:
         """Do at once what gathered answers wait for, and send them, if there are any.

@@ -184,9 +184,7 @@ class Loop:
             connection = self._connections.get(descriptor)
             if connection is not None:
                 connection.ready(flags)
-                if crew.term is not term:
-                    return True
-                if crew.gathered_enough() and not crew.send_gathered():
+                if not crew.goes_on(term):
                     return True
             elif descriptor in self._doors:
                 knocking.append(descriptor)
@@ -219,9 +217,7 @@ class Loop:
             connection = self._returned.popleft()
             connection.busy = False
             connection.advance()
-            if crew.term is not term:
-                return True
-            if crew.gathered_enough() and not crew.send_gathered():
+            if not crew.goes_on(term):
                 return True
         for _ in range(len(self._unfinished)):
             connection = self._unfinished.popleft()
@@ -229,9 +225,7 @@ class Loop:
             connection.due = False
             if not connection.busy:
                 connection.advance()
-            if crew.term is not term:
-                return True
-            if crew.gathered_enough() and not crew.send_gathered():
+            if not crew.goes_on(term):
                 return True
         return not crew.send_gathered()
 

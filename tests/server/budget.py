@@ -5,8 +5,8 @@ Chrome sends and a cookie of its own goes through a socket pair, the connection,
 the counter in memory, and back. The kernel's part is in `receive` and `send`; the loop that waits
 for clients is not in it, nor is the client's part. Each stage's time is without that of the
 stages that it calls, and what it costs to look at the clock is taken off. Everything is in the
-processor's caches here; with a thousand files and clients it is not, and a request takes about
-twice as long. `--html` prints the table of the guide.
+processor's caches here; with a thousand files and clients it is not, and a request takes half as
+long again. `--html` prints the table of the guide.
 """
 
 import argparse

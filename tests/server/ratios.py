@@ -11,8 +11,7 @@ A second worker takes the core on which wrk runs, and a share of the caches: so 
 dearer, whatever it does. What of it the machine does is told by two servers of one worker each, of
 which neither knows the other, asked at once (`workers-machine`), and by nginx (`workers-nginx`);
 what two workers lose by what they share, by comparing them with those two (`workers-apart`).
-So, too, with files at random, which no processor's cache holds, nor the kernel's of paths
-(`random-nginx`).
+What it costs the machine that files are asked for at random is told by nginx, too (`random-nginx`).
 """
 
 import argparse

@@ -95,6 +95,16 @@ def ask_at_once(connections: Sequence[Any], turn: int, work: Work, times: int = 
             assert work.done[f"{turn}.{number}.{time}"] == 1
 
 
+def leaving(work: Work) -> Leaving:
+    """Return an application that leaves work and answers in one piece."""
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        work.leave(environ)
+        return one_piece(environ, start_response)
+
+    return Leaving(application)
+
+
 def one_piece(_: Environ, start_response: Any) -> Iterable[bytes]:
     start_response("200 OK", [("Content-Length", "1000")])
     return [BODY]
@@ -140,12 +150,8 @@ def test_several_answers_share_their_work() -> None:
     """Up to 64, also those of clients who do not wait for one answer before the next request."""
     work = Work()
 
-    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        work.leave(environ)
-        return one_piece(environ, start_response)
-
     turns = iter(range(10_000))
-    with serving(Leaving(application), threads=2) as server, clients(server, 150) as connections:
+    with serving(leaving(work), threads=2) as server, clients(server, 150) as connections:
 
         def is_shared() -> bool:
             ask_all(connections, "/", next(turns), work)
@@ -163,11 +169,7 @@ def test_answers_do_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count(step=0.0004)
     monkeypatch.setattr(crew, "monotonic", lambda: next(ticks))
 
-    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        work.leave(environ)
-        return one_piece(environ, start_response)
-
-    with serving(Leaving(application), threads=2) as server, clients(server) as connections:
+    with serving(leaving(work), threads=2) as server, clients(server) as connections:
         turns = iter(range(10_000))
 
         def some_waited() -> bool:
@@ -186,11 +188,7 @@ def test_no_answer_waits_while_the_loop_does_or_ends(monkeypatch: pytest.MonkeyP
     for name in ("_wait", "_begin_stop", "_tick", "_finish"):
         monkeypatch.setattr(Loop, name, _noting(getattr(Loop, name), waiting))
 
-    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        work.leave(environ)
-        return one_piece(environ, start_response)
-
-    with serving(Leaving(application), threads=2) as server, clients(server) as connections:
+    with serving(leaving(work), threads=2) as server, clients(server) as connections:
         turns = iter(range(10_000))
 
         def many_waited() -> bool:
@@ -427,11 +425,7 @@ def test_only_who_takes_the_offer_gets_it() -> None:
 def test_clients_that_leave_before_their_answer() -> None:
     work = Work()
 
-    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        work.leave(environ)
-        return one_piece(environ, start_response)
-
-    with serving(Leaving(application), threads=2) as server:
+    with serving(leaving(work), threads=2) as server:
         for turn in range(30):
             with clients(server) as connections:
                 for number, connection in enumerate(connections):
@@ -446,12 +440,8 @@ def test_clients_that_leave_before_their_answer() -> None:
 def test_a_stop_loses_no_answer_that_waits() -> None:
     work = Work()
 
-    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        work.leave(environ)
-        return one_piece(environ, start_response)
-
     for _ in range(5):
-        with serving(Leaving(application), threads=2) as server, clients(server) as connections:
+        with serving(leaving(work), threads=2) as server, clients(server) as connections:
             ask_all(connections, "/", 0, work)
             for number, connection in enumerate(connections):
                 connection.sendall(get(f"/?1.{number}"))

@@ -66,6 +66,8 @@ _MASK32 = (1 << 32) - 1
 _MOST_HASHES = _MOST_GROWTHS = _MOST_KEPT = 4096
 #: What tells how much an answer adds: kind, class, bytes, and whether these complete the file.
 What: TypeAlias = tuple[Kind, Class, int, bool]
+#: What it adds to the file's row and to the site's, and whether it is an access.
+Growth: TypeAlias = tuple[int, int, bool]
 #: Beside that the client, the bytes of a download, and the time of the answer, which is not 0: see
 #: `contract.Counter.count`.
 AnswerToCount: TypeAlias = tuple[What, bytes | None, int, int]
@@ -113,8 +115,7 @@ class RowCounter:
         self._salt_day = -1
         #: Of the day's clients, with its salt: most ask for several files.
         self._hashes: dict[bytes, bytes] = {}
-        #: What the two rows grow by, and whether it is an access.
-        self._growths: dict[What, tuple[int, int, bool]] = {}
+        self._growths: dict[What, Growth] = {}
         self._breaks = breaks or Breaks()
         #: Of the last transaction: its number, and how many breaks there had been.
         self._number, self._known_breaks = -1, 0
@@ -215,7 +216,7 @@ class RowCounter:
         rows: Rows,
         path: str,
         what: What,
-        growth: tuple[int, int, bool],
+        growth: Growth,
         client: bytes | None,
         enough: int,
     ) -> int | None:
@@ -249,9 +250,7 @@ class RowCounter:
             self._kept[path] = _KeptRow(key, row, size, accesses)
         return accesses if is_access else None
 
-    def _growth_by(
-        self, kind: Kind, class_: Class, sent: int, complete: bool
-    ) -> tuple[int, int, bool]:
+    def _growth_by(self, kind: Kind, class_: Class, sent: int, complete: bool) -> Growth:
         """Return what an answer adds to the two rows. Most files are sent whole again and again."""
         if len(self._growths) >= _MOST_GROWTHS:
             self._growths.clear()
